@@ -1,0 +1,76 @@
+//! What can be pooled: anything that can be opened, checked, reset, kept alive and closed.
+
+use std::error::Error as StdError;
+
+/// How a pool treats an error of [`Backend::connect`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// May go away by itself (refused, reset, timed out): retried with backoff while somebody
+    /// waits.
+    Transient,
+    /// Will not go away by itself (wrong password, changed host key): every caller waiting now
+    /// gets the error, and nothing is dialled before the backoff delay and a new request.
+    Permanent,
+    /// The peer is there but asks for fewer of us (`MaxStartups`): retried like
+    /// [`Transient`](Self::Transient), starting one backoff step later.
+    Busy,
+}
+
+/// Opens, checks and closes the sessions of a [`Pool`](crate::Pool).
+///
+/// Methods that may wait run on the pool's own worker threads or on the thread of the caller that
+/// is borrowing, never under the pool's lock. Each is bounded by the matching timeout of the
+/// [`Config`](crate::Config): a call that outlives it is written off, and what it brings later is
+/// closed. An implementation should still bound its own waits, so that written-off threads end.
+///
+/// A method that panics costs its session, never the pool.
+pub trait Backend: Send + Sync + 'static {
+    /// What is pooled. It is owned by the pool or by one guard, never by both.
+    type Session: Send + 'static;
+    /// Why an operation failed.
+    type Error: StdError + Send + Sync + 'static;
+
+    /// Opens a session, ready for use. May wait, up to `connect_timeout`.
+    fn connect(&self) -> Result<Self::Session, Self::Error>;
+
+    /// Whether the session is known to be unusable, from what is already here: flags, a peek at
+    /// the socket. Never waits; called at every borrow and return.
+    fn is_broken(&self, session: &mut Self::Session) -> bool;
+
+    /// Asks the peer for a sign of life: one round trip. May wait, up to `check_timeout`.
+    ///
+    /// Called before a session is lent that was idle for longer than `check_after_idle`.
+    fn check(&self, session: &mut Self::Session) -> Result<(), Self::Error>;
+
+    /// Keeps an idle session open: traffic both ways, so that no gateway forgets it and a dead
+    /// peer is noticed. May wait, up to `check_timeout`. By default the same as
+    /// [`check`](Self::check).
+    fn keepalive(&self, session: &mut Self::Session) -> Result<(), Self::Error> {
+        self.check(session)
+    }
+
+    /// Whether a returned session must be [`reset`](Self::reset) before somebody else gets it.
+    /// Never waits. By default no.
+    fn needs_reset(&self, session: &mut Self::Session) -> bool {
+        let _ = session;
+        false
+    }
+
+    /// Removes what a borrower left behind. May wait, up to `reset_timeout`.
+    fn reset(&self, session: &mut Self::Session) -> Result<(), Self::Error> {
+        let _ = session;
+        Ok(())
+    }
+
+    /// Ends a session, politely if that can be done within `close_timeout`. By default drops it.
+    fn close(&self, session: Self::Session) {
+        drop(session);
+    }
+
+    /// What a failed [`connect`](Self::connect) means for those who wait. By default
+    /// [`ErrorKind::Transient`].
+    fn classify(&self, error: &Self::Error) -> ErrorKind {
+        let _ = error;
+        ErrorKind::Transient
+    }
+}

@@ -1,0 +1,6 @@
+//! A generic session pool.
+#![forbid(unsafe_code)]
+
+mod backend;
+
+pub use backend::{Backend, ErrorKind};
