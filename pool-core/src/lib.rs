@@ -1,6 +1,26 @@
 //! A generic session pool.
 #![forbid(unsafe_code)]
 
+mod acquire;
 mod backend;
+mod clock;
+mod config;
+pub mod core;
+mod error;
+mod event;
+mod guard;
+mod keepalive;
+mod shared;
+mod stats;
+mod sync;
 
 pub use backend::{Backend, ErrorKind};
+pub use clock::{Clock, SystemClock};
+pub use config::{Config, ConfigBuilder, ConfigError, Order};
+pub use error::{AcquireError, DrainTimeout};
+pub use event::{CloseReason, Event, Observer};
+pub use guard::Guard;
+pub use keepalive::{Keepalive, KeepaliveStep};
+pub use shared::Probe;
+pub use stats::{Counters, Stats};
+pub use sync::{Blocking, Pool, PoolBuilder, Pooled};

@@ -1,0 +1,267 @@
+//! How a pool behaves: plain data, checked once.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// Which idle session is lent first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Order {
+    /// The most recently used one: few sessions stay warm, the rest can expire. The default.
+    #[default]
+    Lifo,
+    /// The least recently used one: all sessions are used in turn.
+    Fifo,
+}
+
+/// How a pool behaves. A `Config` that exists is valid; make one with [`Config::builder`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    pub(crate) max_size: usize,
+    pub(crate) min_idle: usize,
+    pub(crate) order: Order,
+    pub(crate) max_connecting: usize,
+    pub(crate) max_maintaining: usize,
+    pub(crate) acquire_timeout: Option<Duration>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) check_timeout: Duration,
+    pub(crate) reset_timeout: Duration,
+    pub(crate) close_timeout: Duration,
+    pub(crate) check_after_idle: Duration,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) max_lifetime: Option<Duration>,
+    pub(crate) keepalive_interval: Option<Duration>,
+    pub(crate) jitter: f64,
+    pub(crate) backoff_base: Duration,
+    pub(crate) backoff_max: Duration,
+    pub(crate) breaker_delay: Duration,
+    pub(crate) seed: Option<u64>,
+}
+
+impl Config {
+    /// Starts from the defaults.
+    pub fn builder() -> ConfigBuilder {
+        ConfigBuilder::default()
+    }
+
+    /// The most sessions open at once, those being opened and closed included.
+    pub fn max_size(&self) -> usize {
+        self.max_size
+    }
+
+    /// How many sessions are kept open though nobody uses them.
+    pub fn min_idle(&self) -> usize {
+        self.min_idle
+    }
+
+    /// How many sessions are opened at once.
+    pub fn max_connecting(&self) -> usize {
+        self.max_connecting
+    }
+
+    /// How long a borrower waits; `None` is for ever.
+    pub fn acquire_timeout(&self) -> Option<Duration> {
+        self.acquire_timeout
+    }
+
+    /// How long closing a session may take.
+    pub fn close_timeout(&self) -> Duration {
+        self.close_timeout
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_size: 10,
+            min_idle: 0,
+            order: Order::Lifo,
+            max_connecting: 2,
+            max_maintaining: 4,
+            acquire_timeout: Some(Duration::from_secs(30)),
+            connect_timeout: Duration::from_secs(10),
+            check_timeout: Duration::from_secs(5),
+            reset_timeout: Duration::from_secs(5),
+            close_timeout: Duration::from_secs(5),
+            check_after_idle: Duration::from_secs(1),
+            idle_timeout: Some(Duration::from_secs(600)),
+            max_lifetime: Some(Duration::from_secs(1800)),
+            keepalive_interval: None,
+            jitter: 0.1,
+            backoff_base: Duration::from_millis(50),
+            backoff_max: Duration::from_secs(5),
+            breaker_delay: Duration::from_secs(1),
+            seed: None,
+        }
+    }
+}
+
+/// Builds a [`Config`]. Values out of range are refused by [`build`](Self::build).
+#[derive(Debug, Clone, Default)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct ConfigBuilder {
+    config: Config,
+}
+
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident: $type:ty;)*) => {
+        $($(#[$doc])*
+        pub fn $name(mut self, $name: $type) -> Self {
+            self.config.$name = $name;
+            self
+        })*
+    };
+}
+
+impl ConfigBuilder {
+    setters! {
+        /// The most sessions open at once, those being opened and closed included: 1 and up,
+        /// default 10.
+        max_size: usize;
+        /// How many sessions are kept open though nobody uses them: up to `max_size`, default 0.
+        min_idle: usize;
+        /// Which idle session is lent first; default [`Order::Lifo`].
+        order: Order;
+        /// How many sessions are opened at once: 1 and up, default 2. Until the first one has
+        /// succeeded, and after a permanent error, only one is tried.
+        max_connecting: usize;
+        /// How many sessions of each kind of upkeep (checks, keepalives, resets, closes) are
+        /// worked on at once: 1 and up, default 4.
+        max_maintaining: usize;
+        /// How long a borrower waits before it gets an error; `None` waits for ever. Default
+        /// 30 s. Zero never waits.
+        acquire_timeout: Option<Duration>;
+        /// How long opening a session may take: above zero, default 10 s.
+        connect_timeout: Duration;
+        /// How long a check or a keepalive may take: above zero, default 5 s.
+        check_timeout: Duration;
+        /// How long a reset may take: above zero, default 5 s.
+        reset_timeout: Duration;
+        /// How long closing one session may take, and how long closing the pool waits for its
+        /// sessions: above zero, default 5 s.
+        close_timeout: Duration;
+        /// A session unused and unchecked for longer than this is checked before it is lent;
+        /// default 1 s. Zero checks at every borrow, [`Duration::MAX`] never.
+        check_after_idle: Duration;
+        /// Sessions unused for this long are closed, down to `min_idle`; `None` keeps them. Above
+        /// zero, default 10 min.
+        idle_timeout: Option<Duration>;
+        /// Sessions older than this are closed once nobody uses them; `None` keeps them. Above
+        /// zero, default 30 min.
+        max_lifetime: Option<Duration>;
+        /// Idle sessions without traffic for this long are sent a keepalive; `None`, the default,
+        /// sends none. Above zero.
+        keepalive_interval: Option<Duration>;
+        /// By which share `idle_timeout`, `max_lifetime` and `keepalive_interval` are shortened
+        /// at random, drawn for each session at its birth, so that sessions opened together do
+        /// not end together: 0 to 0.5, default 0.1.
+        jitter: f64;
+        /// The delay unit after a failed connect: after `k` failures in a row the next attempt
+        /// waits between half and all of `backoff_base * 2^k`. Above zero, default 50 ms.
+        backoff_base: Duration;
+        /// The longest delay between connects: at least `backoff_base`, default 5 s.
+        backoff_max: Duration;
+        /// The delay unit after a permanent error (wrong password), which grows as `backoff_base`
+        /// does, up to 64 times: above zero, default 1 s. While it runs and no session is open,
+        /// borrowers get that error at once.
+        breaker_delay: Duration;
+        /// Fixes the seed of the pool's random numbers, for tests; `None`, the default, draws it.
+        seed: Option<u64>;
+    }
+
+    /// Checks every value; the error names the first field that is out of range.
+    pub fn build(self) -> Result<Config, ConfigError> {
+        let c = self.config;
+        let refuse = |field, expected| Err(ConfigError { field, expected });
+        if c.max_size == 0 || c.max_size > MAX_SIZE {
+            return refuse("max_size", "1 to 1,000,000");
+        }
+        if c.min_idle > c.max_size {
+            return refuse("min_idle", "at most max_size");
+        }
+        if c.max_connecting == 0 {
+            return refuse("max_connecting", "1 or more");
+        }
+        if c.max_maintaining == 0 {
+            return refuse("max_maintaining", "1 or more");
+        }
+        if !(0.0..=0.5).contains(&c.jitter) {
+            return refuse("jitter", "0 to 0.5");
+        }
+        for (field, value) in [
+            ("connect_timeout", Some(c.connect_timeout)),
+            ("check_timeout", Some(c.check_timeout)),
+            ("reset_timeout", Some(c.reset_timeout)),
+            ("close_timeout", Some(c.close_timeout)),
+            ("idle_timeout", c.idle_timeout),
+            ("max_lifetime", c.max_lifetime),
+            ("keepalive_interval", c.keepalive_interval),
+            ("backoff_base", Some(c.backoff_base)),
+            ("breaker_delay", Some(c.breaker_delay)),
+        ] {
+            if value.is_some_and(|d| d.is_zero()) {
+                return refuse(field, "more than zero");
+            }
+        }
+        if c.backoff_max < c.backoff_base {
+            return refuse("backoff_max", "at least backoff_base");
+        }
+        Ok(c)
+    }
+}
+
+const MAX_SIZE: usize = 1_000_000;
+
+/// A value that makes no sense, and what would.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{field}` of the pool's configuration must be {expected}")]
+pub struct ConfigError {
+    field: &'static str,
+    expected: &'static str,
+}
+
+impl ConfigError {
+    /// The name of the field that was refused.
+    pub fn field(&self) -> &'static str {
+        self.field
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nonsense_is_refused_by_name() {
+        let zero = Duration::ZERO;
+        let cases = [
+            (Config::builder().max_size(0), "max_size"),
+            (Config::builder().max_size(usize::MAX), "max_size"),
+            (Config::builder().max_size(2).min_idle(3), "min_idle"),
+            (Config::builder().max_connecting(0), "max_connecting"),
+            (Config::builder().max_maintaining(0), "max_maintaining"),
+            (Config::builder().jitter(0.6), "jitter"),
+            (Config::builder().jitter(f64::NAN), "jitter"),
+            (Config::builder().connect_timeout(zero), "connect_timeout"),
+            (Config::builder().check_timeout(zero), "check_timeout"),
+            (Config::builder().reset_timeout(zero), "reset_timeout"),
+            (Config::builder().close_timeout(zero), "close_timeout"),
+            (Config::builder().idle_timeout(Some(zero)), "idle_timeout"),
+            (Config::builder().max_lifetime(Some(zero)), "max_lifetime"),
+            (Config::builder().keepalive_interval(Some(zero)), "keepalive_interval"),
+            (Config::builder().backoff_base(zero), "backoff_base"),
+            (Config::builder().breaker_delay(zero), "breaker_delay"),
+            (Config::builder().backoff_max(Duration::from_nanos(1)), "backoff_max"),
+        ];
+        for (builder, field) in cases {
+            let error = builder.build().expect_err(field);
+            assert_eq!(error.field(), field);
+            assert!(error.to_string().contains(field), "{error}");
+        }
+    }
+
+    #[test]
+    fn defaults_are_valid() {
+        assert_eq!(Config::builder().build(), Ok(Config::default()));
+    }
+}

@@ -1,0 +1,291 @@
+//! Lending and taking back: the borrower's side of the core.
+
+use std::time::{Duration, Instant};
+
+use super::report::Refusal;
+use super::slots::{Phase, Purpose, SlotId};
+use super::waiters::{Fate, Request, WaiterId};
+use super::{Core, Notice};
+use crate::config::Order;
+use crate::event::{CloseReason, Event};
+
+/// A session on its way to a borrower. Whoever holds it must [`release`](Core::release) or
+/// [`detach`](Core::detach) its slot, or hand it back as [`unusable`](Core::unusable).
+#[derive(Debug)]
+pub struct Lease<S> {
+    /// Its slot.
+    pub slot: SlotId,
+    /// The session.
+    pub session: S,
+    /// The borrower's place in the order of arrival.
+    pub ticket: u64,
+}
+
+/// The answer to [`Core::acquire`].
+#[derive(Debug)]
+pub enum Acquired<S, E> {
+    /// A session was there.
+    Ready(Lease<S>),
+    /// The borrower queues; [`Core::take`] tells when its turn has come.
+    Waiting(WaiterId),
+    /// There will be none.
+    Refused(Refusal<E>),
+}
+
+/// The answer to [`Core::take`].
+#[derive(Debug)]
+pub enum Taken<S, E> {
+    /// The wait is over; the id is outdated.
+    Ready(Lease<S>),
+    /// Not yet.
+    Pending,
+    /// The wait is over without a session; the id is outdated.
+    Refused(Refusal<E>),
+}
+
+/// In which state a session comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Returned {
+    /// Can be lent again.
+    Clean,
+    /// Can be lent again after a reset.
+    NeedsReset,
+    /// Must be closed.
+    Broken(CloseReason),
+}
+
+impl<S, E: Clone> Core<S, E> {
+    /// A borrower wants a session, and waits for it until its deadline.
+    pub fn acquire(&mut self, request: Request, now: Instant) -> Acquired<S, E> {
+        if request.ticket.is_none() {
+            self.counters.acquires += 1;
+        }
+        if self.closed {
+            self.counters.refused_closed += 1;
+            return Acquired::Refused(Refusal::Closed);
+        }
+        let ticket = request.ticket.unwrap_or_else(|| self.waiters.ticket());
+        if self.waiters.queued() == 0
+            && let Some(index) = self.first_lendable(now).filter(|&i| !self.is_stale(i, now)) {
+                return Acquired::Ready(self.lend(index, request, ticket, now));
+            }
+        if let Some(error) = self.breaker_error(now) {
+            self.counters.failed += 1;
+            return Acquired::Refused(Refusal::Failed(error));
+        }
+        if request.deadline.is_some_and(|at| at <= now) {
+            self.counters.timed_out += 1;
+            // Whoever never waits finds a session next time that is only in need of a check now.
+            if let Some(index) = self.first_lendable(now) {
+                self.slots[index].suspect = true;
+                self.queue_upkeep(index);
+            }
+            let report = self.timeout_report(request.arrived, now);
+            return Acquired::Refused(Refusal::TimedOut(report));
+        }
+        let id = self.waiters.push(request, ticket);
+        self.dispatch(now);
+        Acquired::Waiting(id)
+    }
+
+    /// Asks whether a waiter's turn has come.
+    pub fn take(&mut self, id: WaiterId, now: Instant) -> Taken<S, E> {
+        let Some(waiter) = self.waiters.get(id) else {
+            return Taken::Refused(Refusal::Closed);
+        };
+        match self.waiters[waiter].fate {
+            Fate::Queued | Fate::Vacant => Taken::Pending,
+            Fate::Done(_) => match self.waiters.remove(waiter).fate {
+                Fate::Done(refusal) => Taken::Refused(refusal),
+                _ => Taken::Pending,
+            },
+            Fate::Reserved(index) => {
+                if self.must_retire(index, now).is_none() && !self.was_kept(index, now) {
+                    let record = self.waiters.remove(waiter);
+                    let request = Request {
+                        arrived: record.arrived,
+                        deadline: None,
+                        site: record.site,
+                        ticket: Some(record.ticket),
+                    };
+                    return Taken::Ready(self.lend(index, request, record.ticket, now));
+                }
+                // It took too long to come; the waiter keeps its place.
+                self.waiters.unreserve(waiter);
+                self.unreserve(index, now);
+                self.dispatch(now);
+                Taken::Pending
+            }
+        }
+    }
+
+    /// A borrower went away before its turn.
+    pub fn cancel(&mut self, id: WaiterId, now: Instant) {
+        let Some(waiter) = self.waiters.get(id) else { return };
+        let record = self.waiters.remove(waiter);
+        match record.fate {
+            Fate::Queued => self.counters.cancelled += 1,
+            Fate::Reserved(index) => {
+                self.counters.cancelled += 1;
+                self.unreserve(index, now);
+                self.dispatch(now);
+            }
+            Fate::Done(_) | Fate::Vacant => {}
+        }
+    }
+
+    /// A session just lent turned out to be broken. Its borrower asks again with its old
+    /// [`ticket`](Lease::ticket), and so keeps its place.
+    pub fn unusable(&mut self, slot: SlotId, session: S, reason: CloseReason, now: Instant) {
+        self.counters.served -= 1;
+        self.counters.replaced += 1;
+        self.release(slot, session, Returned::Broken(reason), now);
+    }
+
+    /// A borrower returns its session.
+    pub fn release(&mut self, slot: SlotId, session: S, state: Returned, now: Instant) {
+        let Some(index) = self.slots.get(slot).filter(|&i| self.slots[i].phase == Phase::Lent)
+        else {
+            return self.adopt_orphan(session);
+        };
+        let held = now.saturating_duration_since(self.slots[index].since);
+        self.emit(|| Event::Released { held });
+        match state {
+            Returned::Clean => {
+                (self.slots[index].since, self.slots[index].verified) = (now, now);
+                self.settle(index, session, now);
+            }
+            Returned::Broken(reason) => {
+                self.slots[index].session = Some(session);
+                self.begin_close(index, reason, now);
+            }
+            Returned::NeedsReset => {
+                self.slots[index].session = Some(session);
+                match self.must_retire(index, now) {
+                    Some(reason) => self.begin_close(index, reason, now),
+                    None => {
+                        self.slots[index].deadline = None;
+                        self.slots.enter(index, Phase::Resetting);
+                        self.queues.resets.push_back(slot);
+                    }
+                }
+            }
+        }
+        self.dispatch(now);
+    }
+
+    /// A borrower keeps its session for good: the pool forgets it and may open another.
+    pub fn detach(&mut self, slot: SlotId, now: Instant) {
+        if let Some(index) = self.slots.get(slot).filter(|&i| self.slots[i].phase == Phase::Lent) {
+            self.counters.detached += 1;
+            self.free(index);
+            self.dispatch(now);
+        }
+    }
+
+    /// Puts a session that is free now where it belongs: idle, or out of the pool.
+    pub(super) fn settle(&mut self, index: u32, session: S, now: Instant) {
+        let slot = &mut self.slots[index];
+        slot.session = Some(session);
+        slot.deadline = None;
+        slot.suspect = false;
+        if slot.expires_at.is_none() {
+            let lifetime = self.config.max_lifetime.map(|limit| slot.shortened(limit));
+            slot.expires_at = lifetime.and_then(|lifetime| slot.born.checked_add(lifetime));
+        }
+        match self.must_retire(index, now) {
+            Some(reason) => self.begin_close(index, reason, now),
+            None => {
+                // A lent session keeps its timer, which is never later than what is due now.
+                let armed = self.slots[index].phase == Phase::Lent && self.is_armed(index);
+                self.slots.enter(index, Phase::Idle);
+                self.slots.link(index);
+                if !armed {
+                    self.arm(index);
+                }
+            }
+        }
+    }
+
+    /// Serves the queue from what is idle, in order, and starts the checks it needs.
+    pub(super) fn dispatch(&mut self, now: Instant) {
+        while let Some(waiter) = self.waiters.front() {
+            let Some(index) = self.first_lendable(now) else { break };
+            if self.is_stale(index, now) {
+                if self.slots.lend_checks() >= self.waiters.queued() {
+                    break;
+                }
+                self.slots.unlink(index);
+                self.slots.enter_checking(index, Purpose::Lend);
+                self.slots[index].deadline = None;
+                self.queues.checks.push_back(self.slots.id(index));
+            } else {
+                self.slots.unlink(index);
+                self.slots.enter(index, Phase::Reserved);
+                let id = self.waiters.reserve(waiter, index);
+                self.slots[index].waiter = Some(id);
+                self.notices.push_back(Notice::Wake(id));
+            }
+        }
+        self.note_drained();
+    }
+
+    /// The idle session to lend next, once those that have to go are out of the way.
+    fn first_lendable(&mut self, now: Instant) -> Option<u32> {
+        loop {
+            let index = self.slots.first_idle(self.config.order == Order::Lifo)?;
+            match self.must_retire(index, now) {
+                Some(reason) => self.begin_close(index, reason, now),
+                None => return Some(index),
+            }
+        }
+    }
+
+    /// Whether it has to show a sign of life before it is lent.
+    fn is_stale(&self, index: u32, now: Instant) -> bool {
+        let slot = &self.slots[index];
+        let silent = now.saturating_duration_since(slot.verified);
+        slot.suspect || silent > self.config.check_after_idle
+    }
+
+    /// Whether a promised session waited so long for its borrower that it needs another check.
+    fn was_kept(&self, index: u32, now: Instant) -> bool {
+        let slot = &self.slots[index];
+        let silent = now.saturating_duration_since(slot.verified);
+        // Its check, if it had one, may be older than `check_after_idle` by the time that the
+        // borrower takes to wake up; asking for another each time would never end.
+        let grace =
+            if slot.verified > slot.since { self.config.check_timeout } else { Duration::ZERO };
+        slot.suspect || silent > self.config.check_after_idle.max(grace)
+    }
+
+    fn lend(&mut self, index: u32, request: Request, ticket: u64, now: Instant) -> Lease<S> {
+        self.slots.unlink(index);
+        self.slots.enter(index, Phase::Lent);
+        let slot = &mut self.slots[index];
+        slot.since = now;
+        slot.site = Some(request.site);
+        slot.waiter = None;
+        let session = slot.session.take();
+        self.counters.served += 1;
+        let waited = now.saturating_duration_since(request.arrived);
+        self.emit(|| Event::Acquired { waited });
+        match session {
+            Some(session) => Lease { slot: self.slots.id(index), session, ticket },
+            None => unreachable!("an idle or reserved slot owns its session"),
+        }
+    }
+
+    /// A promised session is free again.
+    pub(super) fn unreserve(&mut self, index: u32, now: Instant) {
+        self.slots[index].waiter = None;
+        match self.must_retire(index, now) {
+            Some(reason) => self.begin_close(index, reason, now),
+            None => {
+                self.slots.enter(index, Phase::Idle);
+                self.slots.link(index);
+                self.arm(index);
+            }
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! What the core wants done: notices at once, tasks as somebody finds time.
+
+use std::time::Instant;
+
+use super::slots::{Phase, Purpose, SlotId};
+use super::waiters::WaiterId;
+use super::{Core, later};
+use crate::event::{CloseReason, Event};
+
+/// Something to be done at once, outside any lock; it cannot wait and cannot fail.
+#[derive(Debug)]
+pub enum Notice {
+    /// The waiter should call [`Core::take`].
+    Wake(WaiterId),
+    /// For the observer.
+    Event(Event),
+    /// The closed pool has nothing open any more.
+    Drained,
+}
+
+/// Work that may take time. Each task must be answered by the input named, also when it is late.
+#[derive(Debug)]
+pub enum Task<S> {
+    /// Open a session: [`Core::connected`] or [`Core::connect_failed`].
+    Connect {
+        /// For the answer.
+        slot: SlotId,
+        /// When the core gives it up.
+        deadline: Option<Instant>,
+    },
+    /// Ask for a sign of life: [`Core::checked`] or [`Core::lost`].
+    Check {
+        /// For the answer.
+        slot: SlotId,
+        /// Why.
+        purpose: Purpose,
+        /// What to ask.
+        session: S,
+        /// When the core gives it up.
+        deadline: Option<Instant>,
+    },
+    /// Clean a session: [`Core::reset_done`] or [`Core::lost`].
+    Reset {
+        /// For the answer.
+        slot: SlotId,
+        /// What to clean.
+        session: S,
+        /// When the core gives it up.
+        deadline: Option<Instant>,
+    },
+    /// Close a session: [`Core::closed`].
+    Close {
+        /// For the answer.
+        slot: Option<SlotId>,
+        /// What to close.
+        session: S,
+        /// Why.
+        reason: CloseReason,
+        /// When the core gives it up.
+        deadline: Option<Instant>,
+    },
+}
+
+impl<S, E: Clone> Core<S, E> {
+    /// The next thing to be done at once.
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    /// Whether [`poll_notice`](Self::poll_notice) has something to give.
+    pub fn has_notice(&self) -> bool {
+        !self.notices.is_empty()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) at the latest.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let backoff = self.gate.not_before.filter(|_| self.connect_is_wanted());
+        [self.waiters.next_deadline(), self.slot_timers.next(), backoff].into_iter().flatten().min()
+    }
+
+    /// Whether [`poll_task`](Self::poll_task) has something to give.
+    pub fn has_task(&self, now: Instant) -> bool {
+        self.may_close()
+            || self.may_reset()
+            || self.may_check()
+            || self.may_keep()
+            || self.connect_is_due(now)
+    }
+
+    /// The next piece of work, which starts now.
+    pub fn poll_task(&mut self, now: Instant) -> Option<Task<S>> {
+        self.next_close(now)
+            .or_else(|| self.next_reset(now))
+            .or_else(|| self.next_check(now))
+            .or_else(|| {
+                self.connect_is_due(now).then(|| {
+                    let (slot, deadline) = self.start_connect(now);
+                    Task::Connect { slot, deadline }
+                })
+            })
+            .or_else(|| self.next_upkeep(now))
+    }
+
+    fn may_close(&self) -> bool {
+        self.running.closes < self.config.max_maintaining
+            && !(self.queues.closes.is_empty() && self.queues.orphans.is_empty())
+    }
+
+    fn may_reset(&self) -> bool {
+        self.running.resets < self.config.max_maintaining && !self.queues.resets.is_empty()
+    }
+
+    fn may_check(&self) -> bool {
+        self.running.checks < self.config.max_maintaining && !self.queues.checks.is_empty()
+    }
+
+    fn may_keep(&self) -> bool {
+        self.running.upkeep < self.config.max_maintaining && !self.queues.upkeep.is_empty()
+    }
+
+    fn next_close(&mut self, now: Instant) -> Option<Task<S>> {
+        while self.may_close() {
+            let deadline = later(now, self.config.close_timeout);
+            let Some((slot, reason)) = self.queues.closes.pop_front() else {
+                let session = self.queues.orphans.pop_front()?;
+                self.running.closes += 1;
+                let reason = CloseReason::Interrupted;
+                return Some(Task::Close { slot: None, session, reason, deadline });
+            };
+            let Some(index) = self.slots.get(slot) else { continue };
+            let Some(session) = self.slots[index].session.take() else { continue };
+            self.running.closes += 1;
+            self.slots[index].close_runs = true;
+            let deadline = self.slots[index].deadline;
+            return Some(Task::Close { slot: Some(slot), session, reason, deadline });
+        }
+        None
+    }
+
+    fn next_reset(&mut self, now: Instant) -> Option<Task<S>> {
+        while self.may_reset() {
+            let slot = self.queues.resets.pop_front()?;
+            let Some(session) = self.take_for(slot, Phase::Resetting) else { continue };
+            self.running.resets += 1;
+            let deadline = self.give_deadline(slot, later(now, self.config.reset_timeout));
+            return Some(Task::Reset { slot, session, deadline });
+        }
+        None
+    }
+
+    fn next_check(&mut self, now: Instant) -> Option<Task<S>> {
+        while self.may_check() {
+            let slot = self.queues.checks.pop_front()?;
+            let Some(session) = self.take_for(slot, Phase::Checking) else { continue };
+            self.running.checks += 1;
+            return Some(self.check(slot, Purpose::Lend, session, now));
+        }
+        None
+    }
+
+    fn next_upkeep(&mut self, now: Instant) -> Option<Task<S>> {
+        while self.may_keep() {
+            let slot = self.queues.upkeep.pop_front()?;
+            let Some(index) = self.slots.get(slot) else { continue };
+            self.slots[index].queued = false;
+            if self.slots[index].phase != Phase::Idle {
+                continue;
+            }
+            let purpose = if self.slots[index].suspect {
+                Purpose::Sweep
+            } else if self.keepalive_due(index).is_some_and(|at| at <= now) {
+                Purpose::Keepalive
+            } else {
+                self.arm(index);
+                continue;
+            };
+            let Some(session) = self.slots[index].session.take() else { continue };
+            self.running.upkeep += 1;
+            self.slots.enter_checking(index, purpose);
+            return Some(self.check(slot, purpose, session, now));
+        }
+        None
+    }
+
+    fn check(&mut self, slot: SlotId, purpose: Purpose, session: S, now: Instant) -> Task<S> {
+        match purpose {
+            Purpose::Keepalive => self.counters.keepalives += 1,
+            _ => self.counters.checks += 1,
+        }
+        let deadline = self.give_deadline(slot, later(now, self.config.check_timeout));
+        Task::Check { slot, purpose, session, deadline }
+    }
+
+    fn take_for(&mut self, slot: SlotId, phase: Phase) -> Option<S> {
+        let index = self.slots.get(slot)?;
+        if self.slots[index].phase != phase {
+            return None;
+        }
+        self.slots[index].session.take()
+    }
+
+    fn give_deadline(&mut self, slot: SlotId, deadline: Option<Instant>) -> Option<Instant> {
+        if let Some(index) = self.slots.get(slot) {
+            self.slots[index].deadline = deadline;
+            self.arm(index);
+        }
+        deadline
+    }
+}

@@ -1,0 +1,206 @@
+//! One lock around the core: the only place where borrowers, workers and drivers meet.
+//!
+//! Every access is [`Shared::with`]: lock, use the core, move out what it wants done, unlock; only
+//! then wake, observe and drop. No user code ever runs under the lock, so a panic in it cannot
+//! poison anything and a callback may use the pool.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+use crate::clock::Clock;
+use crate::core::{Core, Notice};
+use crate::event::{Event, Observer};
+use crate::sync::primitives::{Condvar, Mutex, MutexGuard};
+
+/// What both kinds of backend can tell about a session without waiting.
+pub trait Probe: Send + Sync + 'static {
+    /// What is pooled.
+    type Session: Send + 'static;
+    /// Why a connect failed.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// See [`Backend::is_broken`](crate::Backend::is_broken).
+    fn is_broken(&self, session: &mut Self::Session) -> bool;
+    /// See [`Backend::needs_reset`](crate::Backend::needs_reset).
+    fn needs_reset(&self, session: &mut Self::Session) -> bool;
+}
+
+pub(crate) type PoolCore<P> = Core<<P as Probe>::Session, Arc<<P as Probe>::Error>>;
+
+pub(crate) struct Shared<P: Probe> {
+    state: Mutex<State<P>>,
+    /// Tells sleeping workers that there is a task or an earlier deadline.
+    pub(crate) changed: Condvar,
+    pub(crate) probe: P,
+    pub(crate) clock: Arc<dyn Clock>,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+pub(crate) struct State<P: Probe> {
+    pub(crate) core: PoolCore<P>,
+    /// By the index of the waiter.
+    wakers: Vec<Option<Waker>>,
+    /// Those who wait for the end of a closed pool.
+    drain: Vec<Waker>,
+    /// The driver task of an async pool.
+    pub(crate) driver: Option<Waker>,
+    /// The deadline that somebody sleeps towards.
+    pub(crate) armed: Option<Instant>,
+    /// Worker threads of a sync pool, and how many of them sleep.
+    pub(crate) workers: usize,
+    pub(crate) sleeping: usize,
+}
+
+/// What is to be done after the lock is released.
+#[derive(Default)]
+struct Outbox {
+    first: Option<Waker>,
+    more: Vec<Waker>,
+    events: Vec<Event>,
+    nudge: bool,
+}
+
+impl<P: Probe> Shared<P> {
+    pub(crate) fn new(
+        core: PoolCore<P>,
+        probe: P,
+        clock: Arc<dyn Clock>,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Self {
+        let state = State {
+            core,
+            wakers: Vec::new(),
+            drain: Vec::new(),
+            driver: None,
+            armed: None,
+            workers: 0,
+            sleeping: 0,
+        };
+        Self { state: Mutex::new(state), changed: Condvar::new(), probe, clock, observer }
+    }
+
+    /// Uses the core, then does what it wants done at once.
+    pub(crate) fn with<R>(&self, input: impl FnOnce(&mut State<P>, Instant) -> R) -> R {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        let result = input(&mut state, now);
+        let outbox = state.collect(now);
+        drop(state);
+        self.deliver(outbox);
+        result
+    }
+
+    /// For those who sleep on [`changed`](Self::changed), and for reading.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State<P>> {
+        self.state.lock()
+    }
+
+    /// Does what an access through [`lock`](Self::lock) has left to be done, and releases it.
+    pub(crate) fn unlock(&self, mut state: MutexGuard<'_, State<P>>, now: Instant) {
+        let outbox = state.collect(now);
+        drop(state);
+        self.deliver(outbox);
+    }
+
+    fn deliver(&self, outbox: Outbox) {
+        if outbox.nudge {
+            self.changed.notify_one();
+        }
+        // A waker is somebody else's code: one that panics must not keep the others from theirs.
+        for waker in outbox.first.into_iter().chain(outbox.more) {
+            quietly(|| waker.wake());
+        }
+        if let Some(observer) = &self.observer {
+            for event in &outbox.events {
+                quietly(|| observer.on_event(event));
+            }
+        }
+    }
+}
+
+impl<P: Probe> State<P> {
+    fn collect(&mut self, now: Instant) -> Outbox {
+        let mut outbox = Outbox::default();
+        while let Some(notice) = self.core.poll_notice() {
+            match notice {
+                Notice::Wake(id) => {
+                    let waker = self.wakers.get_mut(id.index()).and_then(Option::take);
+                    outbox.wake(waker);
+                }
+                Notice::Event(event) => outbox.events.push(event),
+                Notice::Drained => outbox.more.append(&mut self.drain),
+            }
+        }
+        let earlier = match (self.core.poll_timeout(), self.armed) {
+            (Some(due), Some(armed)) => due < armed,
+            (due, _) => due.is_some(),
+        };
+        if earlier || self.core.has_task(now) || self.core.is_drained() {
+            outbox.nudge = self.sleeping > 0;
+            outbox.wake(self.driver.take());
+        }
+        outbox
+    }
+
+    /// Whether somebody has to be there to run tasks and watch deadlines.
+    pub(crate) fn needs_worker(&self, now: Instant) -> bool {
+        let stats = self.core.stats();
+        stats.open() + stats.waiting > 0 || self.core.has_task(now)
+    }
+
+    /// Keeps the waker of a waiter; what it replaces is to be dropped outside the lock.
+    #[must_use]
+    pub(crate) fn set_waker(&mut self, waiter: usize, waker: Waker) -> Option<Waker> {
+        if waiter >= self.wakers.len() {
+            self.wakers.resize(waiter + 1, None);
+        }
+        self.wakers[waiter].replace(waker)
+    }
+
+    /// Takes the waker of a waiter out, to be dropped outside the lock.
+    #[must_use]
+    pub(crate) fn take_waker(&mut self, waiter: usize) -> Option<Waker> {
+        self.wakers.get_mut(waiter).and_then(Option::take)
+    }
+
+    /// Asks to be woken when the closed pool is drained; false where it is already.
+    pub(crate) fn on_drained(&mut self, waker: Waker) -> bool {
+        let open = !self.core.is_drained();
+        if open {
+            self.drain.push(waker);
+        }
+        open
+    }
+}
+
+impl Outbox {
+    fn wake(&mut self, waker: Option<Waker>) {
+        match waker {
+            Some(waker) if self.first.is_none() => self.first = Some(waker),
+            waker => self.more.extend(waker),
+        }
+    }
+}
+
+/// Runs somebody else's code; `None` where it panicked.
+pub(crate) fn quietly<R>(code: impl FnOnce() -> R) -> Option<R> {
+    match catch_unwind(AssertUnwindSafe(code)) {
+        Ok(result) => Some(result),
+        Err(payload) => {
+            // The payload's own `Drop` may panic as well.
+            if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+                std::mem::forget(again);
+            }
+            None
+        }
+    }
+}
+
+impl<P: Probe> fmt::Debug for Shared<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("stats", &self.lock().core.stats()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,99 @@
+//! The pool's counts.
+
+use crate::event::{CloseReason, REASONS};
+
+/// One consistent snapshot of a pool. Phases are counts of now, [`counters`](Self::counters) only
+/// grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// The most sessions open at once.
+    pub max_size: usize,
+    /// Being opened.
+    pub connecting: usize,
+    /// Ready to be lent.
+    pub idle: usize,
+    /// Promised to a borrower that has not collected it yet.
+    pub reserved: usize,
+    /// Being asked for a sign of life.
+    pub checking: usize,
+    /// With borrowers.
+    pub lent: usize,
+    /// Being cleaned.
+    pub resetting: usize,
+    /// Being closed.
+    pub closing: usize,
+    /// Borrowers that wait.
+    pub waiting: usize,
+    /// Operations that were given up at their timeout and have not come back.
+    pub abandoned: usize,
+    /// Whether the pool is closed.
+    pub closed: bool,
+    /// What has happened so far.
+    pub counters: Counters,
+}
+
+impl Stats {
+    /// Everything that counts against the limit.
+    pub fn open(&self) -> usize {
+        self.connecting
+            + self.idle
+            + self.reserved
+            + self.checking
+            + self.lent
+            + self.resetting
+            + self.closing
+    }
+}
+
+/// What has happened in a pool since it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Borrows asked for.
+    pub acquires: u64,
+    /// Borrows that got a session.
+    pub served: u64,
+    /// Sessions that were broken when they were to be lent, and replaced unseen.
+    pub replaced: u64,
+    /// Borrows that reached their deadline.
+    pub timed_out: u64,
+    /// Borrows given up by the borrower.
+    pub cancelled: u64,
+    /// Borrows that failed with a permanent connect error.
+    pub failed: u64,
+    /// Borrows refused because the pool was closed.
+    pub refused_closed: u64,
+    /// Connects started.
+    pub connects: u64,
+    /// Connects that failed or took too long.
+    pub connect_failures: u64,
+    /// Sessions that came into the pool.
+    pub created: u64,
+    /// Sessions that left it with a borrower for good.
+    pub detached: u64,
+    /// Checks started.
+    pub checks: u64,
+    /// Keepalives started.
+    pub keepalives: u64,
+    /// Checks and keepalives that failed.
+    pub check_failures: u64,
+    pub(crate) closed: [u64; REASONS.len()],
+}
+
+impl Counters {
+    /// Sessions closed for that reason.
+    pub fn closed(&self, reason: CloseReason) -> u64 {
+        self.closed[reason as usize]
+    }
+
+    /// Sessions closed for whatever reason, those being closed now included.
+    pub fn closed_total(&self) -> u64 {
+        self.closed.iter().sum()
+    }
+
+    /// Every reason with its count.
+    pub fn closed_by_reason(&self) -> impl Iterator<Item = (CloseReason, u64)> + '_ {
+        REASONS.iter().map(|&reason| (reason, self.closed(reason)))
+    }
+}

@@ -1,0 +1,10 @@
+//! The sync front: callers park, a small set of worker threads connects, checks and closes.
+
+pub(crate) mod primitives;
+
+mod park;
+mod pool;
+mod worker;
+
+pub use self::pool::{Pool, PoolBuilder, Pooled};
+pub use self::worker::Blocking;

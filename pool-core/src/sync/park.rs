@@ -1,0 +1,46 @@
+//! Lets a thread wait as if it were a task.
+
+use std::sync::Arc;
+use std::task::{Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+thread_local! {
+    static WAKER: Waker = new_waker();
+}
+
+fn new_waker() -> Waker {
+    Waker::from(Arc::new(Unpark(thread::current())))
+}
+
+/// Calls `with` with a waker that ends [`park`] on this thread.
+pub(super) fn with_waker<R>(with: impl FnOnce(&Waker) -> R) -> R {
+    let mut with = Some(with);
+    // In the destructor of another thread-local, ours may be gone.
+    let result = WAKER.try_with(|waker| with.take().map(|with| with(waker)));
+    match (result, with) {
+        (Ok(Some(result)), _) => result,
+        (_, Some(with)) => with(&new_waker()),
+        (_, None) => unreachable!("either the closure was called or it is still here"),
+    }
+}
+
+/// Waits to be woken, at most that long where a time is given. May wake for no reason.
+pub(super) fn park(at_most: Option<Duration>) {
+    match at_most {
+        Some(time) => thread::park_timeout(time),
+        None => thread::park(),
+    }
+}
