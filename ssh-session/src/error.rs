@@ -1,0 +1,376 @@
+//! What can go wrong, and whose fault it is.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::{Fingerprint, Target};
+
+/// Why something failed, in words that tell a user what to do. Cheap to clone.
+///
+/// Every variant but [`InvalidInput`](Self::InvalidInput) names the target it was about. Secrets
+/// are in none of them; what a peer said is escaped and cut.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum SshError {
+    /// The caller's fault: a value that no server could make sense of. Nothing was sent.
+    InvalidInput {
+        /// The parameter's name.
+        field: &'static str,
+        /// What is wrong with it, as in "`field` `problem`".
+        problem: String,
+    },
+    /// The host's name has no address.
+    Resolve {
+        /// Whom it was about.
+        target: Target,
+        /// Whether the name server, not the name, is at fault.
+        temporary: bool,
+        /// What the resolver said.
+        source: Arc<io::Error>,
+    },
+    /// No TCP connection to any address of the host.
+    Connect {
+        /// Whom it was about.
+        target: Target,
+        /// What kind of refusal.
+        problem: ConnectProblem,
+        /// What the system said about the last address tried.
+        source: Arc<io::Error>,
+    },
+    /// The server hung up before it said who it is, as sshd does at `MaxStartups` and for clients
+    /// it penalises.
+    Busy {
+        /// Whom it was about.
+        target: Target,
+        /// What it said instead.
+        said: String,
+    },
+    /// Not an SSH server, or one that shares no algorithm with us.
+    Handshake {
+        /// Whom it was about.
+        target: Target,
+        /// What went wrong.
+        detail: String,
+    },
+    /// The server's key is not one we believe. No credential was sent.
+    HostKey(Box<HostKeyRefused>),
+    /// A known_hosts file could not be read or written.
+    KnownHosts {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Arc<io::Error>,
+    },
+    /// The private key could not be used. Nothing was sent for it.
+    KeyFile {
+        /// Whom it was about.
+        target: Target,
+        /// The key's file; `None` for a key from memory.
+        path: Option<PathBuf>,
+        /// Why.
+        problem: KeyProblem,
+    },
+    /// There is no agent, or it holds no usable key.
+    Agent {
+        /// Whom it was about.
+        target: Target,
+        /// Why.
+        detail: String,
+    },
+    /// The server refused everything we have to prove who we are. Each was tried once.
+    AuthenticationFailed {
+        /// Whom it was about.
+        target: Target,
+        /// What was tried, in order.
+        tried: Vec<String>,
+    },
+    /// The deadline passed.
+    Timeout {
+        /// Whom it was about.
+        target: Target,
+        /// What was under way.
+        phase: Phase,
+        /// How long the whole call had taken.
+        elapsed: Duration,
+        /// What the command had written so far.
+        partial: Option<Box<PartialOutput>>,
+        /// Whether the command can have started.
+        maybe_started: bool,
+    },
+    /// The connection ended under us.
+    ConnectionLost {
+        /// Whom it was about.
+        target: Target,
+        /// What was under way.
+        phase: Phase,
+        /// What is known about the end.
+        detail: String,
+        /// What the command had written so far.
+        partial: Option<Box<PartialOutput>>,
+        /// Whether the command can have started.
+        maybe_started: bool,
+    },
+    /// The server opens no further channel on this connection (`MaxSessions`). The connection is
+    /// good; the command was not sent.
+    ChannelRefused {
+        /// Whom it was about.
+        target: Target,
+        /// The reason it gave.
+        detail: String,
+    },
+    /// The server refused to run the command, or to set it up. It did not start.
+    RequestRefused {
+        /// Whom it was about.
+        target: Target,
+        /// What it refused.
+        request: String,
+    },
+    /// The server closed the channel without saying how the command ended.
+    NoExitStatus {
+        /// Whom it was about.
+        target: Target,
+        /// What the command had written.
+        partial: Box<PartialOutput>,
+    },
+    /// The session was closed on our side.
+    Closed {
+        /// Whom it was about.
+        target: Target,
+    },
+}
+
+/// What a [`SshError::Connect`] met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ConnectProblem {
+    /// Nobody listens on the port.
+    Refused,
+    /// There is no way to the host or its network.
+    Unreachable,
+    /// The connection was reset at once.
+    Reset,
+    /// Anything else, such as a lack of descriptors on our side.
+    Other,
+}
+
+/// What a [`SshError::KeyFile`] met.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum KeyProblem {
+    /// There is no such file.
+    Missing,
+    /// The file cannot be read.
+    Unreadable(Arc<io::Error>),
+    /// The key is encrypted and no passphrase was given.
+    PassphraseNeeded,
+    /// The key is encrypted, but not with this passphrase.
+    WrongPassphrase,
+    /// The file holds no private key of a kind we can use.
+    Malformed(String),
+}
+
+/// What was under way when something failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Looking up the host's addresses.
+    Resolve,
+    /// Opening the TCP connection.
+    Connect,
+    /// Agreeing on keys.
+    Handshake,
+    /// Logging in.
+    Authenticate,
+    /// Opening a channel.
+    OpenChannel,
+    /// Asking for the command to be run.
+    Start,
+    /// Reading what the command writes.
+    Run,
+    /// Asking for a sign of life.
+    Ping,
+    /// Closing what was left open.
+    Reset,
+}
+
+/// What a command had written when its call failed.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct PartialOutput {
+    /// From its standard output.
+    pub stdout: Bytes,
+    /// From its standard error.
+    pub stderr: Bytes,
+}
+
+impl fmt::Debug for PartialOutput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PartialOutput")
+            .field("stdout_bytes", &self.stdout.len())
+            .field("stderr_bytes", &self.stderr.len())
+            .finish()
+    }
+}
+
+/// Which key was refused, and why.
+#[derive(Debug, Clone)]
+pub struct HostKeyRefused {
+    /// Whom it was about.
+    pub target: Target,
+    /// Why.
+    pub problem: HostKeyProblem,
+    /// The type of the key that the server presented.
+    pub algorithm: String,
+    /// The fingerprint of the key that the server presented.
+    pub presented: Fingerprint,
+}
+
+/// Why a host key was refused.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum HostKeyProblem {
+    /// The host is known by another key.
+    Changed {
+        /// The fingerprint of the key it is known by.
+        known: Fingerprint,
+        /// That key's type.
+        known_algorithm: String,
+        /// The file that knows it.
+        path: PathBuf,
+        /// The line in that file, from 1.
+        line: usize,
+    },
+    /// The key is marked `@revoked`.
+    Revoked {
+        /// The file that says so.
+        path: PathBuf,
+        /// The line in that file, from 1.
+        line: usize,
+    },
+    /// The host is not known and the policy takes known hosts only.
+    Unknown {
+        /// The file to add it to, if there is one.
+        path: Option<PathBuf>,
+    },
+    /// The key is not the pinned one.
+    NotPinned {
+        /// The fingerprint of the pinned key.
+        pinned: Fingerprint,
+    },
+    /// The key is not the one that the first session of the same pool was shown.
+    NotTheFirst {
+        /// The fingerprint of the first session's key.
+        first: Fingerprint,
+    },
+}
+
+/// The variants of [`SshError`], without their facts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "named after the variants of SshError")]
+pub enum Kind {
+    InvalidInput,
+    Resolve,
+    Connect,
+    Busy,
+    Handshake,
+    HostKey,
+    KnownHosts,
+    KeyFile,
+    Agent,
+    AuthenticationFailed,
+    Timeout,
+    ConnectionLost,
+    ChannelRefused,
+    RequestRefused,
+    NoExitStatus,
+    Closed,
+}
+
+impl SshError {
+    /// The caller gave a value that makes no sense.
+    pub fn invalid(field: &'static str, problem: impl Into<String>) -> Self {
+        Self::InvalidInput { field, problem: problem.into() }
+    }
+
+    /// The variant, without its facts.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::InvalidInput { .. } => Kind::InvalidInput,
+            Self::Resolve { .. } => Kind::Resolve,
+            Self::Connect { .. } => Kind::Connect,
+            Self::Busy { .. } => Kind::Busy,
+            Self::Handshake { .. } => Kind::Handshake,
+            Self::HostKey(_) => Kind::HostKey,
+            Self::KnownHosts { .. } => Kind::KnownHosts,
+            Self::KeyFile { .. } => Kind::KeyFile,
+            Self::Agent { .. } => Kind::Agent,
+            Self::AuthenticationFailed { .. } => Kind::AuthenticationFailed,
+            Self::Timeout { .. } => Kind::Timeout,
+            Self::ConnectionLost { .. } => Kind::ConnectionLost,
+            Self::ChannelRefused { .. } => Kind::ChannelRefused,
+            Self::RequestRefused { .. } => Kind::RequestRefused,
+            Self::NoExitStatus { .. } => Kind::NoExitStatus,
+            Self::Closed { .. } => Kind::Closed,
+        }
+    }
+
+    /// Whom it was about.
+    pub fn target(&self) -> Option<&Target> {
+        match self {
+            Self::InvalidInput { .. } | Self::KnownHosts { .. } => None,
+            Self::HostKey(refused) => Some(&refused.target),
+            Self::Resolve { target, .. }
+            | Self::Connect { target, .. }
+            | Self::Busy { target, .. }
+            | Self::Handshake { target, .. }
+            | Self::KeyFile { target, .. }
+            | Self::Agent { target, .. }
+            | Self::AuthenticationFailed { target, .. }
+            | Self::Timeout { target, .. }
+            | Self::ConnectionLost { target, .. }
+            | Self::ChannelRefused { target, .. }
+            | Self::RequestRefused { target, .. }
+            | Self::NoExitStatus { target, .. }
+            | Self::Closed { target } => Some(target),
+        }
+    }
+
+    /// Whether the same call may succeed later without anybody changing anything, and repeating
+    /// it does no harm: never where the command can have started, never with a refused
+    /// credential.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Resolve { temporary, .. } => *temporary,
+            Self::Connect { .. } | Self::Busy { .. } | Self::ChannelRefused { .. } => true,
+            Self::Timeout { .. } | Self::ConnectionLost { .. } => !self.may_have_started(),
+            _ => false,
+        }
+    }
+
+    /// Whether the command can have started on the server. Where this is false it has not.
+    pub fn may_have_started(&self) -> bool {
+        match self {
+            Self::Timeout { maybe_started, .. } | Self::ConnectionLost { maybe_started, .. } => {
+                *maybe_started
+            }
+            Self::NoExitStatus { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// What the command had written when the call failed.
+    pub fn partial_output(&self) -> Option<&PartialOutput> {
+        match self {
+            Self::Timeout { partial, .. } | Self::ConnectionLost { partial, .. } => {
+                partial.as_deref()
+            }
+            Self::NoExitStatus { partial, .. } => Some(partial),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Everything a backend needs to open a session.
+
+use std::time::Duration;
+
+use crate::{Auth, HostKeys, SshError, Target};
+
+/// Everything a backend needs to open a session.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Whom to talk to.
+    pub target: Target,
+    /// How to log in: tried in order until the server is satisfied. A refused one is not tried
+    /// again.
+    pub auth: Vec<Auth>,
+    /// Which host keys to believe.
+    pub host_keys: HostKeys,
+    /// How long name lookup, TCP connect, handshake and authentication may take together.
+    pub connect_timeout: Duration,
+    /// Heartbeats while a command runs; `None` sends none.
+    pub keepalive: Option<KeepaliveOptions>,
+}
+
+impl Options {
+    /// The default of [`connect_timeout`](Self::connect_timeout).
+    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// Defaults for a target: the user's known_hosts files, 10 s, no heartbeats, and no way to log
+    /// in yet.
+    pub fn new(target: Target) -> Self {
+        Self {
+            target,
+            auth: Vec::new(),
+            host_keys: HostKeys::default(),
+            connect_timeout: Self::CONNECT_TIMEOUT,
+            keepalive: None,
+        }
+    }
+
+    /// Adds a way to log in, tried after those before it.
+    #[must_use]
+    pub fn auth(mut self, auth: Auth) -> Self {
+        self.auth.push(auth);
+        self
+    }
+
+    /// Sets which host keys to believe.
+    #[must_use]
+    pub fn host_keys(mut self, host_keys: HostKeys) -> Self {
+        self.host_keys = host_keys;
+        self
+    }
+
+    /// Checks what no server could make sense of.
+    ///
+    /// # Errors
+    ///
+    /// [`SshError::InvalidInput`] naming the field.
+    pub fn validate(&self) -> Result<(), SshError> {
+        if self.auth.is_empty() {
+            return Err(SshError::invalid(
+                "auth",
+                "is missing: give a password, a private key or the agent",
+            ));
+        }
+        if self.connect_timeout.is_zero() {
+            return Err(SshError::invalid("connect_timeout", "must be above zero"));
+        }
+        if let Some(keepalive) = self.keepalive {
+            keepalive.validate()?;
+        }
+        Ok(())
+    }
+}
+
+/// Heartbeats as OpenSSH's `ServerAliveInterval` and `ServerAliveCountMax` define them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeepaliveOptions {
+    /// After this long without anything received a heartbeat is sent.
+    pub interval: Duration,
+    /// After this many heartbeats without any answer the session is dead:
+    /// `interval × (count_max + 1)` after the last sign of life.
+    pub count_max: u32,
+}
+
+impl KeepaliveOptions {
+    /// Checks that both are above zero.
+    ///
+    /// # Errors
+    ///
+    /// [`SshError::InvalidInput`] naming the field.
+    pub fn validate(&self) -> Result<(), SshError> {
+        if self.interval.is_zero() {
+            return Err(SshError::invalid("keepalive_interval", "must be above zero"));
+        }
+        if self.count_max == 0 {
+            return Err(SshError::invalid("keepalive_count_max", "must be 1 or more"));
+        }
+        Ok(())
+    }
+}
