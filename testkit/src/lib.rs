@@ -1,1 +1,4 @@
 //! Placeholder until the first commit.
+
+#[cfg(feature = "fake")]
+pub mod fake;
