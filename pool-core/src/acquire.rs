@@ -41,6 +41,10 @@ impl<P: Probe> Acquiring<P> {
         self.request.as_ref().and_then(|request| request.deadline)
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared<P>> {
+        &self.shared
+    }
+
     pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<Result<Guard<P>, AcquireError<P::Error>>> {
         let mut broken = None;
         let mut register = None;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::core::{Returned, SlotId};
 use crate::event::CloseReason;
@@ -18,6 +19,8 @@ pub struct Guard<P: Probe> {
     lease: Option<(SlotId, P::Session)>,
     shared: Arc<Shared<P>>,
     marked: bool,
+    /// In the middle of a reset.
+    interrupted: bool,
     /// Lent while its thread was unwinding already, so a panic says nothing about this session.
     born_unwinding: bool,
 }
@@ -25,7 +28,13 @@ pub struct Guard<P: Probe> {
 impl<P: Probe> Guard<P> {
     pub(crate) fn new(shared: Arc<Shared<P>>, slot: SlotId, session: P::Session) -> Self {
         let born_unwinding = std::thread::panicking();
-        Self { lease: Some((slot, session)), shared, marked: false, born_unwinding }
+        Self {
+            lease: Some((slot, session)),
+            shared,
+            marked: false,
+            interrupted: false,
+            born_unwinding,
+        }
     }
 
     /// Says that the session is not to be lent again; it is closed when it comes back.
@@ -42,9 +51,26 @@ impl<P: Probe> Guard<P> {
         session
     }
 
+    /// Where the session needs a reset: how long that may take. Until
+    /// [`end_reset`](Self::end_reset) the session is as good as broken.
+    pub(crate) fn begin_reset(guard: &mut Self) -> Option<Duration> {
+        let (_, session) = guard.lease.as_mut()?;
+        let probe = &guard.shared.probe;
+        let needed = quietly(|| probe.needs_reset(session)) == Some(true) && !guard.marked;
+        guard.interrupted = needed;
+        needed.then(|| guard.shared.lock().core.config().reset_timeout)
+    }
+
+    pub(crate) fn end_reset(guard: &mut Self) {
+        guard.interrupted = false;
+    }
+
     fn state(&self, session: &mut P::Session) -> Returned {
         if self.marked {
             return Returned::Broken(CloseReason::Marked);
+        }
+        if self.interrupted {
+            return Returned::Broken(CloseReason::Interrupted);
         }
         if std::thread::panicking() && !self.born_unwinding {
             return Returned::Broken(CloseReason::Panicked);

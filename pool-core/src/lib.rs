@@ -13,6 +13,7 @@ mod keepalive;
 mod shared;
 mod stats;
 mod sync;
+mod tasks;
 
 pub use backend::{Backend, ErrorKind};
 pub use clock::{Clock, SystemClock};
@@ -24,3 +25,8 @@ pub use keepalive::{Keepalive, KeepaliveStep};
 pub use shared::Probe;
 pub use stats::{Counters, Stats};
 pub use sync::{Blocking, Pool, PoolBuilder, Pooled};
+#[cfg(feature = "tokio")]
+pub use tasks::TokioRuntime;
+pub use tasks::{
+    Acquire, AsyncBackend, AsyncPool, AsyncPoolBuilder, AsyncPooled, BoxFuture, Runtime, Tasks,
+};

@@ -5,14 +5,16 @@
 //! poison anything and a callback may use the pool.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
+use crate::backend::ErrorKind;
 use crate::clock::Clock;
-use crate::core::{Core, Notice};
+use crate::core::{ConnectFailure, Core, Notice, OldestLease, SlotId};
 use crate::event::{Event, Observer};
+use crate::stats::Stats;
 use crate::sync::primitives::{Condvar, Mutex, MutexGuard};
 
 /// What both kinds of backend can tell about a session without waiting.
@@ -49,7 +51,8 @@ pub(crate) struct State<P: Probe> {
     pub(crate) driver: Option<Waker>,
     /// The deadline that somebody sleeps towards.
     pub(crate) armed: Option<Instant>,
-    /// Worker threads of a sync pool, and how many of them sleep.
+    /// Worker threads of a sync pool, and how many of them sleep; an async pool has one driver
+    /// task or none.
     pub(crate) workers: usize,
     pub(crate) sleeping: usize,
 }
@@ -103,6 +106,45 @@ impl<P: Probe> Shared<P> {
         let outbox = state.collect(now);
         drop(state);
         self.deliver(outbox);
+    }
+
+    /// A connect failed. The error that its error replaces is dropped outside the lock.
+    pub(crate) fn connect_failed(
+        &self,
+        slot: SlotId,
+        kind: ErrorKind,
+        failure: ConnectFailure<Arc<P::Error>>,
+    ) {
+        let _dropped_unlocked = self.with(|state, now| {
+            let replaced = state.core.last_failure().cloned();
+            state.core.connect_failed(slot, kind, failure, now);
+            replaced
+        });
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.lock().core.stats()
+    }
+
+    pub(crate) fn oldest_lease(&self) -> Option<OldestLease> {
+        let now = self.clock.now();
+        self.lock().core.oldest_lease(now)
+    }
+
+    /// Shows every idle session to the predicate, one at a time, outside the lock.
+    pub(crate) fn retain(&self, mut keep: impl FnMut(&mut P::Session) -> bool) {
+        let slots = self.lock().core.idle_slots();
+        for slot in slots {
+            let session = self.with(|state, _| state.core.inspect(slot));
+            if let Some(mut session) = session {
+                let verdict = catch_unwind(AssertUnwindSafe(|| keep(&mut session)));
+                let keep_it = *verdict.as_ref().unwrap_or(&false);
+                self.with(|state, now| state.core.inspected(slot, session, keep_it, now));
+                if let Err(panic) = verdict {
+                    resume_unwind(panic);
+                }
+            }
+        }
     }
 
     fn deliver(&self, outbox: Outbox) {
@@ -166,6 +208,13 @@ impl<P: Probe> State<P> {
         self.wakers.get_mut(waiter).and_then(Option::take)
     }
 
+    /// Takes the wakers of all who wait out, to have them look again.
+    #[must_use]
+    pub(crate) fn take_wakers(&mut self) -> Vec<Waker> {
+        let waiting = self.wakers.iter_mut().filter_map(Option::take);
+        waiting.chain(self.drain.drain(..)).collect()
+    }
+
     /// Asks to be woken when the closed pool is drained; false where it is already.
     pub(crate) fn on_drained(&mut self, waker: Waker) -> bool {
         let open = !self.core.is_drained();
@@ -201,6 +250,6 @@ pub(crate) fn quietly<R>(code: impl FnOnce() -> R) -> Option<R> {
 
 impl<P: Probe> fmt::Debug for Shared<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("stats", &self.lock().core.stats()).finish_non_exhaustive()
+        f.debug_struct("Pool").field("stats", &self.stats()).finish_non_exhaustive()
     }
 }

@@ -66,9 +66,10 @@ impl<S, E: Clone> Core<S, E> {
         }
         let ticket = request.ticket.unwrap_or_else(|| self.waiters.ticket());
         if self.waiters.queued() == 0
-            && let Some(index) = self.first_lendable(now).filter(|&i| !self.is_stale(i, now)) {
-                return Acquired::Ready(self.lend(index, request, ticket, now));
-            }
+            && let Some(index) = self.first_lendable(now).filter(|&i| !self.is_stale(i, now))
+        {
+            return Acquired::Ready(self.lend(index, request, ticket, now));
+        }
         if let Some(error) = self.breaker_error(now) {
             self.counters.failed += 1;
             return Acquired::Refused(Refusal::Failed(error));

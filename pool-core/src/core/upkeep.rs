@@ -214,9 +214,10 @@ impl<S, E: Clone> Core<S, E> {
             _ => self.slots[index].deadline,
         };
         if let Some(due) = due
-            && self.slot_timers.at(index).is_none_or(|at| due < at) {
-                self.slot_timers.set(index, due);
-            }
+            && self.slot_timers.at(index).is_none_or(|at| due < at)
+        {
+            self.slot_timers.set(index, due);
+        }
     }
 
     pub(super) fn is_armed(&self, index: u32) -> bool {

@@ -117,13 +117,12 @@ impl<B: Backend> Pool<B> {
 
     /// The pool's counts, all of one moment.
     pub fn stats(&self) -> Stats {
-        self.shared().lock().core.stats()
+        self.shared().stats()
     }
 
     /// The lease that has been out for longest, and who holds it.
     pub fn oldest_lease(&self) -> Option<OldestLease> {
-        let now = self.shared().clock.now();
-        self.shared().lock().core.oldest_lease(now)
+        self.shared().oldest_lease()
     }
 
     /// The backend.
@@ -146,20 +145,8 @@ impl<B: Backend> Pool<B> {
 
     /// Closes the idle sessions that the predicate refuses. It is called outside the pool's lock;
     /// the session it looks at is not lent meanwhile.
-    pub fn retain(&self, mut keep: impl FnMut(&mut B::Session) -> bool) {
-        let slots = self.shared().lock().core.idle_slots();
-        for slot in slots {
-            let session = self.shared().with(|state, _| state.core.inspect(slot));
-            if let Some(mut session) = session {
-                let kept =
-                    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| keep(&mut session)));
-                let keep_it = *kept.as_ref().unwrap_or(&false);
-                self.shared().with(|state, now| state.core.inspected(slot, session, keep_it, now));
-                if let Err(panic) = kept {
-                    std::panic::resume_unwind(panic);
-                }
-            }
-        }
+    pub fn retain(&self, keep: impl FnMut(&mut B::Session) -> bool) {
+        self.shared().retain(keep);
     }
 
     /// Adds a session opened elsewhere. It comes back where the pool is full or closed.
@@ -229,10 +216,9 @@ impl<B: Backend> Pool<B> {
     /// here: the next borrower tries again.
     fn wake_workers(&self) {
         let needed = self.shared().lock().needs_worker(self.shared().clock.now());
-        if needed
-            && let Err(error) = ensure_worker(self.shared()) {
-                tracing::warn!(%error, "no worker thread");
-            }
+        if needed && let Err(error) = ensure_worker(self.shared()) {
+            tracing::warn!(%error, "no worker thread");
+        }
     }
 
     fn shared(&self) -> &Arc<Shared<Blocking<B>>> {

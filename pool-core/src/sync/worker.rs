@@ -57,10 +57,9 @@ fn start<B: Backend>(shared: &Arc<Shared<Blocking<B>>>) -> std::io::Result<()> {
 
 fn work<B: Backend>(shared: &Arc<Shared<Blocking<B>>>) {
     while let Some(Job { task, hand_over }) = next_job(shared) {
-        if hand_over
-            && let Err(error) = start(shared) {
-                tracing::warn!(%error, "no second worker thread, so deadlines may be late");
-            }
+        if hand_over && let Err(error) = start(shared) {
+            tracing::warn!(%error, "no second worker thread, so deadlines may be late");
+        }
         run(shared, task);
     }
 }
@@ -126,12 +125,7 @@ fn run<B: Backend>(shared: &Shared<Blocking<B>>, task: Task<B::Session>) {
                 }
                 None => (ErrorKind::Transient, ConnectFailure::Panicked),
             };
-            // The core drops the error that this one replaces only outside the lock.
-            let _replaced = shared.with(|state, now| {
-                let replaced = state.core.last_failure().cloned();
-                state.core.connect_failed(slot, kind, failure, now);
-                replaced
-            });
+            shared.connect_failed(slot, kind, failure);
         }
         Task::Check { slot, purpose, mut session, .. } => {
             let checked = quietly(|| match purpose {

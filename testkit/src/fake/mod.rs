@@ -9,7 +9,7 @@ mod gate;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
-use pool_core::{Backend, ErrorKind};
+use pool_core::{AsyncBackend, Backend, ErrorKind};
 
 pub use self::clock::ManualClock;
 pub use self::gate::{Behaviour, Gate};
@@ -178,6 +178,80 @@ impl Backend for FakeBackend {
     fn close(&self, session: FakeSession) {
         let _ = self.closes.pass();
         self.truth.closed.fetch_add(1, Ordering::SeqCst);
+        drop(session);
+    }
+
+    fn classify(&self, error: &FakeError) -> ErrorKind {
+        error.0
+    }
+}
+
+/// The same backend for async pools. Its operations share the gates and the truth.
+#[derive(Debug, Clone, Default)]
+pub struct FakeAsyncBackend(pub FakeBackend);
+
+impl FakeAsyncBackend {
+    async fn ask(&self, gate: &Gate, session: &FakeSession) -> Result<(), FakeError> {
+        let _in_use = InUse::begin(session);
+        gate.pass_async().await?;
+        match session.broken.load(Ordering::SeqCst) {
+            true => Err(FakeError(ErrorKind::Transient)),
+            false => Ok(()),
+        }
+    }
+}
+
+/// As [`FakeSession::use_it`], across awaits.
+struct InUse<'a>(&'a FakeSession);
+
+impl<'a> InUse<'a> {
+    fn begin(session: &'a FakeSession) -> Self {
+        let used = session.used.swap(true, Ordering::SeqCst);
+        assert!(!used, "session {} has two owners", session.id);
+        Self(session)
+    }
+}
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        self.0.used.store(false, Ordering::SeqCst);
+    }
+}
+
+impl AsyncBackend for FakeAsyncBackend {
+    type Session = FakeSession;
+    type Error = FakeError;
+
+    async fn connect(&self) -> Result<FakeSession, FakeError> {
+        self.0.connects.pass_async().await?;
+        Ok(FakeSession::new(&self.0.truth))
+    }
+
+    fn is_broken(&self, session: &mut FakeSession) -> bool {
+        Backend::is_broken(&self.0, session)
+    }
+
+    async fn check(&self, session: &mut FakeSession) -> Result<(), FakeError> {
+        self.ask(&self.0.checks, session).await
+    }
+
+    async fn keepalive(&self, session: &mut FakeSession) -> Result<(), FakeError> {
+        self.ask(&self.0.keepalives, session).await
+    }
+
+    fn needs_reset(&self, session: &mut FakeSession) -> bool {
+        session.dirty
+    }
+
+    async fn reset(&self, session: &mut FakeSession) -> Result<(), FakeError> {
+        self.ask(&self.0.resets, session).await?;
+        session.dirty = false;
+        Ok(())
+    }
+
+    async fn close(&self, session: FakeSession) {
+        let _ = self.0.closes.pass_async().await;
+        self.0.truth.closed.fetch_add(1, Ordering::SeqCst);
         drop(session);
     }
 
