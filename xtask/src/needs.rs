@@ -1,0 +1,68 @@
+//! What the tests need from the system, and how it gets there.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::run::{step, succeeds};
+
+struct Need {
+    what: &'static str,
+    package: &'static str,
+    is_there: fn() -> bool,
+}
+
+const NEEDS: &[Need] = &[
+    Need {
+        what: "OpenSSH server (sshd)",
+        package: "openssh-server",
+        is_there: || has("sshd") || std::path::Path::new("/usr/sbin/sshd").exists(),
+    },
+    Need { what: "OpenSSH client (ssh)", package: "openssh-client", is_there: || has("ssh") },
+    Need { what: "C compiler (cc)", package: "gcc", is_there: || has("cc") },
+    Need { what: "make", package: "make", is_there: || has("make") },
+    Need { what: "pkg-config", package: "pkg-config", is_there: || has("pkg-config") },
+    Need {
+        what: "OpenSSL headers",
+        package: "libssl-dev",
+        is_there: || succeeds("pkg-config", &["--exists", "openssl"]),
+    },
+    Need {
+        what: "zlib headers",
+        package: "zlib1g-dev",
+        is_there: || succeeds("pkg-config", &["--exists", "zlib"]),
+    },
+    Need { what: "python3", package: "python3", is_there: || has("python3") },
+    Need { what: "ps (procps)", package: "procps", is_there: || has("ps") },
+];
+
+/// Fails with the names of what is missing; as root on a Debian system it installs it first.
+pub(crate) fn check() -> Result<()> {
+    let missing = missing();
+    if missing.is_empty() {
+        println!("==> needs: all there");
+        return Ok(());
+    }
+    let packages: Vec<_> = missing.iter().map(|need| need.package).collect();
+    if succeeds("sh", &["-c", "test \"$(id -u)\" = 0 && command -v apt-get"]) {
+        step("package lists", Command::new("apt-get").arg("update"))?;
+        let mut install = Command::new("apt-get");
+        install.env("DEBIAN_FRONTEND", "noninteractive");
+        install.args(["install", "-y", "--no-install-recommends"]).args(&packages);
+        step("packages", &mut install)?;
+    }
+    let missing = self::missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let what: Vec<_> = missing.iter().map(|need| need.what).collect();
+    bail!("missing: {}. On Debian: sudo apt-get install {}", what.join(", "), packages.join(" "),)
+}
+
+fn missing() -> Vec<&'static Need> {
+    NEEDS.iter().filter(|need| !(need.is_there)()).collect()
+}
+
+fn has(program: &str) -> bool {
+    succeeds("sh", &["-c", &format!("command -v {program}")])
+}

@@ -1,0 +1,61 @@
+//! The checks that every change must pass.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::needs;
+use crate::run::{cargo, root, step, succeeds};
+
+pub(crate) fn all() -> Result<()> {
+    needs::check()?;
+    step("format", cargo().args(["fmt", "--all", "--check"]))?;
+    let mut clippy = cargo();
+    clippy.args(["clippy", "--workspace", "--all-targets", "--all-features", "--locked"]);
+    step("clippy", clippy.args(["--", "-D", "warnings"]))?;
+    let mut doc = cargo();
+    doc.env("RUSTDOCFLAGS", "-D warnings");
+    doc.args(["doc", "--workspace", "--no-deps", "--all-features", "--locked"]);
+    step("docs", &mut doc)?;
+    step("tests", runner().args(["--workspace", "--all-features", "--locked"]))?;
+    let mut doctests = cargo();
+    doctests.args(["test", "--doc", "--workspace", "--all-features", "--locked"]);
+    step("doctests", &mut doctests)?;
+    println!("==> all checks passed");
+    Ok(())
+}
+
+/// cargo-nextest where it is installed, else cargo's own runner.
+fn runner() -> Command {
+    let mut command = cargo();
+    if succeeds("cargo", &["nextest", "--version"]) {
+        command.args(["nextest", "run", "--no-fail-fast"]);
+    } else {
+        command.args(["test", "--no-fail-fast", "--lib", "--bins", "--tests", "--examples"]);
+    }
+    command
+}
+
+pub(crate) fn fuzz(seconds: u64) -> Result<()> {
+    if !succeeds("cargo", &["fuzz", "--version"]) {
+        bail!("cargo-fuzz is missing: cargo install cargo-fuzz");
+    }
+    let targets = root().join("fuzz/fuzz_targets");
+    let mut names: Vec<_> = std::fs::read_dir(targets)?
+        .filter_map(|entry| Some(entry.ok()?.path().file_stem()?.to_str()?.to_owned()))
+        .collect();
+    names.sort();
+    for name in names {
+        let mut run = Command::new("cargo");
+        run.args(["+nightly", "fuzz", "run", &name]);
+        let seeds = format!("fuzz/seeds/{name}");
+        if root().join(&seeds).is_dir() {
+            let corpus = format!("fuzz/corpus/{name}");
+            std::fs::create_dir_all(root().join(&corpus))?;
+            run.args([corpus, seeds]);
+        }
+        run.args(["--", &format!("-max_total_time={seconds}")]);
+        step(&format!("fuzz {name}"), &mut run)?;
+    }
+    Ok(())
+}
