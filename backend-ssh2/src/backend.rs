@@ -1,0 +1,75 @@
+//! Sessions for a pool.
+
+use std::time::Duration;
+
+use pool_core::{Backend, ErrorKind};
+use ssh_session::{Kind, Options, Session as _, SshError};
+
+use crate::dial::FirstKey;
+use crate::session::Ssh2Session;
+
+/// How long a server may take to answer a check or to close a channel. A pool's own limits are
+/// shorter, if anything: this bounds the threads of calls that it has written off.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Opens, checks and closes [`Ssh2Session`]s for a pool.
+///
+/// A check is one round trip. Every session must be shown the host key of the first one.
+#[derive(Debug)]
+pub struct Ssh2Backend {
+    options: Options,
+    first_key: FirstKey,
+}
+
+impl Ssh2Backend {
+    /// Takes what is needed to open sessions; opens none.
+    ///
+    /// # Errors
+    ///
+    /// [`SshError::InvalidInput`] if the options make no sense.
+    pub fn new(options: Options) -> Result<Self, SshError> {
+        options.validate()?;
+        Ok(Self { options, first_key: FirstKey::new() })
+    }
+
+    /// What sessions are opened with.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+}
+
+impl Backend for Ssh2Backend {
+    type Session = Ssh2Session;
+    type Error = SshError;
+
+    fn connect(&self) -> Result<Ssh2Session, SshError> {
+        Ssh2Session::connect_as_before(&self.options, &self.first_key)
+    }
+
+    fn is_broken(&self, session: &mut Ssh2Session) -> bool {
+        !session.is_alive()
+    }
+
+    fn check(&self, session: &mut Ssh2Session) -> Result<(), SshError> {
+        session.ping(PATIENCE)
+    }
+
+    fn needs_reset(&self, session: &mut Ssh2Session) -> bool {
+        session.needs_reset()
+    }
+
+    fn reset(&self, session: &mut Ssh2Session) -> Result<(), SshError> {
+        session.reset(PATIENCE)
+    }
+
+    fn classify(&self, error: &SshError) -> ErrorKind {
+        match error.kind() {
+            Kind::Busy => ErrorKind::Busy,
+            Kind::Timeout | Kind::ConnectionLost => ErrorKind::Transient,
+            _ if error.is_retryable() => ErrorKind::Transient,
+            // A name without an address stays so within the time anybody waits; the same goes for
+            // credentials, keys and what is no SSH server at all.
+            _ => ErrorKind::Permanent,
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! One deadline over all parts of a call.
+
+use std::time::{Duration, Instant};
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline {
+    started: Instant,
+    at: Option<Instant>,
+}
+
+impl Deadline {
+    /// `None` never passes, nor does what lies beyond the clock's range.
+    pub(crate) fn after(limit: Option<Duration>) -> Self {
+        let started = Instant::now();
+        Self { started, at: limit.and_then(|limit| started.checked_add(limit)) }
+    }
+
+    pub(crate) fn at(&self) -> Option<Instant> {
+        self.at
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.at.is_some_and(|at| Instant::now() >= at)
+    }
+
+    /// What is left; `None` for ever.
+    pub(crate) fn remaining(&self) -> Option<Duration> {
+        self.at.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+}

@@ -1,0 +1,237 @@
+//! From a host's name to a logged-in session, under one deadline.
+
+use std::cell::RefCell;
+use std::sync::OnceLock;
+
+use ssh_session::{
+    Fingerprint, HostKey, HostKeyPolicy, HostKeyProblem, HostKeyRefused, Options, Phase, SshError,
+    Verdict, printable,
+};
+use ssh2::{BlockDirections, Error, MethodType, Session};
+
+use crate::deadline::Deadline;
+use crate::ffi;
+use crate::socket::{Pending, Socket};
+use crate::{login, resolve, tcp};
+
+/// The key that the first session of a pool was shown; later ones must be shown the same.
+pub(crate) type FirstKey = OnceLock<Fingerprint>;
+
+/// What a finished dial leaves.
+pub(crate) struct Dialled {
+    pub(crate) session: Session,
+    pub(crate) socket: Socket,
+}
+
+/// A session that is being opened. Only one thread knows it, so it waits without a lock.
+pub(crate) struct Dial<'a> {
+    pub(crate) options: &'a Options,
+    pub(crate) session: Session,
+    socket: Socket,
+    deadline: Deadline,
+    /// The first bytes the server sent.
+    greeting: RefCell<Vec<u8>>,
+}
+
+/// Why a step of a dial failed.
+pub(crate) enum StepError {
+    /// libssh2 says no; the connection is fine.
+    Refused(Error),
+    /// There is no connection any more, or no time.
+    Fatal(SshError),
+}
+
+/// Opens a session. Host keys are checked before any credential is sent, and a new one is recorded
+/// only after login.
+pub(crate) fn dial(options: &Options, first_key: &FirstKey) -> Result<Dialled, SshError> {
+    options.validate()?;
+    let deadline = Deadline::after(Some(options.connect_timeout));
+    let addresses = resolve::lookup(&options.target, &deadline)?;
+    let socket = tcp::connect(options, &addresses, &deadline)?;
+    let dial = Dial::new(options, socket, deadline)?;
+    let outcome = dial.run(first_key);
+    if outcome.is_err() {
+        dial.socket.shutdown();
+    }
+    outcome?;
+    let Dial { session, socket, .. } = dial;
+    Ok(Dialled { session, socket })
+}
+
+impl<'a> Dial<'a> {
+    fn new(options: &'a Options, socket: Socket, deadline: Deadline) -> Result<Self, SshError> {
+        let failed = |error: Error| handshake_error(options, error.message());
+        let mut session = Session::new().map_err(failed)?;
+        session.set_blocking(false);
+        ffi::count_received(&session);
+        session.set_tcp_stream(socket.clone());
+        session.set_banner(concat!("SSH-2.0-hussh_", env!("CARGO_PKG_VERSION"))).map_err(failed)?;
+        let known = options.host_keys.known_algorithms(&options.target)?;
+        let offered = session.supported_algs(MethodType::HostKey).map_err(failed)?;
+        let wanted = host_key_methods(&offered, &known).join(",");
+        session.method_pref(MethodType::HostKey, &wanted).map_err(failed)?;
+        Ok(Self { options, session, socket, deadline, greeting: RefCell::default() })
+    }
+
+    fn run(&self, first_key: &FirstKey) -> Result<(), SshError> {
+        self.handshake()?;
+        let key = self.host_key()?;
+        let verdict = self.options.host_keys.verify(&self.options.target, &key)?;
+        self.compare_with_first(&key, first_key)?;
+        login::login(self)?;
+        let _ = first_key.set(key.fingerprint());
+        if let Verdict::New(pending) = verdict {
+            // As OpenSSH does: a folder that cannot be written keeps nobody from working.
+            if let Err(error) = pending.record() {
+                tracing::warn!(%error, "new host key not recorded");
+            }
+        }
+        Ok(())
+    }
+
+    fn handshake(&self) -> Result<(), SshError> {
+        let mut session = self.session.clone();
+        match self.step(Phase::Handshake, || session.handshake()) {
+            Ok(()) => Ok(()),
+            Err(StepError::Fatal(error)) => Err(error),
+            Err(StepError::Refused(error)) => Err(handshake_error(self.options, error.message())),
+        }
+    }
+
+    fn host_key(&self) -> Result<HostKey, SshError> {
+        let blob = self.session.host_key().map(|(blob, _)| blob.to_vec()).unwrap_or_default();
+        HostKey::from_wire(&blob).ok_or_else(|| {
+            handshake_error(self.options, "the server's host key is of a kind we don't know")
+        })
+    }
+
+    fn compare_with_first(&self, key: &HostKey, first_key: &FirstKey) -> Result<(), SshError> {
+        match first_key.get() {
+            Some(first)
+                if *first != key.fingerprint()
+                    && self.options.host_keys.policy != HostKeyPolicy::DangerAcceptAny =>
+            {
+                Err(SshError::HostKey(Box::new(HostKeyRefused {
+                    target: self.options.target.clone(),
+                    problem: HostKeyProblem::NotTheFirst { first: *first },
+                    algorithm: key.algorithm().to_owned(),
+                    presented: key.fingerprint(),
+                })))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Repeats a call until it no longer would block.
+    pub(crate) fn step<T>(
+        &self,
+        phase: Phase,
+        mut call: impl FnMut() -> Result<T, Error>,
+    ) -> Result<T, StepError> {
+        loop {
+            let (result, received) = ffi::watch(&mut call);
+            match result {
+                Ok(value) => return Ok(value),
+                Err(error) if ffi::is_again(&error) => {
+                    if let Some(end) = received.end {
+                        let detail = end.map_or_else(
+                            || "the server closed it".to_owned(),
+                            |errno| errno.to_string(),
+                        );
+                        return Err(StepError::Fatal(self.lost(phase, detail)));
+                    }
+                }
+                Err(error) if ffi::is_fatal(&error) && phase != Phase::Handshake => {
+                    return Err(StepError::Fatal(self.lost(phase, error.message().to_owned())));
+                }
+                Err(error) => return Err(StepError::Refused(error)),
+            }
+            if self.deadline.is_over() {
+                return Err(StepError::Fatal(SshError::Timeout {
+                    target: self.options.target.clone(),
+                    phase,
+                    elapsed: self.deadline.elapsed(),
+                    partial: None,
+                    maybe_started: false,
+                }));
+            }
+            let write = matches!(
+                self.session.block_directions(),
+                BlockDirections::Outbound | BlockDirections::Both
+            );
+            self.socket.wait(write, self.deadline.at(), None);
+            self.look_at_greeting();
+        }
+    }
+
+    /// Keeps the first bytes: libssh2 tells nothing of what was no SSH.
+    fn look_at_greeting(&self) {
+        let mut greeting = self.greeting.borrow_mut();
+        if greeting.is_empty() && self.socket.pending() == Pending::Bytes {
+            let mut first = [0; 255];
+            let count = self.socket.peek(&mut first).unwrap_or(0);
+            greeting.extend_from_slice(&first[..count]);
+        }
+    }
+
+    fn lost(&self, phase: Phase, detail: String) -> SshError {
+        let target = self.options.target.clone();
+        let greeting = self.greeting.borrow();
+        if phase == Phase::Handshake && !contains_banner(&greeting) {
+            let said = printable(&greeting);
+            let lower = said.to_ascii_lowercase();
+            return if said.is_empty() || lower.contains("not allowed") || lower.contains("exceeded")
+            {
+                SshError::Busy { target, said }
+            } else {
+                handshake_error(self.options, &format!("it answered {said:?}, which is not SSH"))
+            };
+        }
+        SshError::ConnectionLost { target, phase, detail, partial: None, maybe_started: false }
+    }
+}
+
+fn contains_banner(greeting: &[u8]) -> bool {
+    greeting.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"SSH-"))
+}
+
+fn handshake_error(options: &Options, detail: &str) -> SshError {
+    SshError::Handshake {
+        target: options.target.clone(),
+        detail: printable(detail.as_bytes()),
+    }
+}
+
+/// Host key methods to offer: those of known keys first, since a server that is asked for another
+/// type presents a key that looks changed, and no certificates, which we could not check.
+fn host_key_methods(offered: &[&'static str], known: &[String]) -> Vec<&'static str> {
+    const ORDER: [&str; 7] = [
+        "ssh-ed25519",
+        "ecdsa-sha2-nistp256",
+        "ecdsa-sha2-nistp384",
+        "ecdsa-sha2-nistp521",
+        "rsa-sha2-512",
+        "rsa-sha2-256",
+        "ssh-rsa",
+    ];
+    let is_known = |method: &str| {
+        let key_type = if method.starts_with("rsa-sha2-") { "ssh-rsa" } else { method };
+        known.iter().any(|known| known == key_type)
+    };
+    let mut methods: Vec<_> =
+        ORDER.into_iter().filter(|method| offered.contains(method)).collect();
+    methods.sort_by_key(|method| !is_known(method));
+    methods
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host_key_methods;
+
+    #[test]
+    fn known_types_are_asked_for_first_and_certificates_never() {
+        let offered = ["ssh-ed25519", "ssh-ed25519-cert-v01@openssh.com", "rsa-sha2-256", "ssh-rsa"];
+        let known = ["ssh-rsa".to_owned()];
+        assert_eq!(host_key_methods(&offered, &known), ["rsa-sha2-256", "ssh-rsa", "ssh-ed25519"]);
+    }
+}

@@ -1,0 +1,104 @@
+//! Signs of life.
+//!
+//! libssh2 never matches the reply of a global request, so its own keepalive counts nothing and
+//! piles up replies. A channel request gets a matched reply: so a heartbeat opens a channel ahead,
+//! or, where one is parked already, sets a reserved variable on it. Whether the server grants or
+//! refuses it, it is alive. Both cost one round trip, and the next command finds a channel open.
+
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use ssh_session::{Phase, SshError};
+use ssh2::{Error, Session};
+
+use crate::deadline::Deadline;
+use crate::ffi::{self, Channel};
+use crate::link::{End, Link, Op, State, Stop};
+use crate::socket::Pending;
+
+/// No user's variable may have this name.
+const PING_NAME: &[u8] = b"HUSSH_PING";
+
+impl Link {
+    /// Asks for a sign of life; a session that gives none in time is over.
+    pub(crate) fn ping(&self, timeout: Duration) -> Result<(), SshError> {
+        let deadline = Deadline::after(Some(timeout));
+        let user = self.enter();
+        let wanted = {
+            let mut state = self.lock();
+            state.beating = true;
+            state.beats + 1
+        };
+        let answered = self.drive(user.op, &deadline, |state, _| {
+            if state.beats >= wanted { Ok(()) } else { Err(ffi::again()) }
+        });
+        answered.map_err(|stop| {
+            if matches!(stop, Stop::Timeout) {
+                self.end(&mut self.lock(), End::Lost("no sign of life".into()));
+            }
+            self.error(stop, Phase::Ping, &deadline)
+        })
+    }
+
+    /// Lets libssh2 take in what has come, without waiting. It does so with every step, but needs
+    /// a channel to take one on; where there is none, one is opened ahead.
+    pub(crate) fn take_in(&self, state: &mut State) {
+        if let Some(mut parked) = state.parked.take() {
+            let _ = self.step(state, Op::HEARTBEAT, |_, _| parked.read(0, &mut [0]));
+            state.parked = Some(parked);
+        } else {
+            state.beating |= state.leftovers.is_empty();
+            self.tend(state);
+        }
+    }
+
+    /// Serves a session that nobody uses, without waiting: takes in what has come before it judges
+    /// the peer's silence. Says when to come again, `None` once the session is over.
+    pub(crate) fn tend_idle(&self, state: &mut State) -> Option<Instant> {
+        match self.socket.pending() {
+            Pending::Nothing => {}
+            Pending::End => self.end(state, End::Lost("the server closed it".into())),
+            Pending::Bytes if state.may_step(Op::HEARTBEAT) => self.take_in(state),
+            Pending::Bytes => {}
+        }
+        self.tend(state)
+    }
+
+    /// Takes one step of the heartbeat that is under way.
+    pub(crate) fn beat(&self, state: &mut State) {
+        let answered = match self.step(state, Op::HEARTBEAT, beat) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(())) => true,
+            // A refusal is a reply. Anything worse has ended the session.
+            Poll::Ready(Err(_)) => state.end.is_none(),
+        };
+        if answered {
+            state.beating = false;
+            state.beats += 1;
+            self.changed(state);
+        }
+    }
+}
+
+fn beat(state: &mut State, session: &Session) -> Result<(), Error> {
+    if let Some(parked) = &mut state.parked {
+        let result = parked.setenv(PING_NAME, b"1");
+        if !parked.eof() {
+            return result;
+        }
+        // The server closed it, as `ChannelTimeout` makes it; no reply will come.
+        state.give_back_parked();
+    }
+    if state.opener.is_some_and(|opener| opener != Op::HEARTBEAT) {
+        // Somebody else's open is under way: its reply will do.
+        return Err(ffi::again());
+    }
+    state.opener = Some(Op::HEARTBEAT);
+    let result = Channel::open(session);
+    if matches!(&result, Err(error) if ffi::is_again(error)) {
+        return result.map(drop);
+    }
+    state.opener = None;
+    state.parked = Some(result?);
+    Ok(())
+}

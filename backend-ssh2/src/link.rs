@@ -1,0 +1,391 @@
+//! One connection, shared by any number of threads.
+//!
+//! libssh2's state is touched only under [`Link::state`]'s lock, and that lock is never held while
+//! waiting. A thread that needs the peer repeats a step until it no longer would block
+//! ([`Link::drive`]). Between steps one of the waiting threads, the leader, polls the socket; the
+//! others sleep on a condition variable. Three rules keep anyone from sleeping through news:
+//!
+//! * Whoever received bytes, from whichever channel, wakes all others: the bytes may be theirs.
+//! * A packet that was sent in part belongs to its operation: until that has sent the rest, nobody
+//!   else takes a step, and its thread is the one to poll.
+//! * A leader that stops polling wakes the others, so that one of them takes over.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Instant;
+
+use pool_core::{Keepalive, KeepaliveStep};
+use ssh_session::{KeepaliveOptions, Options, SshError, Target, printable};
+use ssh2::{BlockDirections, Error, Session};
+
+use crate::deadline::Deadline;
+use crate::dial::Dialled;
+use crate::ffi::{self, Channel, Finishing};
+use crate::socket::{Pending, Socket, Waker};
+
+/// Names one operation: what may own a packet sent in part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Op(u64);
+
+impl Op {
+    /// The heartbeat, which any waiting thread serves.
+    pub(crate) const HEARTBEAT: Self = Self(0);
+}
+
+pub(crate) struct Link {
+    pub(crate) target: Target,
+    pub(crate) socket: Socket,
+    /// Whether a thread sends heartbeats while nobody uses the session.
+    pub(crate) served: AtomicBool,
+    keepalive: Option<KeepaliveOptions>,
+    waker: Waker,
+    turn: Condvar,
+    /// Channels go before the session they are of, and both before `finishing`.
+    state: Mutex<State>,
+    session: Session,
+    finishing: Finishing,
+}
+
+/// What the lock guards, libssh2's own state included.
+pub(crate) struct State {
+    pub(crate) end: Option<End>,
+    /// Operations under way.
+    pub(crate) users: usize,
+    /// A leader is polling the socket.
+    polling: bool,
+    /// Who has sent a packet in part.
+    sender: Option<Op>,
+    /// Who drives libssh2's one slot for opening a channel.
+    pub(crate) opener: Option<Op>,
+    last_op: u64,
+    /// A channel opened ahead, for the next command.
+    pub(crate) parked: Option<Channel>,
+    /// Channels of commands given up, until the server has closed them too.
+    pub(crate) leftovers: Vec<(Op, Channel)>,
+    /// Commands given up so far: each may hold one of the server's session slots.
+    pub(crate) given_up: usize,
+    /// A heartbeat waits for its reply.
+    pub(crate) beating: bool,
+    /// Heartbeats answered so far.
+    pub(crate) beats: u64,
+    pub(crate) keepalive: Option<Keepalive>,
+}
+
+/// Why a session is over.
+#[derive(Debug, Clone)]
+pub(crate) enum End {
+    /// We closed it.
+    Closed,
+    /// It broke.
+    Lost(String),
+}
+
+/// Why an operation stopped.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Its deadline passed.
+    Timeout,
+    /// The session is over.
+    Ended(End),
+    /// libssh2 says no; the session goes on.
+    Refused(Error),
+}
+
+pub(crate) type Guard<'a> = MutexGuard<'a, State>;
+
+impl Link {
+    pub(crate) fn new(dialled: Dialled, options: &Options) -> Result<Self, SshError> {
+        let Dialled { session, socket } = dialled;
+        let waker = Waker::new().map_err(|error| SshError::ConnectionLost {
+            target: options.target.clone(),
+            phase: ssh_session::Phase::Connect,
+            detail: format!("no descriptor left on this side: {error}"),
+            partial: None,
+            maybe_started: false,
+        })?;
+        Ok(Self {
+            target: options.target.clone(),
+            socket,
+            served: AtomicBool::new(false),
+            keepalive: options.keepalive,
+            session,
+            finishing: Finishing::later(),
+            waker,
+            turn: Condvar::new(),
+            state: Mutex::new(State {
+                end: None,
+                users: 0,
+                polling: false,
+                sender: None,
+                opener: None,
+                last_op: 0,
+                parked: None,
+                leftovers: Vec::new(),
+                given_up: 0,
+                beating: false,
+                beats: 0,
+                keepalive: options.keepalive.map(started),
+            }),
+        })
+    }
+
+    pub(crate) fn lock(&self) -> Guard<'_> {
+        // A panic under the lock leaves libssh2 in a state nobody knows; `Drop` still frees it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts an operation; the session counts as used until the result is dropped.
+    pub(crate) fn enter(&self) -> User<'_> {
+        let mut state = self.lock();
+        if state.users == 0 && !self.served.load(Ordering::Relaxed) {
+            // Nobody listened meanwhile, so nobody knows how long the peer has been silent.
+            state.keepalive = self.keepalive.map(started);
+        }
+        state.users += 1;
+        state.last_op += 1;
+        User { link: self, op: Op(state.last_op) }
+    }
+
+    /// Repeats a step until it no longer would block, time is up, or the session is over.
+    ///
+    /// A deadline that passes in the middle of sending a packet or opening a channel ends the
+    /// session: libssh2 could never do anything else on it.
+    pub(crate) fn drive<T>(
+        &self,
+        op: Op,
+        deadline: &Deadline,
+        mut attempt: impl FnMut(&mut State, &Session) -> Result<T, Error>,
+    ) -> Result<T, Stop> {
+        let mut state = self.lock();
+        loop {
+            let due = self.tend(&mut state);
+            if let Some(end) = &state.end {
+                return Err(Stop::Ended(end.clone()));
+            }
+            if state.may_step(op) {
+                match self.step(&mut state, op, &mut attempt) {
+                    Poll::Ready(Ok(value)) => return Ok(value),
+                    Poll::Ready(Err(error)) => {
+                        return Err(match &state.end {
+                            Some(end) => Stop::Ended(end.clone()),
+                            None => Stop::Refused(error),
+                        });
+                    }
+                    // What the step received may have been the end, or a reply to a heartbeat.
+                    Poll::Pending if state.end.is_some() => continue,
+                    Poll::Pending => {}
+                }
+            }
+            if deadline.is_over() {
+                if state.sender == Some(op) || state.opener == Some(op) {
+                    self.end(&mut state, End::Lost("no answer before the deadline".into()));
+                }
+                return Err(Stop::Timeout);
+            }
+            let until = match (deadline.at(), due) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+            state = self.wait(state, op, until);
+        }
+    }
+
+    /// Takes one step for an operation. To be called where [`State::may_step`].
+    pub(crate) fn step<T>(
+        &self,
+        state: &mut State,
+        op: Op,
+        attempt: impl FnOnce(&mut State, &Session) -> Result<T, Error>,
+    ) -> Poll<Result<T, Error>> {
+        let (result, received) = ffi::watch(|| attempt(state, &self.session));
+        if received.bytes > 0 {
+            if let Some(keepalive) = &mut state.keepalive {
+                keepalive.received(Instant::now());
+            }
+            self.changed(state);
+        }
+        let result = match result {
+            Err(error) if ffi::is_again(&error) => {
+                let blocked = matches!(
+                    self.session.block_directions(),
+                    BlockDirections::Outbound | BlockDirections::Both
+                );
+                if blocked && state.sender.is_none() {
+                    state.sender = Some(op);
+                    // The leader has to look for room to send, too.
+                    self.changed(state);
+                }
+                if !blocked {
+                    self.sent_all(state, op);
+                }
+                if let Some(end) = received.end {
+                    let detail = end
+                        .map_or_else(|| "the server closed it".into(), |errno| errno.to_string());
+                    self.end(state, End::Lost(detail));
+                }
+                return Poll::Pending;
+            }
+            other => other,
+        };
+        self.sent_all(state, op);
+        if let Err(error) = &result
+            && ffi::is_fatal(error)
+        {
+            self.end(state, End::Lost(printable(error.message().as_bytes())));
+        }
+        Poll::Ready(result)
+    }
+
+    /// Ends the session: nobody waits on it any longer than it takes to wake up.
+    pub(crate) fn end(&self, state: &mut State, end: End) {
+        if state.end.is_none() {
+            tracing::debug!(target = %self.target, ?end, "session over");
+            state.end = Some(end);
+            self.socket.shutdown();
+            self.changed(state);
+        }
+    }
+
+    /// Says goodbye, if that can be done at once, and ends the session.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        if state.end.is_none() && state.sender.is_none() {
+            let _ = self.session.disconnect(None, "done", None);
+        }
+        self.end(&mut state, End::Closed);
+    }
+
+    /// Whether the session is over, from what is already here. Never waits.
+    pub(crate) fn is_over(&self) -> bool {
+        let mut state = self.lock();
+        if state.end.is_none() {
+            match self.socket.pending() {
+                Pending::Nothing => {}
+                Pending::End => self.end(&mut state, End::Lost("the server closed it".into())),
+                // A request for a sign of life, a goodbye, or late news of an old channel:
+                // whatever it is, libssh2 takes it in with any step.
+                Pending::Bytes if state.users == 0 => {
+                    if state.may_step(Op::HEARTBEAT) {
+                        self.take_in(&mut state);
+                    }
+                }
+                Pending::Bytes => {}
+            }
+        }
+        state.end.is_some()
+    }
+
+    /// Serves what no thread of its own serves, without waiting: channels given up and the
+    /// heartbeat. Says when it wants to be served again.
+    pub(crate) fn tend(&self, state: &mut State) -> Option<Instant> {
+        if state.end.is_none() && !state.leftovers.is_empty() {
+            self.reap(state);
+        }
+        loop {
+            if state.end.is_none() && state.beating && state.may_step(Op::HEARTBEAT) {
+                self.beat(state);
+            }
+            let now = Instant::now();
+            match state.keepalive.as_ref().filter(|_| state.end.is_none())?.step(now) {
+                KeepaliveStep::WaitUntil(due) => return Some(due),
+                KeepaliveStep::Send => {
+                    state.beating = true;
+                    if let Some(keepalive) = &mut state.keepalive {
+                        keepalive.sent(now);
+                    }
+                }
+                KeepaliveStep::Dead => {
+                    self.end(state, End::Lost("no answer to heartbeats".into()));
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Lets every other thread look anew.
+    pub(crate) fn changed(&self, state: &State) {
+        self.turn.notify_all();
+        if state.polling {
+            self.waker.wake();
+        }
+    }
+
+    fn sent_all(&self, state: &mut State, op: Op) {
+        if state.sender == Some(op) {
+            state.sender = None;
+            self.changed(state);
+        }
+    }
+
+    fn wait<'a>(&'a self, mut state: Guard<'a>, op: Op, until: Option<Instant>) -> Guard<'a> {
+        let others_turn =
+            state.sender.is_some_and(|sender| sender != op && !state.is_shared(sender));
+        if state.polling || others_turn {
+            return match until {
+                Some(until) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    match self.turn.wait_timeout(state, left) {
+                        Ok((state, _)) => state,
+                        Err(poisoned) => poisoned.into_inner().0,
+                    }
+                }
+                None => self.turn.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+        state.polling = true;
+        let write = state.sender.is_some();
+        drop(state);
+        self.socket.wait(write, until, Some(&self.waker));
+        let mut state = self.lock();
+        state.polling = false;
+        self.turn.notify_all();
+        state
+    }
+}
+
+fn started(options: KeepaliveOptions) -> Keepalive {
+    Keepalive::new(options.interval, options.count_max, Instant::now())
+}
+
+impl State {
+    /// Whether an operation is served by any waiting thread, and not by one of its own.
+    fn is_shared(&self, op: Op) -> bool {
+        op == Op::HEARTBEAT || self.leftovers.iter().any(|(leftover, _)| *leftover == op)
+    }
+
+    /// Whether an operation may call libssh2 now.
+    pub(crate) fn may_step(&self, op: Op) -> bool {
+        self.sender.is_none_or(|sender| sender == op)
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // With the socket shut down, freeing neither waits for the peer nor leaks.
+        self.socket.shutdown();
+        self.finishing.begin();
+        state.parked = None;
+        state.leftovers.clear();
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+/// One operation under way.
+pub(crate) struct User<'a> {
+    pub(crate) link: &'a Link,
+    pub(crate) op: Op,
+}
+
+impl Drop for User<'_> {
+    fn drop(&mut self) {
+        self.link.lock().users -= 1;
+    }
+}

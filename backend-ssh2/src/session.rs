@@ -1,0 +1,85 @@
+//! A logged-in session.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use ssh_session::{Command, Options, Output, Session, SshError, Target};
+
+use crate::dial::{FirstKey, dial};
+use crate::link::Link;
+use crate::{exec, service};
+
+/// A logged-in connection, ended when dropped. Any number of threads may use it at once; how many
+/// commands run side by side is up to the server (`MaxSessions`).
+#[derive(Debug)]
+pub struct Ssh2Session {
+    link: Arc<Link>,
+}
+
+impl Ssh2Session {
+    /// Opens a connection and logs in, within [`Options::connect_timeout`].
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept us from it, told apart by [`SshError::kind`].
+    pub fn connect(options: &Options) -> Result<Self, SshError> {
+        Self::connect_as_before(options, &FirstKey::new())
+    }
+
+    /// Like [`connect`](Self::connect), for a server that must have the key it had before.
+    pub(crate) fn connect_as_before(
+        options: &Options,
+        first_key: &FirstKey,
+    ) -> Result<Self, SshError> {
+        let link = Arc::new(Link::new(dial(options, first_key)?, options)?);
+        Ok(Self { link })
+    }
+
+    /// Sends heartbeats also while no command runs, from a thread that all sessions of this
+    /// process share. Does nothing where [`Options::keepalive`] is `None`.
+    pub fn keep_alive_when_idle(&self) {
+        if !self.link.served.swap(true, Ordering::Relaxed) {
+            service::serve(&self.link);
+        }
+    }
+
+    /// Whether a borrower left a channel open, or gave up so many commands that the server's
+    /// session slots run out. Never waits.
+    pub(crate) fn needs_reset(&self) -> bool {
+        self.link.has_leftovers()
+    }
+
+    /// Waits until what a borrower left open is closed.
+    pub(crate) fn reset(&self, timeout: Duration) -> Result<(), SshError> {
+        self.link.reset(timeout)
+    }
+}
+
+impl Session for Ssh2Session {
+    fn target(&self) -> &Target {
+        &self.link.target
+    }
+
+    fn exec(&self, command: &Command) -> Result<Output, SshError> {
+        exec::exec(&self.link, command)
+    }
+
+    fn is_alive(&self) -> bool {
+        !self.link.is_over()
+    }
+
+    fn ping(&self, timeout: Duration) -> Result<(), SshError> {
+        self.link.ping(timeout)
+    }
+
+    fn close(&self) {
+        self.link.close();
+    }
+}
+
+impl Drop for Ssh2Session {
+    fn drop(&mut self) {
+        self.link.close();
+    }
+}

@@ -1,0 +1,181 @@
+//! The socket of a session, and waiting for it.
+
+use std::io;
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
+use socket2::{SockRef, TcpKeepalive};
+use ssh_session::KeepaliveOptions;
+
+/// A connected socket that never blocks, shared with libssh2. Shutting it down is the one way to
+/// end whatever libssh2 is in the middle of.
+#[derive(Debug, Clone)]
+pub(crate) struct Socket(Arc<TcpStream>);
+
+/// What a look at the socket says, without taking anything from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pending {
+    Nothing,
+    Bytes,
+    End,
+}
+
+impl Socket {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self(Arc::new(stream))
+    }
+
+    /// Sets what every session wants: small packets at once, and a kernel that notices dead peers.
+    ///
+    /// `SO_KEEPALIVE` finds those that die while the line is idle, `TCP_USER_TIMEOUT` those that
+    /// die with something of ours on its way.
+    pub(crate) fn tune(&self, keepalive: Option<KeepaliveOptions>) {
+        let (interval, count) = keepalive
+            .map_or((Duration::from_secs(30), 3), |chosen| (chosen.interval, chosen.count_max));
+        // The kernel counts in seconds.
+        let interval = interval.max(Duration::from_secs(1));
+        let socket = SockRef::from(&*self.0);
+        let probes =
+            TcpKeepalive::new().with_time(interval).with_interval(interval).with_retries(count);
+        let mut refused = vec![socket.set_tcp_nodelay(true), socket.set_tcp_keepalive(&probes)];
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        refused.push(
+            socket.set_tcp_user_timeout(Some(interval.saturating_mul(count.saturating_add(1)))),
+        );
+        for error in refused.drain(..).filter_map(Result::err) {
+            tracing::debug!(%error, "socket option refused");
+        }
+    }
+
+    /// Acknowledges at once for a while. sshd sends its answer to the first channel request behind
+    /// Nagle's algorithm, which would wait for our delayed acknowledgement: 40 ms.
+    pub(crate) fn acknowledge_quickly(&self) {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let _ = SockRef::from(&*self.0).set_tcp_quickack(true);
+    }
+
+    /// Waits until the socket can be read (or written), somebody wakes us, or time is up.
+    pub(crate) fn wait(&self, write: bool, until: Option<Instant>, waker: Option<&Waker>) {
+        let mut events = PollFlags::IN;
+        events.set(PollFlags::OUT, write);
+        let mut watched = [PollFd::new(&*self.0, events), PollFd::new(&*self.0, events)];
+        let mut count = 1;
+        if let Some(waker) = waker {
+            watched[1] = PollFd::new(waker, PollFlags::IN);
+            count = 2;
+        }
+        // An interrupted or failed wait is a short wait: the caller looks anew anyhow.
+        let _ = poll_until(&mut watched[..count], until);
+        if count == 2 && watched[1].revents().contains(PollFlags::IN) {
+            drop(watched);
+            if let Some(waker) = waker {
+                waker.reset();
+            }
+        }
+    }
+
+    /// What is there to be read, without taking it.
+    pub(crate) fn pending(&self) -> Pending {
+        match self.peek(&mut [0]) {
+            Ok(0) => Pending::End,
+            Ok(_) => Pending::Bytes,
+            Err(Errno::AGAIN | Errno::INTR) => Pending::Nothing,
+            Err(_) => Pending::End,
+        }
+    }
+
+    /// Reads what is there without taking it.
+    pub(crate) fn peek(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        rustix::net::recv(&*self.0, buffer, RecvFlags::PEEK | RecvFlags::DONTWAIT)
+            .map(|(_, count)| count)
+    }
+
+    /// Ends the connection: whoever waits on it wakes up, and nothing can block on it any more.
+    pub(crate) fn shutdown(&self) {
+        // Fails only where it is not connected any more.
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// Polls until something is ready or time is up. `None` waits for ever.
+pub(crate) fn poll_until(
+    watched: &mut [PollFd<'_>],
+    until: Option<Instant>,
+) -> Result<usize, Errno> {
+    let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+    let left = left.map(|left| Timespec {
+        // What overflows is for ever, near enough.
+        tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: left.subsec_nanos().into(),
+    });
+    poll(watched, left.as_ref())
+}
+
+/// Wakes the thread that waits on the socket.
+#[derive(Debug)]
+pub(crate) struct Waker(WakerEnds);
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+type WakerEnds = OwnedFd;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+type WakerEnds = (OwnedFd, OwnedFd);
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl Waker {
+    pub(crate) fn new() -> io::Result<Self> {
+        use rustix::event::{EventfdFlags, eventfd};
+        Ok(Self(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
+    }
+
+    pub(crate) fn wake(&self) {
+        // Full means that it is awake.
+        let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+    }
+
+    fn reset(&self) {
+        let _ = rustix::io::read(&self.0, &mut [0; 8]);
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl AsFd for Waker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+impl Waker {
+    pub(crate) fn new() -> io::Result<Self> {
+        let (reader, writer) = std::os::unix::net::UnixStream::pair()?;
+        reader.set_nonblocking(true)?;
+        writer.set_nonblocking(true)?;
+        Ok(Self((reader.into(), writer.into())))
+    }
+
+    pub(crate) fn wake(&self) {
+        let _ = rustix::io::write(&self.0.1, &[1]);
+    }
+
+    fn reset(&self) {
+        while rustix::io::read(&self.0.0, &mut [0; 64]).is_ok_and(|count| count > 0) {}
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+impl AsFd for Waker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.0.as_fd()
+    }
+}

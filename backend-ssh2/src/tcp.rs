@@ -1,0 +1,119 @@
+//! TCP connections, to whichever address answers first.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags};
+use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+use ssh_session::{ConnectProblem, Options, Phase, SshError};
+
+use crate::deadline::Deadline;
+use crate::socket::{Socket, poll_until};
+
+/// How long an address has before the next one is tried beside it (RFC 8305).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// Connects to the first address that answers.
+pub(crate) fn connect(
+    options: &Options,
+    addresses: &[SocketAddr],
+    deadline: &Deadline,
+) -> Result<Socket, SshError> {
+    let mut waiting: Vec<RawSocket> = Vec::new();
+    let mut untried = addresses.iter();
+    let mut last_error = None;
+    loop {
+        let next_start = Instant::now() + HEAD_START;
+        let started = match untried.next() {
+            Some(address) => match start(*address) {
+                Ok(socket) => {
+                    waiting.push(socket);
+                    true
+                }
+                Err(error) => {
+                    last_error = Some(error);
+                    continue;
+                }
+            },
+            None => false,
+        };
+        // Until the next address is due, or for good behind the last one.
+        loop {
+            if waiting.is_empty() {
+                break;
+            }
+            if deadline.is_over() {
+                return Err(SshError::Timeout {
+                    target: options.target.clone(),
+                    phase: Phase::Connect,
+                    elapsed: deadline.elapsed(),
+                    partial: None,
+                    maybe_started: false,
+                });
+            }
+            let more = started && untried.len() > 0;
+            if more && Instant::now() >= next_start {
+                break;
+            }
+            let until = match (deadline.at(), more.then_some(next_start)) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+            for index in ready(&waiting, until).into_iter().rev() {
+                let socket = waiting.swap_remove(index);
+                match socket.take_error() {
+                    Ok(None) => {
+                        let socket = Socket::new(socket.into());
+                        socket.tune(options.keepalive);
+                        return Ok(socket);
+                    }
+                    Ok(Some(error)) | Err(error) => last_error = Some(error),
+                }
+            }
+        }
+        if waiting.is_empty() && untried.len() == 0 {
+            let source = last_error.unwrap_or_else(|| io::Error::other("no address to connect to"));
+            return Err(SshError::Connect {
+                target: options.target.clone(),
+                problem: problem(&source),
+                source: Arc::new(source),
+            });
+        }
+    }
+}
+
+fn start(address: SocketAddr) -> io::Result<RawSocket> {
+    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    match socket.connect(&address.into()) {
+        Err(error)
+            if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error())
+                && error.kind() != io::ErrorKind::WouldBlock =>
+        {
+            Err(error)
+        }
+        _ => Ok(socket),
+    }
+}
+
+/// The sockets whose attempt has ended one way or the other, in rising order.
+fn ready(waiting: &[RawSocket], until: Option<Instant>) -> Vec<usize> {
+    let mut watched: Vec<_> =
+        waiting.iter().map(|socket| PollFd::new(socket, PollFlags::OUT)).collect();
+    let _ = poll_until(&mut watched, until);
+    (0..watched.len()).filter(|index| !watched[*index].revents().is_empty()).collect()
+}
+
+fn problem(error: &io::Error) -> ConnectProblem {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => ConnectProblem::Refused,
+        io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::NetworkDown
+        | io::ErrorKind::TimedOut => ConnectProblem::Unreachable,
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => ConnectProblem::Reset,
+        _ => ConnectProblem::Other,
+    }
+}
