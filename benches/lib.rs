@@ -1,1 +1,3 @@
-//! Criterion benchmarks of the workspace; see `benches/`.
+//! Benchmarks of the workspace: see `benches/` for the targets and `README.md` for their tables.
+
+pub mod pools;

@@ -14,7 +14,8 @@ use crate::shared::{Probe, Shared, quietly};
 /// One borrow under way. Dropped before its end, it leaves the queue and nothing behind.
 #[derive(Debug)]
 pub(crate) struct Acquiring<P: Probe> {
-    shared: Arc<Shared<P>>,
+    /// Moves into the guard at the end.
+    shared: Option<Arc<Shared<P>>>,
     timeout: Option<Duration>,
     site: &'static Location<'static>,
     request: Option<Request>,
@@ -33,7 +34,7 @@ impl<P: Probe> Acquiring<P> {
         timeout: Option<Duration>,
         site: &'static Location<'static>,
     ) -> Self {
-        Self { shared, timeout, site, request: None, waiter: None }
+        Self { shared: Some(shared), timeout, site, request: None, waiter: None }
     }
 
     /// When this borrow gives up, once it has begun.
@@ -41,11 +42,16 @@ impl<P: Probe> Acquiring<P> {
         self.request.as_ref().and_then(|request| request.deadline)
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared<P>> {
-        &self.shared
+    /// The pool, until the borrow has ended.
+    pub(crate) fn shared(&self) -> Option<&Arc<Shared<P>>> {
+        self.shared.as_ref()
     }
 
-    pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<Result<Guard<P>, AcquireError<P::Error>>> {
+    /// Goes on; the waker is asked for only where the borrow has to wait.
+    pub(crate) fn poll(
+        &mut self,
+        waker: impl Fn() -> Waker,
+    ) -> Poll<Result<Guard<P>, AcquireError<P::Error>>> {
         let mut broken = None;
         let mut register = None;
         loop {
@@ -64,7 +70,7 @@ impl<P: Probe> Acquiring<P> {
                 Step::Wait { registered: true } => return Poll::Pending,
                 // Cloning a waker is its owner's code, so it happens outside the lock; asking
                 // once more with it finds what came meanwhile.
-                Step::Wait { registered: false } => register = Some(waker.clone()),
+                Step::Wait { registered: false } => register = Some(waker()),
             }
         }
     }
@@ -75,6 +81,7 @@ impl<P: Probe> Acquiring<P> {
         register: Option<Waker>,
     ) -> Step<P> {
         let Self { shared, timeout, site, request, waiter } = self;
+        let Some(shared) = shared else { return Step::Refused(Refusal::Closed) };
         let (step, _dropped_unlocked) = shared.with(|state, now| {
             if let Some((lease, reason)) = broken {
                 if let Some(request) = request {
@@ -111,21 +118,26 @@ impl<P: Probe> Acquiring<P> {
     }
 
     fn accept(
-        &self,
+        &mut self,
         mut lease: Lease<P::Session>,
     ) -> Result<Guard<P>, (Lease<P::Session>, CloseReason)> {
-        match quietly(|| self.shared.probe.is_broken(&mut lease.session)) {
-            Some(false) => Ok(Guard::new(Arc::clone(&self.shared), lease.slot, lease.session)),
-            Some(true) => Err((lease, CloseReason::Broken)),
-            None => Err((lease, CloseReason::Panicked)),
-        }
+        let Some(shared) = self.shared.take() else {
+            unreachable!("a lease comes only from the pool that is asked")
+        };
+        let reason = match quietly(|| shared.probe.is_broken(&mut lease.session)) {
+            Some(false) => return Ok(Guard::new(shared, lease.slot, lease.session)),
+            Some(true) => CloseReason::Broken,
+            None => CloseReason::Panicked,
+        };
+        self.shared = Some(shared);
+        Err((lease, reason))
     }
 }
 
 impl<P: Probe> Drop for Acquiring<P> {
     fn drop(&mut self) {
-        if let Some(id) = self.waiter.take() {
-            let _dropped_unlocked = self.shared.with(|state, now| {
+        if let (Some(id), Some(shared)) = (self.waiter.take(), &self.shared) {
+            let _dropped_unlocked = shared.with(|state, now| {
                 state.core.cancel(id, now);
                 state.take_waker(id.index())
             });

@@ -147,7 +147,15 @@ impl<P: Probe> Shared<P> {
         }
     }
 
-    fn deliver(&self, outbox: Outbox) {
+    #[inline]
+    fn deliver(&self, outbox: Option<Outbox>) {
+        if let Some(outbox) = outbox {
+            self.deliver_all(outbox);
+        }
+    }
+
+    #[cold]
+    fn deliver_all(&self, outbox: Outbox) {
         if outbox.nudge {
             self.changed.notify_one();
         }
@@ -164,8 +172,23 @@ impl<P: Probe> Shared<P> {
 }
 
 impl<P: Probe> State<P> {
-    fn collect(&mut self, now: Instant) -> Outbox {
-        let mut outbox = Outbox::default();
+    /// What an access has left to be done, if anything.
+    #[inline]
+    fn collect(&mut self, now: Instant) -> Option<Outbox> {
+        let earlier = match (self.core.poll_timeout(), self.armed) {
+            (Some(due), Some(armed)) => due < armed,
+            (due, _) => due.is_some(),
+        };
+        let nudge = earlier || self.core.has_task(now) || self.core.is_drained();
+        (nudge || self.core.has_notice()).then(|| self.collect_all(nudge))
+    }
+
+    #[cold]
+    fn collect_all(&mut self, nudge: bool) -> Outbox {
+        let mut outbox = Outbox { nudge: nudge && self.sleeping > 0, ..Outbox::default() };
+        if nudge {
+            outbox.wake(self.driver.take());
+        }
         while let Some(notice) = self.core.poll_notice() {
             match notice {
                 Notice::Wake(id) => {
@@ -175,14 +198,6 @@ impl<P: Probe> State<P> {
                 Notice::Event(event) => outbox.events.push(event),
                 Notice::Drained => outbox.more.append(&mut self.drain),
             }
-        }
-        let earlier = match (self.core.poll_timeout(), self.armed) {
-            (Some(due), Some(armed)) => due < armed,
-            (due, _) => due.is_some(),
-        };
-        if earlier || self.core.has_task(now) || self.core.is_drained() {
-            outbox.nudge = self.sleeping > 0;
-            outbox.wake(self.driver.take());
         }
         outbox
     }

@@ -149,8 +149,8 @@ impl<S, E: Clone> Core<S, E> {
         else {
             return self.adopt_orphan(session);
         };
-        let held = now.saturating_duration_since(self.slots[index].since);
-        self.emit(|| Event::Released { held });
+        let since = self.slots[index].since;
+        self.emit(|| Event::Released { held: now.saturating_duration_since(since) });
         match state {
             Returned::Clean => {
                 (self.slots[index].since, self.slots[index].verified) = (now, now);
@@ -269,8 +269,10 @@ impl<S, E: Clone> Core<S, E> {
         slot.waiter = None;
         let session = slot.session.take();
         self.counters.served += 1;
-        let waited = now.saturating_duration_since(request.arrived);
-        self.emit(|| Event::Acquired { waited });
+        self.emit(|| {
+            let waited = now.saturating_duration_since(request.arrived);
+            Event::Acquired { waited }
+        });
         match session {
             Some(session) => Lease { slot: self.slots.id(index), session, ticket },
             None => unreachable!("an idle or reserved slot owns its session"),

@@ -56,6 +56,7 @@ impl Deadlines {
         })
     }
 
+    #[inline]
     pub(super) fn at(&self, key: u32) -> Option<Instant> {
         match self.place.get(key as usize) {
             None | Some(0) => None,
@@ -63,6 +64,7 @@ impl Deadlines {
         }
     }
 
+    #[inline]
     pub(super) fn next(&self) -> Option<Instant> {
         self.heap.first().map(|&(at, _)| at)
     }

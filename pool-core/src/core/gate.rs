@@ -123,11 +123,11 @@ impl<S, E: Clone> Core<S, E> {
     /// Whether a connect is wanted and allowed but for the backoff.
     pub(super) fn connect_is_wanted(&self) -> bool {
         let at_once = if self.gate.proven { self.config.max_connecting } else { 1 };
-        !self.closed
+        self.connects_wanted() > 0
+            && !self.closed
             && self.slots.in_use() < self.config.max_size
             && self.slots.count(Phase::Connecting) < at_once
             && self.gate.abandoned < self.most_abandoned()
-            && self.connects_wanted() > 0
     }
 
     pub(super) fn connect_is_due(&self, now: Instant) -> bool {
@@ -146,6 +146,9 @@ impl<S, E: Clone> Core<S, E> {
     }
 
     fn connects_wanted(&self) -> usize {
+        if self.waiters.queued() == 0 && self.config.min_idle == 0 {
+            return 0;
+        }
         let connecting = self.slots.count(Phase::Connecting);
         let resetting = self.slots.count(Phase::Resetting);
         let supply = connecting + resetting + self.slots.promised();

@@ -157,6 +157,19 @@ impl<S, E: Clone> Core<S, E> {
         self.slots.indices().map(|index| (self.slots.id(index), self.slots[index].phase))
     }
 
+    /// Why a slot is [`Phase::Checking`], if it is: for tests of the books.
+    pub fn purpose(&self, slot: SlotId) -> Option<Purpose> {
+        let index = self.slots.get(slot)?;
+        (self.slots[index].phase == Phase::Checking).then(|| self.slots[index].purpose)
+    }
+
+    /// Everybody who has no outcome yet, in no order, with the slot that was promised if one was:
+    /// for tests of the books.
+    pub fn queue(&self) -> impl Iterator<Item = (WaiterId, Option<SlotId>)> + '_ {
+        let promised = self.waiters.undecided();
+        promised.map(|(id, slot)| (id, slot.map(|index| self.slots.id(index))))
+    }
+
     fn emit(&mut self, event: impl FnOnce() -> Event) {
         if self.observed {
             self.notices.push_back(Notice::Event(event()));
@@ -165,7 +178,7 @@ impl<S, E: Clone> Core<S, E> {
 
     /// Tells those who wait for the end of a closed pool, once.
     fn note_drained(&mut self) {
-        if !self.drained && self.is_drained() {
+        if self.closed && !self.drained && self.is_drained() {
             self.drained = true;
             self.notices.push_back(Notice::Drained);
         }

@@ -210,6 +210,15 @@ impl<O> Waiters<O> {
         WaiterId { index, generation: self.waiters[index as usize].generation }
     }
 
+    /// Everybody without an outcome, with the slot that was promised.
+    pub(super) fn undecided(&self) -> impl Iterator<Item = (WaiterId, Option<u32>)> + '_ {
+        (0..self.waiters.len() as u32).filter_map(|index| match self[index].fate {
+            Fate::Queued => Some((self.id(index), None)),
+            Fate::Reserved(slot) => Some((self.id(index), Some(slot))),
+            Fate::Done(_) | Fate::Vacant => None,
+        })
+    }
+
     pub(super) fn front(&self) -> Option<u32> {
         (self.head != NONE).then_some(self.head)
     }

@@ -25,16 +25,10 @@ fn new_waker() -> Waker {
     Waker::from(Arc::new(Unpark(thread::current())))
 }
 
-/// Calls `with` with a waker that ends [`park`] on this thread.
-pub(super) fn with_waker<R>(with: impl FnOnce(&Waker) -> R) -> R {
-    let mut with = Some(with);
+/// A waker that ends [`park`] on this thread.
+pub(super) fn waker() -> Waker {
     // In the destructor of another thread-local, ours may be gone.
-    let result = WAKER.try_with(|waker| with.take().map(|with| with(waker)));
-    match (result, with) {
-        (Ok(Some(result)), _) => result,
-        (_, Some(with)) => with(&new_waker()),
-        (_, None) => unreachable!("either the closure was called or it is still here"),
-    }
+    WAKER.try_with(Waker::clone).unwrap_or_else(|_| new_waker())
 }
 
 /// Waits to be woken, at most that long where a time is given. May wake for no reason.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Poll, Wake, Waker};
 use std::time::Duration;
 
-use super::park::{park, with_waker};
+use super::park::{park, waker};
 use super::worker::{Blocking, ensure_worker};
 use crate::acquire::Acquiring;
 use crate::backend::Backend;
@@ -179,10 +179,8 @@ impl<B: Backend> Pool<B> {
         shared.with(|state, now| state.core.close(now));
         self.wake_workers();
         loop {
-            let open = with_waker(|waker| {
-                let waker = waker.clone();
-                shared.with(|state, _| state.on_drained(waker).then(|| state.core.stats()))
-            });
+            let waker = waker();
+            let open = shared.with(|state, _| state.on_drained(waker).then(|| state.core.stats()));
             let Some(stats) = open else { return Ok(()) };
             if deadline.is_some_and(|at| at <= shared.clock.now()) {
                 return Err(DrainTimeout { stats: Box::new(stats) });
@@ -199,7 +197,7 @@ impl<B: Backend> Pool<B> {
         let shared = self.shared();
         let mut acquiring = Acquiring::new(Arc::clone(shared), timeout, site);
         loop {
-            if let Poll::Ready(result) = with_waker(|waker| acquiring.poll(waker)) {
+            if let Poll::Ready(result) = acquiring.poll(waker) {
                 return result;
             }
             ensure_worker(shared).map_err(AcquireError::NoWorker)?;

@@ -3,13 +3,11 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::backend::{AsyncBackend, Tasks};
 use super::driver;
 use super::pool::AsyncPooled;
-use super::runtime::Runtime;
 use crate::acquire::Acquiring;
 use crate::error::AcquireError;
 
@@ -20,17 +18,16 @@ use crate::error::AcquireError;
 #[must_use = "a borrow does nothing unless it is awaited"]
 pub struct Acquire<B: AsyncBackend> {
     acquiring: Acquiring<Tasks<B>>,
-    runtime: Arc<dyn Runtime>,
 }
 
 impl<B: AsyncBackend> Acquire<B> {
-    pub(super) fn new(acquiring: Acquiring<Tasks<B>>, runtime: Arc<dyn Runtime>) -> Self {
-        Self { acquiring, runtime }
+    pub(super) fn new(acquiring: Acquiring<Tasks<B>>) -> Self {
+        Self { acquiring }
     }
 
     /// Polls once without a task to wake.
     pub(super) fn try_now(mut self) -> Option<AsyncPooled<B>> {
-        match self.acquiring.poll(std::task::Waker::noop()) {
+        match self.acquiring.poll(|| std::task::Waker::noop().clone()) {
             Poll::Ready(result) => result.ok(),
             Poll::Pending => None,
         }
@@ -42,9 +39,10 @@ impl<B: AsyncBackend> Future for Acquire<B> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let polled = this.acquiring.poll(cx.waker());
+        let polled = this.acquiring.poll(|| cx.waker().clone());
         if polled.is_pending()
-            && let Err(error) = driver::ensure(this.acquiring.shared(), &this.runtime)
+            && let Some(shared) = this.acquiring.shared()
+            && let Err(error) = driver::ensure(shared)
         {
             return Poll::Ready(Err(AcquireError::NoWorker(error)));
         }

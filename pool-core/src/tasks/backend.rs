@@ -1,8 +1,11 @@
 //! What can be pooled by an async pool.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::future::{Future, ready};
+use std::sync::Arc;
 
+use super::runtime::Runtime;
 use crate::backend::ErrorKind;
 use crate::shared::Probe;
 
@@ -69,18 +72,26 @@ pub trait AsyncBackend: Send + Sync + 'static {
 }
 
 /// An [`AsyncBackend`] as the async pool sees it.
-#[derive(Debug)]
-pub struct Tasks<B>(pub(crate) B);
+pub struct Tasks<B> {
+    pub(crate) backend: B,
+    pub(crate) runtime: Arc<dyn Runtime>,
+}
+
+impl<B> fmt::Debug for Tasks<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tasks").finish_non_exhaustive()
+    }
+}
 
 impl<B: AsyncBackend> Probe for Tasks<B> {
     type Session = B::Session;
     type Error = B::Error;
 
     fn is_broken(&self, session: &mut B::Session) -> bool {
-        self.0.is_broken(session)
+        self.backend.is_broken(session)
     }
 
     fn needs_reset(&self, session: &mut B::Session) -> bool {
-        self.0.needs_reset(session)
+        self.backend.needs_reset(session)
     }
 }

@@ -8,14 +8,11 @@ use std::time::Instant;
 
 use super::backend::{AsyncBackend, Tasks};
 use super::job;
-use super::runtime::{BoxFuture, Runtime};
+use super::runtime::BoxFuture;
 use crate::shared::{Shared, quietly};
 
 /// Starts the driver if there is none. One that ended with its runtime is replaced.
-pub(super) fn ensure<B: AsyncBackend>(
-    shared: &Arc<Shared<Tasks<B>>>,
-    runtime: &Arc<dyn Runtime>,
-) -> std::io::Result<()> {
+pub(super) fn ensure<B: AsyncBackend>(shared: &Arc<Shared<Tasks<B>>>) -> std::io::Result<()> {
     {
         let mut state = shared.lock();
         if state.workers > 0 {
@@ -23,13 +20,8 @@ pub(super) fn ensure<B: AsyncBackend>(
         }
         state.workers = 1;
     }
-    let driver = Driver {
-        shared: Arc::downgrade(shared),
-        runtime: Arc::clone(runtime),
-        sleep: None,
-        finished: false,
-    };
-    if runtime.spawn(Box::pin(driver)) {
+    let driver = Driver { shared: Arc::downgrade(shared), sleep: None, finished: false };
+    if shared.probe.runtime.spawn(Box::pin(driver)) {
         Ok(())
     } else {
         Err(std::io::Error::other("an async pool has to be used within its runtime"))
@@ -39,7 +31,6 @@ pub(super) fn ensure<B: AsyncBackend>(
 struct Driver<B: AsyncBackend> {
     /// Weak, so that a forgotten pool goes away.
     shared: Weak<Shared<Tasks<B>>>,
-    runtime: Arc<dyn Runtime>,
     sleep: Option<(Instant, BoxFuture<()>)>,
     finished: bool,
 }
@@ -76,13 +67,12 @@ impl<B: AsyncBackend> Future for Driver<B> {
             }
             if !tasks.is_empty() {
                 for task in tasks {
-                    let runtime = Arc::clone(&this.runtime);
-                    this.runtime.spawn(Box::pin(job::run(Arc::clone(&shared), runtime, task)));
+                    shared.probe.runtime.spawn(Box::pin(job::run(Arc::clone(&shared), task)));
                 }
                 continue;
             }
             if this.sleep.as_ref().map(|(at, _)| *at) != due {
-                this.sleep = due.map(|at| (at, this.runtime.sleep_until(at)));
+                this.sleep = due.map(|at| (at, shared.probe.runtime.sleep_until(at)));
             }
             match this.sleep.as_mut().map(|(_, sleep)| sleep.as_mut().poll(cx)) {
                 Some(Poll::Ready(())) => this.sleep = None,

@@ -18,16 +18,12 @@ pub(super) enum End<T> {
     Panicked,
 }
 
-pub(super) async fn run<B: AsyncBackend>(
-    shared: Arc<Shared<Tasks<B>>>,
-    runtime: Arc<dyn Runtime>,
-    task: Task<B::Session>,
-) {
-    let backend = &shared.probe.0;
+pub(super) async fn run<B: AsyncBackend>(shared: Arc<Shared<Tasks<B>>>, task: Task<B::Session>) {
+    let Tasks { backend, runtime } = &shared.probe;
     let mut owed = Owed { shared: &shared, answer: Some(Answer::to(&task)) };
     match task {
         Task::Connect { slot, deadline } => {
-            let (kind, failure) = match within(&*runtime, deadline, || backend.connect()).await {
+            let (kind, failure) = match within(&**runtime, deadline, || backend.connect()).await {
                 End::Done(Ok(session)) => {
                     owed.answer = None;
                     return shared.with(|state, now| state.core.connected(slot, session, now));
@@ -46,21 +42,21 @@ pub(super) async fn run<B: AsyncBackend>(
         Task::Check { slot, purpose, mut session, deadline } => {
             let alive = match purpose {
                 Purpose::Keepalive => {
-                    within(&*runtime, deadline, || backend.keepalive(&mut session)).await.is_ok()
+                    within(&**runtime, deadline, || backend.keepalive(&mut session)).await.is_ok()
                 }
-                _ => within(&*runtime, deadline, || backend.check(&mut session)).await.is_ok(),
+                _ => within(&**runtime, deadline, || backend.check(&mut session)).await.is_ok(),
             };
             owed.answer = None;
             shared.with(|state, now| state.core.checked(slot, session, alive, now));
         }
         Task::Reset { slot, mut session, deadline } => {
-            let clean = within(&*runtime, deadline, || backend.reset(&mut session)).await.is_ok();
+            let clean = within(&**runtime, deadline, || backend.reset(&mut session)).await.is_ok();
             owed.answer = None;
             shared.with(|state, now| state.core.reset_done(slot, session, clean, now));
         }
         Task::Close { slot, session, reason, deadline } => {
             tracing::trace!(?reason, "closing a session");
-            within(&*runtime, deadline, || backend.close(session)).await;
+            within(&**runtime, deadline, || backend.close(session)).await;
             owed.answer = None;
             shared.with(|state, now| state.core.closed(slot, now));
         }

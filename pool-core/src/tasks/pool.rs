@@ -32,7 +32,6 @@ pub struct AsyncPool<B: AsyncBackend> {
 
 struct Handle<B: AsyncBackend> {
     shared: Arc<Shared<Tasks<B>>>,
-    runtime: Arc<dyn Runtime>,
     acquire_timeout: Option<Duration>,
     close_timeout: Duration,
 }
@@ -65,9 +64,9 @@ impl<B: AsyncBackend> AsyncPoolBuilder<B> {
         let Config { acquire_timeout, close_timeout, .. } = self.config;
         let core = Core::new(self.config, self.observer.is_some());
         let clock = Arc::clone(&self.runtime);
-        let shared = Arc::new(Shared::new(core, Tasks(self.backend), clock, self.observer));
-        let runtime = self.runtime;
-        let handle = Handle { shared, runtime, acquire_timeout, close_timeout };
+        let probe = Tasks { backend: self.backend, runtime: self.runtime };
+        let shared = Arc::new(Shared::new(core, probe, clock, self.observer));
+        let handle = Handle { shared, acquire_timeout, close_timeout };
         let pool = AsyncPool { handle: Arc::new(handle) };
         pool.wake_driver();
         pool
@@ -123,7 +122,7 @@ impl<B: AsyncBackend> AsyncPool<B> {
     /// reset, the session is closed.
     pub async fn release(&self, mut guard: AsyncPooled<B>) {
         if let Some(timeout) = Guard::begin_reset(&mut guard) {
-            let runtime = &*self.handle.runtime;
+            let runtime = &*self.shared().probe.runtime;
             let backend = self.backend();
             let deadline = runtime.now().checked_add(timeout);
             let reset = within(runtime, deadline, || backend.reset(&mut guard)).await;
@@ -145,7 +144,7 @@ impl<B: AsyncBackend> AsyncPool<B> {
 
     /// The backend.
     pub fn backend(&self) -> &B {
-        &self.shared().probe.0
+        &self.shared().probe.backend
     }
 
     /// See [`Pool::resize`](crate::Pool::resize).
@@ -192,7 +191,7 @@ impl<B: AsyncBackend> AsyncPool<B> {
     /// As [`close`](Self::close).
     pub async fn close_timeout(&self, timeout: Duration) -> Result<(), DrainTimeout> {
         let shared = self.shared();
-        let runtime = &self.handle.runtime;
+        let runtime = &self.shared().probe.runtime;
         shared.with(|state, now| state.core.close(now));
         let deadline = shared.clock.now().checked_add(timeout);
         let mut sleep = deadline.map(|at| runtime.sleep_until(at));
@@ -211,14 +210,14 @@ impl<B: AsyncBackend> AsyncPool<B> {
 
     fn acquire(&self, timeout: Option<Duration>, site: &'static Location<'static>) -> Acquire<B> {
         let acquiring = Acquiring::new(Arc::clone(self.shared()), timeout, site);
-        Acquire::new(acquiring, Arc::clone(&self.handle.runtime))
+        Acquire::new(acquiring)
     }
 
     /// Sees to it that what the core wants done is done. Outside the runtime it is done from the
     /// next borrow on.
     fn wake_driver(&self) {
         let needed = self.shared().lock().needs_worker(self.shared().clock.now());
-        if needed && let Err(error) = driver::ensure(self.shared(), &self.handle.runtime) {
+        if needed && let Err(error) = driver::ensure(self.shared()) {
             tracing::debug!(%error, "no driver yet");
         }
     }
