@@ -8,9 +8,13 @@ use ssh_session::{Kind, Options, Session as _, SshError};
 use crate::dial::FirstKey;
 use crate::session::Ssh2Session;
 
-/// How long a server may take to answer a check or to close a channel. A pool's own limits are
-/// shorter, if anything: this bounds the threads of calls that it has written off.
+/// How long a server may take to answer a check. A pool's own limit is shorter, if anything: this
+/// bounds the threads of calls that it has written off.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a server may take to close the channel of a command that was given up. One that does
+/// not let us kill it takes as long as the command, and a new session is cheaper than to wait.
+const RESET_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Opens, checks and closes [`Ssh2Session`]s for a pool.
 ///
@@ -59,7 +63,7 @@ impl Backend for Ssh2Backend {
     }
 
     fn reset(&self, session: &mut Ssh2Session) -> Result<(), SshError> {
-        session.reset(PATIENCE)
+        session.reset(RESET_PATIENCE)
     }
 
     fn classify(&self, error: &SshError) -> ErrorKind {

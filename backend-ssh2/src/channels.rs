@@ -9,15 +9,11 @@ use crate::deadline::Deadline;
 use crate::ffi::{self, Channel};
 use crate::link::{End, Link, Op, State, Stop};
 
-/// How many commands may be given up on one session before it is replaced: each may hold one of
-/// the server's session slots (10 by default) until its process is gone.
-const GIVEN_UP_MAX: usize = 4;
-
 impl Link {
     /// A channel for a command: the parked one, or a new one.
     pub(crate) fn take_channel(&self, op: Op, deadline: &Deadline) -> Result<Channel, Stop> {
         self.drive(op, deadline, |state, session| {
-            if state.beating || state.opener.is_some_and(|opener| opener != op) {
+            if state.beating || state.others_ask(op) {
                 // What the heartbeat opens will be for us.
                 return Err(ffi::again());
             }
@@ -29,13 +25,7 @@ impl Link {
                 state.give_back_parked();
             }
             self.socket.acknowledge_quickly();
-            state.opener = Some(op);
-            let result = Channel::open(session);
-            if !matches!(&result, Err(error) if ffi::is_again(error)) {
-                state.opener = None;
-                self.changed(state);
-            }
-            result
+            state.ask(op, |_| Channel::open(session))
         })
     }
 
@@ -51,7 +41,6 @@ impl Link {
     pub(crate) fn give_up_channel(&self, op: Op, mut channel: Channel, started: bool) {
         let mut state = self.lock();
         if started {
-            state.given_up += 1;
             if state.end.is_none() && state.may_step(op) {
                 let sent = self.step(&mut state, op, |_, _| channel.signal(b"KILL"));
                 if sent.is_pending() {
@@ -79,23 +68,19 @@ impl Link {
         }
     }
 
-    /// Whether a borrower left something open, or so much that the session must go.
+    /// Whether a borrower left something open. Never waits.
     pub(crate) fn has_leftovers(&self) -> bool {
         let mut state = self.lock();
         self.reap(&mut state);
-        !state.leftovers.is_empty() || state.given_up >= GIVEN_UP_MAX
+        !state.leftovers.is_empty()
     }
 
-    /// Waits until nothing is left open.
+    /// Waits until nothing is left open. A command that the server does not let us kill holds its
+    /// channel, and one of the server's session slots, until its process ends; the session is
+    /// over then.
     pub(crate) fn reset(&self, timeout: Duration) -> Result<(), SshError> {
         let deadline = Deadline::after(Some(timeout));
         let user = self.enter();
-        {
-            let mut state = self.lock();
-            if state.given_up >= GIVEN_UP_MAX {
-                self.end(&mut state, End::Lost("too many commands were given up on it".into()));
-            }
-        }
         let closed = self.drive(user.op, &deadline, |state, _| {
             if state.leftovers.is_empty() { Ok(()) } else { Err(ffi::again()) }
         });

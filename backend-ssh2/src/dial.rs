@@ -1,6 +1,5 @@
 //! From a host's name to a logged-in session, under one deadline.
 
-use std::cell::RefCell;
 use std::sync::OnceLock;
 
 use ssh_session::{
@@ -11,7 +10,7 @@ use ssh2::{BlockDirections, Error, MethodType, Session};
 
 use crate::deadline::Deadline;
 use crate::ffi;
-use crate::socket::{Pending, Socket};
+use crate::socket::Socket;
 use crate::{login, resolve, tcp};
 
 /// The key that the first session of a pool was shown; later ones must be shown the same.
@@ -29,8 +28,6 @@ pub(crate) struct Dial<'a> {
     pub(crate) session: Session,
     socket: Socket,
     deadline: Deadline,
-    /// The first bytes the server sent.
-    greeting: RefCell<Vec<u8>>,
 }
 
 /// Why a step of a dial failed.
@@ -63,14 +60,14 @@ impl<'a> Dial<'a> {
         let failed = |error: Error| handshake_error(options, error.message());
         let mut session = Session::new().map_err(failed)?;
         session.set_blocking(false);
-        ffi::count_received(&session);
+        ffi::prepare(&session);
         session.set_tcp_stream(socket.clone());
         session.set_banner(concat!("SSH-2.0-hussh_", env!("CARGO_PKG_VERSION"))).map_err(failed)?;
         let known = options.host_keys.known_algorithms(&options.target)?;
         let offered = session.supported_algs(MethodType::HostKey).map_err(failed)?;
         let wanted = host_key_methods(&offered, &known).join(",");
         session.method_pref(MethodType::HostKey, &wanted).map_err(failed)?;
-        Ok(Self { options, session, socket, deadline, greeting: RefCell::default() })
+        Ok(Self { options, session, socket, deadline })
     }
 
     fn run(&self, first_key: &FirstKey) -> Result<(), SshError> {
@@ -91,8 +88,14 @@ impl<'a> Dial<'a> {
 
     fn handshake(&self) -> Result<(), SshError> {
         let mut session = self.session.clone();
-        match self.step(Phase::Handshake, || session.handshake()) {
+        ffi::keep_greeting();
+        let done = self.step(Phase::Handshake, || session.handshake());
+        let greeting = ffi::take_greeting();
+        match done {
             Ok(()) => Ok(()),
+            Err(StepError::Fatal(SshError::ConnectionLost { detail, .. })) => {
+                Err(self.hung_up(&greeting, detail))
+            }
             Err(StepError::Fatal(error)) => Err(error),
             Err(StepError::Refused(error)) => Err(handshake_error(self.options, error.message())),
         }
@@ -160,34 +163,26 @@ impl<'a> Dial<'a> {
                 BlockDirections::Outbound | BlockDirections::Both
             );
             self.socket.wait(write, self.deadline.at(), None);
-            self.look_at_greeting();
-        }
-    }
-
-    /// Keeps the first bytes: libssh2 tells nothing of what was no SSH.
-    fn look_at_greeting(&self) {
-        let mut greeting = self.greeting.borrow_mut();
-        if greeting.is_empty() && self.socket.pending() == Pending::Bytes {
-            let mut first = [0; 255];
-            let count = self.socket.peek(&mut first).unwrap_or(0);
-            greeting.extend_from_slice(&first[..count]);
         }
     }
 
     fn lost(&self, phase: Phase, detail: String) -> SshError {
         let target = self.options.target.clone();
-        let greeting = self.greeting.borrow();
-        if phase == Phase::Handshake && !contains_banner(&greeting) {
-            let said = printable(&greeting);
-            let lower = said.to_ascii_lowercase();
-            return if said.is_empty() || lower.contains("not allowed") || lower.contains("exceeded")
-            {
-                SshError::Busy { target, said }
-            } else {
-                handshake_error(self.options, &format!("it answered {said:?}, which is not SSH"))
-            };
-        }
         SshError::ConnectionLost { target, phase, detail, partial: None, maybe_started: false }
+    }
+
+    /// What it means that the connection ended in the handshake, by what the server said before.
+    fn hung_up(&self, greeting: &[u8], detail: String) -> SshError {
+        if contains_banner(greeting) {
+            return self.lost(Phase::Handshake, detail);
+        }
+        let said = printable(greeting);
+        let lower = said.to_ascii_lowercase();
+        if said.is_empty() || lower.contains("not allowed") || lower.contains("exceeded") {
+            SshError::Busy { target: self.options.target.clone(), said }
+        } else {
+            handshake_error(self.options, &format!("it answered {said:?}, which is not SSH"))
+        }
     }
 }
 
@@ -196,10 +191,7 @@ fn contains_banner(greeting: &[u8]) -> bool {
 }
 
 fn handshake_error(options: &Options, detail: &str) -> SshError {
-    SshError::Handshake {
-        target: options.target.clone(),
-        detail: printable(detail.as_bytes()),
-    }
+    SshError::Handshake { target: options.target.clone(), detail: printable(detail.as_bytes()) }
 }
 
 /// Host key methods to offer: those of known keys first, since a server that is asked for another
@@ -218,8 +210,7 @@ fn host_key_methods(offered: &[&'static str], known: &[String]) -> Vec<&'static 
         let key_type = if method.starts_with("rsa-sha2-") { "ssh-rsa" } else { method };
         known.iter().any(|known| known == key_type)
     };
-    let mut methods: Vec<_> =
-        ORDER.into_iter().filter(|method| offered.contains(method)).collect();
+    let mut methods: Vec<_> = ORDER.into_iter().filter(|method| offered.contains(method)).collect();
     methods.sort_by_key(|method| !is_known(method));
     methods
 }
@@ -230,7 +221,8 @@ mod tests {
 
     #[test]
     fn known_types_are_asked_for_first_and_certificates_never() {
-        let offered = ["ssh-ed25519", "ssh-ed25519-cert-v01@openssh.com", "rsa-sha2-256", "ssh-rsa"];
+        let offered =
+            ["ssh-ed25519", "ssh-ed25519-cert-v01@openssh.com", "rsa-sha2-256", "ssh-rsa"];
         let known = ["ssh-rsa".to_owned()];
         assert_eq!(host_key_methods(&offered, &known), ["rsa-sha2-256", "ssh-rsa", "ssh-ed25519"]);
     }

@@ -75,14 +75,14 @@ impl Run<'_> {
                 "the environment variable {} (see AcceptEnv in sshd_config)",
                 printable(name.as_bytes())
             );
-            self.request(|channel| channel.setenv(name.as_bytes(), value.as_bytes()))?;
+            self.ask(|channel| channel.setenv(name.as_bytes(), value.as_bytes()))?;
         }
         self.phase = Phase::Start;
         self.request = "to run the command".into();
-        self.request(|channel| channel.exec(command.command()))?;
+        self.ask(|channel| channel.exec(command.command()))?;
         self.phase = Phase::Run;
         self.exchange(command.stdin_bytes())?;
-        self.request(Channel::wait_closed)?;
+        self.wait_closed()?;
         let status = self.status().ok_or(Failure::NoExitStatus)?;
         if let Some(channel) = self.channel.take() {
             link.finish_channel(op, channel);
@@ -95,24 +95,31 @@ impl Run<'_> {
     }
 
     /// Asks the server for something and waits for its answer.
-    fn request(
+    fn ask(
         &mut self,
         mut ask: impl FnMut(&mut Channel) -> Result<(), Error>,
     ) -> Result<(), Failure> {
         let (link, op) = (self.user.link, self.user.op);
-        let starting = self.phase != Phase::Run;
         let Some(channel) = &mut self.channel else { return Err(Failure::NoExitStatus) };
         let mut closed = false;
-        let asked = link.drive(op, &self.deadline, |_, _| match ask(channel) {
-            Err(error) if ffi::is_again(&error) && starting && channel.eof() => {
-                // It closed the channel instead of answering.
-                closed = true;
-                Ok(())
-            }
-            other => other,
-        });
-        asked?;
+        link.drive(op, &self.deadline, |state, _| {
+            state.ask(op, |_| match ask(channel) {
+                Err(error) if ffi::is_again(&error) && channel.eof() => {
+                    // It closed the channel instead of answering.
+                    closed = true;
+                    Ok(())
+                }
+                other => other,
+            })
+        })?;
         if closed { Err(Failure::NoExitStatus) } else { Ok(()) }
+    }
+
+    fn wait_closed(&mut self) -> Result<(), Failure> {
+        let (link, op) = (self.user.link, self.user.op);
+        let Some(channel) = &mut self.channel else { return Err(Failure::NoExitStatus) };
+        link.drive(op, &self.deadline, |_, _| channel.wait_closed())?;
+        Ok(())
     }
 
     /// Feeds the command and drains both of its streams, whichever is ready: a server stops

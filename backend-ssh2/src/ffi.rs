@@ -5,8 +5,8 @@
 //! through [`Session::raw`], dropping included.
 #![allow(unsafe_code)]
 
-use std::cell::Cell;
-use std::ffi::{c_char, c_int, c_uint, c_void};
+use std::cell::{Cell, RefCell};
+use std::ffi::{c_char, c_int, c_long, c_uint, c_void};
 use std::os::fd::BorrowedFd;
 use std::ptr::{self, NonNull};
 
@@ -18,8 +18,10 @@ use ssh2::{Error, ErrorCode, Session};
 /// libssh2's `LIBSSH2_CALLBACK_RECV`.
 const CALLBACK_RECV: c_int = 6;
 
-type Receive =
-    extern "C" fn(c_int, *mut c_void, usize, c_int, *mut *mut c_void) -> isize;
+/// How much of a greeting is kept: a line, and more than an SSH server's.
+const GREETING_SIZE: usize = 512;
+
+type Receive = extern "C" fn(c_int, *mut c_void, usize, c_int, *mut *mut c_void) -> isize;
 
 unsafe extern "C" {
     fn libssh2_channel_has_exit_status(channel: *mut raw::LIBSSH2_CHANNEL) -> c_int;
@@ -28,6 +30,7 @@ unsafe extern "C" {
         name: *const c_char,
         length: usize,
     ) -> c_int;
+    fn libssh2_session_set_read_timeout(session: *mut raw::LIBSSH2_SESSION, seconds: c_long);
     fn libssh2_session_callback_set2(
         session: *mut raw::LIBSSH2_SESSION,
         kind: c_int,
@@ -46,6 +49,27 @@ pub(crate) struct Received {
 thread_local! {
     static RECEIVED: Cell<Received> = const { Cell::new(Received { bytes: 0, end: None }) };
     static FINISHING: Cell<bool> = const { Cell::new(false) };
+    static GREETING: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
+/// Keeps the first bytes that libssh2 receives on this thread from now on: of a server that does
+/// not speak SSH it tells nothing.
+pub(crate) fn keep_greeting() {
+    GREETING.set(Some(Vec::new()));
+}
+
+/// The bytes kept since [`keep_greeting`], and no more of them.
+pub(crate) fn take_greeting() -> Vec<u8> {
+    GREETING.take().unwrap_or_default()
+}
+
+fn add_to_greeting(bytes: &[u8]) {
+    GREETING.with_borrow_mut(|greeting| {
+        if let Some(greeting) = greeting {
+            let room = GREETING_SIZE.saturating_sub(greeting.len());
+            greeting.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
+    });
 }
 
 /// Counts what libssh2 receives while `call` runs on this thread.
@@ -77,12 +101,16 @@ impl Drop for Finishing {
     }
 }
 
-/// Makes libssh2 receive through [`receive`].
-pub(crate) fn count_received(session: &Session) {
+/// Makes libssh2 receive through [`receive`], and leaves all deadlines to us: by itself it gives
+/// up on any reply after 60 s.
+pub(crate) fn prepare(session: &Session) {
     let mut locked = session.raw();
     // SAFETY: the session is valid and locked; the callback has the signature that this kind of
     // callback is called with, and lives for ever.
-    unsafe { libssh2_session_callback_set2(&raw mut *locked, CALLBACK_RECV, Some(receive)) };
+    unsafe {
+        libssh2_session_callback_set2(&raw mut *locked, CALLBACK_RECV, Some(receive));
+        libssh2_session_set_read_timeout(&raw mut *locked, c_long::from(i32::MAX));
+    }
 }
 
 /// Receives as libssh2 does by itself, but counts, and hides the end of the connection: libssh2
@@ -102,7 +130,10 @@ extern "C" fn receive(
         let buffer =
             std::slice::from_raw_parts_mut(buffer.cast::<std::mem::MaybeUninit<u8>>(), length);
         let flags = RecvFlags::from_bits_retain(flags.cast_unsigned());
-        rustix::net::recv(socket, buffer, flags).map(|(_, count)| count)
+        rustix::net::recv(socket, buffer, flags).map(|((filled, _), count)| {
+            add_to_greeting(filled);
+            count
+        })
     };
     let mut total = RECEIVED.get();
     let end = match received {
@@ -172,10 +203,7 @@ pub(crate) fn is_denied(error: &Error) -> bool {
 
 /// Whether a command reads no more input.
 pub(crate) fn is_input_closed(error: &Error) -> bool {
-    matches!(
-        code(error),
-        raw::LIBSSH2_ERROR_CHANNEL_CLOSED | raw::LIBSSH2_ERROR_CHANNEL_EOF_SENT
-    )
+    matches!(code(error), raw::LIBSSH2_ERROR_CHANNEL_CLOSED | raw::LIBSSH2_ERROR_CHANNEL_EOF_SENT)
 }
 
 /// Whether a private key could not be read.
@@ -300,9 +328,8 @@ impl Channel {
         let _locked = self.session.raw();
         // SAFETY: the channel is valid until dropped and its session is locked.
         unsafe {
-            (libssh2_channel_has_exit_status(self.raw.as_ptr()) != 0).then(|| {
-                raw::libssh2_channel_get_exit_status(self.raw.as_ptr()).cast_unsigned()
-            })
+            (libssh2_channel_has_exit_status(self.raw.as_ptr()) != 0)
+                .then(|| raw::libssh2_channel_get_exit_status(self.raw.as_ptr()).cast_unsigned())
         }
     }
 
@@ -338,8 +365,7 @@ impl Channel {
     ) -> Result<usize, Error> {
         let mut locked = self.session.raw();
         let result = call(self.raw.as_ptr());
-        usize::try_from(result)
-            .map_err(|_| Error::from_session_error_raw(&raw mut *locked, result))
+        usize::try_from(result).map_err(|_| Error::from_session_error_raw(&raw mut *locked, result))
     }
 }
 

@@ -81,24 +81,17 @@ impl Link {
 }
 
 fn beat(state: &mut State, session: &Session) -> Result<(), Error> {
-    if let Some(parked) = &mut state.parked {
-        let result = parked.setenv(PING_NAME, b"1");
-        if !parked.eof() {
+    state.ask(Op::HEARTBEAT, |state| {
+        if let Some(parked) = &mut state.parked {
+            let result = parked.setenv(PING_NAME, b"1");
+            if parked.eof() {
+                // The server closed it, as `ChannelTimeout` makes it: it lives, but sends no reply.
+                state.give_back_parked();
+                return Ok(());
+            }
             return result;
         }
-        // The server closed it, as `ChannelTimeout` makes it; no reply will come.
-        state.give_back_parked();
-    }
-    if state.opener.is_some_and(|opener| opener != Op::HEARTBEAT) {
-        // Somebody else's open is under way: its reply will do.
-        return Err(ffi::again());
-    }
-    state.opener = Some(Op::HEARTBEAT);
-    let result = Channel::open(session);
-    if matches!(&result, Err(error) if ffi::is_again(error)) {
-        return result.map(drop);
-    }
-    state.opener = None;
-    state.parked = Some(result?);
-    Ok(())
+        state.parked = Some(Channel::open(session)?);
+        Ok(())
+    })
 }

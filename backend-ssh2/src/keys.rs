@@ -18,10 +18,7 @@ pub(crate) struct Key {
 }
 
 /// Reads a key file.
-pub(crate) fn from_file(
-    path: &Path,
-    passphrase: Option<&SecretString>,
-) -> Result<Key, KeyProblem> {
+pub(crate) fn from_file(path: &Path, passphrase: Option<&SecretString>) -> Result<Key, KeyProblem> {
     let text = fs::read_to_string(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => KeyProblem::Missing,
         io::ErrorKind::InvalidData => KeyProblem::Malformed("it is not a text file".into()),

@@ -57,15 +57,16 @@ pub(crate) struct State {
     polling: bool,
     /// Who has sent a packet in part.
     sender: Option<Op>,
-    /// Who drives libssh2's one slot for opening a channel.
-    pub(crate) opener: Option<Op>,
+    /// Who waits for the server's answer to a request, an opened channel included. libssh2 takes
+    /// one at a time: a second one's answer would fail the first.
+    asker: Option<Op>,
+    /// Somebody stopped asking since the others were last woken.
+    asked: bool,
     last_op: u64,
     /// A channel opened ahead, for the next command.
     pub(crate) parked: Option<Channel>,
     /// Channels of commands given up, until the server has closed them too.
     pub(crate) leftovers: Vec<(Op, Channel)>,
-    /// Commands given up so far: each may hold one of the server's session slots.
-    pub(crate) given_up: usize,
     /// A heartbeat waits for its reply.
     pub(crate) beating: bool,
     /// Heartbeats answered so far.
@@ -119,11 +120,11 @@ impl Link {
                 users: 0,
                 polling: false,
                 sender: None,
-                opener: None,
+                asker: None,
+                asked: false,
                 last_op: 0,
                 parked: None,
                 leftovers: Vec::new(),
-                given_up: 0,
                 beating: false,
                 beats: 0,
                 keepalive: options.keepalive.map(started),
@@ -150,8 +151,8 @@ impl Link {
 
     /// Repeats a step until it no longer would block, time is up, or the session is over.
     ///
-    /// A deadline that passes in the middle of sending a packet or opening a channel ends the
-    /// session: libssh2 could never do anything else on it.
+    /// A deadline that passes in the middle of sending a packet or of a request ends the session:
+    /// libssh2 could never do anything else on it.
     pub(crate) fn drive<T>(
         &self,
         op: Op,
@@ -179,7 +180,7 @@ impl Link {
                 }
             }
             if deadline.is_over() {
-                if state.sender == Some(op) || state.opener == Some(op) {
+                if state.sender == Some(op) || state.asker == Some(op) {
                     self.end(&mut state, End::Lost("no answer before the deadline".into()));
                 }
                 return Err(Stop::Timeout);
@@ -200,10 +201,12 @@ impl Link {
         attempt: impl FnOnce(&mut State, &Session) -> Result<T, Error>,
     ) -> Poll<Result<T, Error>> {
         let (result, received) = ffi::watch(|| attempt(state, &self.session));
-        if received.bytes > 0 {
-            if let Some(keepalive) = &mut state.keepalive {
-                keepalive.received(Instant::now());
-            }
+        if received.bytes > 0
+            && let Some(keepalive) = &mut state.keepalive
+        {
+            keepalive.received(Instant::now());
+        }
+        if received.bytes > 0 || std::mem::take(&mut state.asked) {
             self.changed(state);
         }
         let result = match result {
@@ -353,6 +356,29 @@ impl State {
     /// Whether an operation is served by any waiting thread, and not by one of its own.
     fn is_shared(&self, op: Op) -> bool {
         op == Op::HEARTBEAT || self.leftovers.iter().any(|(leftover, _)| *leftover == op)
+    }
+
+    /// Whether somebody else waits for the answer to a request.
+    pub(crate) fn others_ask(&self, op: Op) -> bool {
+        self.asker.is_some_and(|asker| asker != op)
+    }
+
+    /// Takes one step of a request, once nobody else asks.
+    pub(crate) fn ask<T>(
+        &mut self,
+        op: Op,
+        request: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        if self.others_ask(op) {
+            return Err(ffi::again());
+        }
+        self.asker = Some(op);
+        let result = request(self);
+        if !matches!(&result, Err(error) if ffi::is_again(error)) {
+            self.asker = None;
+            self.asked = true;
+        }
+        result
     }
 
     /// Whether an operation may call libssh2 now.

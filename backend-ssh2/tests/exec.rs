@@ -1,0 +1,227 @@
+//! Commands, in all their forms, on a real sshd and on the embedded server.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{connect, on_both, sshd_options, within};
+use ssh_session::{Command, ExitStatus, Kind, Phase, Session as _};
+use testkit::embedded::EmbeddedServer;
+use testkit::sshd::Sshd;
+
+#[test]
+fn output_errors_and_exit_code_arrive() {
+    on_both(|server, session| {
+        let output = session.exec(&Command::new("echo out; echo err >&2; exit 7")).expect(server);
+        assert_eq!(output.stdout_text(), Ok("out\n"), "{server}");
+        assert_eq!(output.stderr_text(), Ok("err\n"), "{server}");
+        assert_eq!(output.status, ExitStatus::Code(7), "{server}");
+        assert!(!output.success());
+    });
+}
+
+#[test]
+fn output_that_is_not_utf8_arrives_byte_for_byte() {
+    on_both(|server, session| {
+        let output = session.exec(&Command::new(r"printf '\000\377\200a\r\n'")).expect(server);
+        assert_eq!(&output.stdout[..], b"\0\xff\x80a\r\n", "{server}");
+        assert!(output.stdout_text().is_err());
+    });
+}
+
+#[test]
+fn input_arrives_byte_for_byte_and_ends() {
+    on_both(|server, session| {
+        let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| (n * 7 % 251) as u8).collect();
+        let output = session.exec(&Command::new("cat").stdin(bytes.clone())).expect(server);
+        assert!(output.stdout == bytes, "{server}: {} bytes came back", output.stdout.len());
+        let output = session.exec(&Command::new("wc -c")).expect(server);
+        assert_eq!(output.stdout_lossy().trim(), "0", "{server}: no input is an empty one");
+    });
+}
+
+#[test]
+fn a_command_that_reads_no_input_is_no_error() {
+    on_both(|server, session| {
+        let command = Command::new("echo done").stdin(vec![b'x'; 5_000_000]);
+        let output = session.exec(&command).expect(server);
+        assert_eq!(output.stdout_text(), Ok("done\n"), "{server}");
+        assert!(output.success());
+        let output = session.exec(&Command::new("echo next")).expect(server);
+        assert_eq!(output.stdout_text(), Ok("next\n"), "{server}");
+    });
+}
+
+#[test]
+fn ten_megabytes_of_errors_do_not_hang() {
+    on_both(|server, session| {
+        let (length, elapsed) = within(Duration::from_secs(60), server, move || {
+            let start = Instant::now();
+            let command = Command::new("head -c 10000000 /dev/zero >&2; echo end");
+            let output = session.exec(&command).expect("output");
+            assert_eq!(output.stdout_text(), Ok("end\n"));
+            (output.stderr.len(), start.elapsed())
+        });
+        assert_eq!(length, 10_000_000, "{server}");
+        println!("{server}: 10 MB of errors in {elapsed:?}");
+    });
+}
+
+#[test]
+fn ten_megabytes_on_both_streams_at_once_arrive_whole() {
+    on_both(|server, session| {
+        let output = within(Duration::from_secs(60), server, move || {
+            let command = "head -c 10000000 /dev/zero & head -c 10000000 /dev/zero >&2; wait";
+            session.exec(&Command::new(command)).expect("output")
+        });
+        assert_eq!((output.stdout.len(), output.stderr.len()), (10_000_000, 10_000_000));
+    });
+}
+
+#[test]
+fn a_command_killed_by_a_signal_is_not_a_success() {
+    on_both(|server, session| {
+        let output = session.exec(&Command::new("kill -TERM $$")).expect(server);
+        assert!(!output.success(), "{server}");
+        assert!(
+            matches!(&output.status, ExitStatus::Signal { name, .. } if name == "TERM"),
+            "{server}: {:?}",
+            output.status
+        );
+        assert_eq!(output.status.code(), 143);
+    });
+}
+
+#[test]
+fn no_exit_status_is_an_error_with_the_output() {
+    let server = EmbeddedServer::start().expect("embedded server");
+    let session = connect(&common::embedded_options(&server));
+    server.omit_exit_status(true);
+    let error = session.exec(&Command::new("echo hi")).expect_err("no exit status");
+    assert_eq!(error.kind(), Kind::NoExitStatus);
+    assert_eq!(&error.partial_output().expect("output").stdout[..], b"hi\n");
+    assert!(error.may_have_started() && !error.is_retryable());
+    server.omit_exit_status(false);
+    assert!(session.exec(&Command::new("true")).expect("the session goes on").success());
+}
+
+#[test]
+fn nul_in_a_command_is_the_callers_error() {
+    on_both(|server, session| {
+        let error = session.exec(&Command::new("echo a\0b")).expect_err(server);
+        assert_eq!(error.kind(), Kind::InvalidInput);
+        assert!(error.to_string().contains("command"), "{error}");
+        let error = session.exec(&Command::new("x".repeat(40_000))).expect_err(server);
+        assert_eq!(error.kind(), Kind::InvalidInput);
+        let long = format!("true {}", "x".repeat(33_000));
+        assert!(session.exec(&Command::new(long)).expect(server).success());
+    });
+}
+
+#[test]
+fn a_deadline_ends_the_call_and_keeps_the_output() {
+    on_both(|server, session| {
+        let command = Command::new("echo begun; sleep 600").timeout(Duration::from_secs(1));
+        let start = Instant::now();
+        let error = session.exec(&command).expect_err(server);
+        let elapsed = start.elapsed();
+        assert_eq!(error.kind(), Kind::Timeout, "{server}: {error}");
+        assert!(
+            (Duration::from_millis(990)..Duration::from_millis(1500)).contains(&elapsed),
+            "{server}: {elapsed:?}"
+        );
+        assert_eq!(&error.partial_output().expect("output").stdout[..], b"begun\n");
+        assert!(error.may_have_started() && !error.is_retryable());
+        let output = session.exec(&Command::new("echo next")).expect(server);
+        assert_eq!(output.stdout_text(), Ok("next\n"), "{server}: the session goes on");
+    });
+}
+
+#[test]
+fn a_deadline_ends_a_call_whose_input_nobody_reads() {
+    on_both(|server, session| {
+        let command =
+            Command::new("sleep 600").stdin(vec![b'x'; 20_000_000]).timeout(Duration::from_secs(1));
+        let start = Instant::now();
+        let error = session.exec(&command).expect_err(server);
+        assert_eq!(error.kind(), Kind::Timeout, "{server}: {error}");
+        assert!(start.elapsed() < Duration::from_millis(1600), "{server}: {:?}", start.elapsed());
+    });
+}
+
+#[test]
+fn variables_arrive_where_the_server_lets_them() {
+    let server = Sshd::builder().option("AcceptEnv GREETING").start().expect("sshd");
+    let session = connect(&sshd_options(&server));
+    let command = Command::new("echo \"$GREETING\"").env("GREETING", "hello  you");
+    let output = session.exec(&command).expect("output");
+    assert_eq!(output.stdout_text(), Ok("hello  you\n"));
+    let error = session.exec(&Command::new("true").env("OTHER", "x")).expect_err("refused");
+    assert_eq!(error.kind(), Kind::RequestRefused);
+    assert!(error.to_string().contains("OTHER"), "{error}");
+    assert!(session.exec(&Command::new("true")).expect("the session goes on").success());
+}
+
+#[test]
+fn a_ping_is_answered_and_leaves_commands_alone() {
+    on_both(|server, session| {
+        for round in 0..5 {
+            session.ping(Duration::from_secs(5)).expect(server);
+            if round % 2 == 1 {
+                let output = session.exec(&Command::new("echo $HUSSH_PING-")).expect(server);
+                assert!(output.success());
+            }
+        }
+        assert!(session.is_alive());
+    });
+}
+
+#[test]
+fn a_closed_session_says_so_on_every_method() {
+    on_both(|server, session| {
+        session.close();
+        session.close();
+        assert!(!session.is_alive(), "{server}");
+        assert_eq!(session.exec(&Command::new("true")).expect_err(server).kind(), Kind::Closed);
+        assert_eq!(session.ping(Duration::from_secs(1)).expect_err(server).kind(), Kind::Closed);
+    });
+}
+
+#[test]
+fn a_server_killed_in_mid_command_is_never_a_success() {
+    let server = Sshd::start().expect("sshd");
+    let session = connect(&sshd_options(&server));
+    let error = std::thread::scope(|scope| {
+        let running =
+            scope.spawn(|| session.exec(&Command::new("echo begun; sleep 600; echo end")));
+        std::thread::sleep(Duration::from_millis(700));
+        server.kill_sessions().expect("killed");
+        running.join().expect("no panic").expect_err("the server is gone")
+    });
+    assert_eq!(error.kind(), Kind::ConnectionLost, "{error}");
+    assert_eq!(&error.partial_output().expect("output").stdout[..], b"begun\n");
+    assert!(error.may_have_started() && !error.is_retryable());
+    assert!(!session.is_alive());
+    let error = session.exec(&Command::new("true")).expect_err("still gone");
+    assert_eq!(error.kind(), Kind::ConnectionLost);
+    assert!(!error.may_have_started());
+}
+
+#[test]
+fn a_refused_channel_is_not_a_dead_session() {
+    let server = Sshd::builder().max_sessions(1).start().expect("sshd");
+    let session = connect(&sshd_options(&server));
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| session.exec(&Command::new("sleep 1; echo one")));
+        std::thread::sleep(Duration::from_millis(400));
+        let error = session.exec(&Command::new("true")).expect_err("one session only");
+        assert_eq!(error.kind(), Kind::ChannelRefused, "{error}");
+        assert!(error.is_retryable());
+        session.ping(Duration::from_secs(5)).expect("a refusal is a sign of life");
+        let output = running.join().expect("no panic").expect("output");
+        assert_eq!(output.stdout_text(), Ok("one\n"));
+    });
+    let timeout = Command::new("true").timeout(Duration::ZERO);
+    let error = session.exec(&timeout).expect_err("no time at all");
+    assert!(matches!(error, ssh_session::SshError::Timeout { phase: Phase::OpenChannel, .. }));
+}
