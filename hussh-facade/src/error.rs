@@ -1,0 +1,111 @@
+//! One error for everything.
+
+use std::fmt;
+use std::sync::Arc;
+
+use pool_core::{AcquireError, DrainTimeout};
+use ssh_session::{Kind, PartialOutput, SshError, Target};
+
+/// Why something failed, in one sentence that names the host and what to do. Cheap to clone.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Error {
+    /// The connection or the command failed.
+    Ssh(SshError),
+    /// No connection of the pool came free in time, or the pool is closed.
+    Pool {
+        /// Whom the pool talks to.
+        target: Target,
+        /// What it was waiting for, who holds the connections, and the last connect's error.
+        source: Arc<AcquireError<SshError>>,
+    },
+    /// Connections were still open when the time to close the pool was up.
+    Close {
+        /// Whom the pool talks to.
+        target: Target,
+        /// How many, and what they were doing.
+        source: DrainTimeout,
+    },
+}
+
+impl Error {
+    pub(crate) fn from_pool(target: &Target, error: AcquireError<SshError>) -> Self {
+        match error {
+            AcquireError::Connect(error) => Self::Ssh((*error).clone()),
+            other => Self::Pool { target: target.clone(), source: Arc::new(other) },
+        }
+    }
+
+    /// The class of the SSH error behind it, if there is one: for a pool that ran out of time, that
+    /// of its last failed connect.
+    pub fn kind(&self) -> Option<Kind> {
+        self.ssh().map(SshError::kind)
+    }
+
+    /// The SSH error behind it, if there is one.
+    pub fn ssh(&self) -> Option<&SshError> {
+        match self {
+            Self::Ssh(error) => Some(error),
+            Self::Pool { source, .. } => source.connect_error(),
+            Self::Close { .. } => None,
+        }
+    }
+
+    /// Whether time ran out: the command's, the connect's or that of waiting for the pool.
+    pub fn is_timeout(&self) -> bool {
+        match self {
+            Self::Ssh(error) => error.kind() == Kind::Timeout,
+            Self::Pool { source, .. } => source.is_timeout(),
+            Self::Close { .. } => true,
+        }
+    }
+
+    /// Whether the same call may succeed later without anybody changing anything, and repeating it
+    /// does no harm.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Ssh(error) => error.is_retryable(),
+            Self::Pool { source, .. } => source.is_timeout(),
+            Self::Close { .. } => true,
+        }
+    }
+
+    /// Whether the command can have started on the server. Where this is false it has not.
+    pub fn may_have_started(&self) -> bool {
+        matches!(self, Self::Ssh(error) if error.may_have_started())
+    }
+
+    /// What the command had written when the call failed.
+    pub fn partial_output(&self) -> Option<&PartialOutput> {
+        match self {
+            Self::Ssh(error) => error.partial_output(),
+            Self::Pool { .. } | Self::Close { .. } => None,
+        }
+    }
+}
+
+impl From<SshError> for Error {
+    fn from(error: SshError) -> Self {
+        Self::Ssh(error)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ssh(error) => error.fmt(f),
+            Self::Pool { target, source } => write!(f, "{target}: {source}"),
+            Self::Close { target, source } => write!(f, "{target}: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Ssh(error) => error.source(),
+            Self::Pool { source, .. } => source.connect_error().map(|error| error as _),
+            Self::Close { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The main job, end to end: pooled commands on a real sshd and on the embedded server.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use hussh::{
+    Command, Connection, ConnectionPool, ConnectionPoolBuilder, Error, HostKeyPolicy, Kind,
+};
+use testkit::embedded::EmbeddedServer;
+use testkit::sshd::{PasswordUser, Sshd};
+
+fn on_sshd(server: &Sshd) -> ConnectionPoolBuilder {
+    ConnectionPool::builder(server.host(), server.user())
+        .port(server.port())
+        .private_key(server.identity(), None)
+        .known_hosts([server.dir().join("known_hosts_of_test")])
+}
+
+fn on_embedded(server: &EmbeddedServer) -> ConnectionPoolBuilder {
+    ConnectionPool::builder(server.host(), server.user())
+        .port(server.port())
+        .password(server.password())
+        .known_hosts([server.dir().join("known_hosts_of_test")])
+}
+
+/// 32 threads run 50 commands each; the number of right outputs.
+fn many_commands(pool: &ConnectionPool) -> usize {
+    let right = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for thread in 0..32 {
+            let right = &right;
+            scope.spawn(move || {
+                for number in 0..50 {
+                    let output =
+                        pool.execute(format!("echo {thread}-{number}; exit {}", number % 3));
+                    let output = output.expect("output");
+                    assert_eq!(output.stdout_lossy(), format!("{thread}-{number}\n"));
+                    assert_eq!(output.status.code(), number % 3);
+                    right.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    right.into_inner()
+}
+
+#[test]
+fn thirty_two_threads_share_four_connections_on_sshd() {
+    let server = Sshd::start().expect("sshd");
+    let pool = on_sshd(&server).max_connections(4).build().expect("valid");
+    let start = Instant::now();
+    assert_eq!(many_commands(&pool), 1600);
+    println!("sshd: 1600 commands in {:?}", start.elapsed());
+    pool.close().expect("closed");
+    std::thread::sleep(Duration::from_millis(200));
+    assert!((1..=4).contains(&server.authentications()), "{}", server.authentications());
+}
+
+#[test]
+fn thirty_two_threads_share_four_connections_on_the_embedded_server() {
+    let server = EmbeddedServer::start().expect("embedded server");
+    let pool = on_embedded(&server).max_connections(4).build().expect("valid");
+    let start = Instant::now();
+    assert_eq!(many_commands(&pool), 1600);
+    println!("embedded: 1600 commands in {:?}", start.elapsed());
+    assert!((1..=4).contains(&server.handshakes()), "{}", server.handshakes());
+    assert_eq!(server.commands(), 1600);
+}
+
+#[test]
+fn a_server_restarted_between_two_borrows_is_not_noticed() {
+    let mut server = Sshd::start().expect("sshd");
+    let pool = on_sshd(&server).max_connections(3).build().expect("valid");
+    let leases: Vec<_> = (0..3).map(|_| pool.get().expect("a connection")).collect();
+    drop(leases);
+    server.restart().expect("restarted");
+    for number in 0..6 {
+        let output = pool.execute(format!("echo {number}")).expect("nothing is noticed");
+        assert_eq!(output.stdout_lossy(), format!("{number}\n"));
+    }
+    assert_eq!(pool.stats().open(), 1, "the dead ones are gone");
+}
+
+#[test]
+fn a_wrong_password_is_tried_exactly_once_however_many_threads_wait() {
+    let sshd = Sshd::start().expect("sshd");
+    let user = PasswordUser::create().expect("a user; run the tests as root");
+    let embedded = EmbeddedServer::start().expect("embedded server");
+    let builders = [
+        ConnectionPool::builder(sshd.host(), user.name()).port(sshd.port()),
+        ConnectionPool::builder(embedded.host(), embedded.user()).port(embedded.port()),
+    ];
+    for builder in builders {
+        let pool = builder
+            .password("wrong-secret")
+            .host_keys(HostKeyPolicy::DangerAcceptAny)
+            .build()
+            .expect("valid");
+        let refused = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| {
+                    let error = pool.execute("true").expect_err("refused");
+                    assert_eq!(error.kind(), Some(Kind::AuthenticationFailed), "{error}");
+                    assert!(!format!("{error} {error:?} {pool:?}").contains("wrong-secret"));
+                    refused.fetch_add(1, Ordering::Relaxed);
+                });
+            }
+        });
+        assert_eq!(refused.into_inner(), 16);
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(sshd.failed_authentications(), 1);
+    assert_eq!(embedded.failed_authentications(), 1);
+}
+
+#[test]
+fn a_deadline_ends_a_command_and_the_pool_is_whole_afterwards() {
+    let server = Sshd::start().expect("sshd");
+    let pool = on_sshd(&server).max_connections(2).build().expect("valid");
+    for _ in 0..3 {
+        let start = Instant::now();
+        let command = Command::new("echo begun; sleep 600").timeout(Duration::from_secs(1));
+        let error = pool.execute_with(&command).expect_err("too long");
+        assert!(error.is_timeout(), "{error}");
+        assert!(start.elapsed() < Duration::from_millis(1500), "{:?}", start.elapsed());
+        assert_eq!(&error.partial_output().expect("output").stdout[..], b"begun\n");
+    }
+    let start = Instant::now();
+    let leases: Vec<_> = (0..2).map(|_| pool.get().expect("both are there")).collect();
+    for lease in &leases {
+        assert!(lease.execute("true").expect("output").success());
+    }
+    drop(leases);
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert_eq!((pool.stats().open(), pool.stats().lent), (2, 0));
+}
+
+#[test]
+fn streams_and_signals_arrive_through_a_pool() {
+    let server = Sshd::start().expect("sshd");
+    let pool = on_sshd(&server).build().expect("valid");
+    let output = pool.execute("head -c 10000000 /dev/zero >&2").expect("output");
+    assert_eq!(output.stderr.len(), 10_000_000);
+    let output = pool.execute(r"printf '\377\376'").expect("output");
+    assert_eq!(&output.stdout[..], b"\xff\xfe");
+    let output = pool.execute("kill -KILL $$").expect("output");
+    assert!(!output.success());
+    assert_eq!(output.status.code(), 137);
+    let error = pool.execute("a\0b").expect_err("NUL");
+    assert_eq!(error.kind(), Some(Kind::InvalidInput));
+    assert_eq!(pool.stats().open(), 1, "one connection did it all");
+}
+
+#[test]
+fn a_changed_host_key_is_refused_before_any_credential_is_sent() {
+    let mut server = Sshd::start().expect("sshd");
+    let build = || on_sshd(&server).build().expect("valid");
+    assert!(build().execute("true").expect("recorded").success());
+    server.change_host_key().expect("changed");
+    let before = server.log().len();
+    let error = on_sshd(&server).build().expect("valid").execute("true").expect_err("changed");
+    assert_eq!(error.kind(), Some(Kind::HostKey), "{error}");
+    std::thread::sleep(Duration::from_millis(300));
+    let log = server.log();
+    assert!(!log[before..].contains("publickey"), "{}", &log[before..]);
+}
+
+#[test]
+fn a_full_pool_says_who_holds_it() {
+    let server = EmbeddedServer::start().expect("embedded server");
+    let pool = on_embedded(&server)
+        .max_connections(1)
+        .acquire_timeout(Duration::from_millis(200))
+        .build()
+        .expect("valid");
+    let lease = pool.get().expect("the only one");
+    assert!(pool.try_get().is_none());
+    let error = pool.get().expect_err("none left");
+    assert!(matches!(error, Error::Pool { .. }) && error.is_timeout());
+    let text = error.to_string();
+    assert!(text.contains("1 of 1 lent") && text.contains("pool.rs"), "{text}");
+    drop(lease);
+    assert!(pool.try_get().is_some());
+    pool.close().expect("closed");
+    let error = pool.get().expect_err("closed");
+    assert!(error.to_string().contains("closed"), "{error}");
+}
+
+#[test]
+fn nonsense_is_refused_by_name() {
+    let builder = || ConnectionPool::builder("h", "u").password("p");
+    for (built, field) in [
+        (ConnectionPool::builder("", "u").password("p").build(), "host"),
+        (ConnectionPool::builder("h", "u").build(), "auth"),
+        (builder().port(0).build(), "port"),
+        (builder().max_connections(0).build(), "max_connections"),
+        (builder().max_connections(2).min_idle(3).build(), "min_idle"),
+        (builder().connect_timeout(Duration::ZERO).build(), "connect_timeout"),
+        (builder().keepalive_interval(Duration::ZERO).build(), "keepalive_interval"),
+        (builder().keepalive_count_max(0).build(), "keepalive_count_max"),
+    ] {
+        let error = built.expect_err(field);
+        assert_eq!(error.kind(), Some(Kind::InvalidInput));
+        assert!(error.to_string().starts_with(&format!("`{field}` ")), "{error}");
+    }
+}
+
+#[test]
+fn a_connection_with_keepalive_serves_many_threads() {
+    let server = Sshd::start().expect("sshd");
+    let connection = Connection::builder(server.host(), server.user())
+        .port(server.port())
+        .private_key(server.identity(), None)
+        .known_hosts([server.dir().join("known_hosts_of_test")])
+        .keepalive_interval(Duration::from_millis(100))
+        .keepalive_count_max(3)
+        .connect()
+        .expect("connected");
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let connection = &connection;
+            scope.spawn(move || {
+                for number in 0..10 {
+                    let command = format!("sleep 0.05; echo {thread}-{number}");
+                    let output = connection.execute(command).expect("output");
+                    assert_eq!(output.stdout_lossy(), format!("{thread}-{number}\n"));
+                }
+            });
+        }
+    });
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(connection.execute("true").expect("still there").success());
+    connection.close();
+    assert!(!connection.is_alive());
+    assert_eq!(connection.execute("true").expect_err("closed").kind(), Some(Kind::Closed));
+}
+
+#[test]
+fn everything_is_send_and_sync() {
+    fn shared<T: Send + Sync>() {}
+    shared::<ConnectionPool>();
+    shared::<Connection>();
+    shared::<hussh::PooledConnection>();
+    shared::<Error>();
+}
