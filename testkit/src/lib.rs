@@ -1,12 +1,17 @@
 //! What our tests run against.
 //!
 //! * [`sshd`] starts a real OpenSSH server, and reads from its log what it saw.
+//! * [`embedded`] is an SSH server inside the test's process; nothing need be installed.
 //! * [`keys`] makes the keys, secrets and known_hosts lines for a run.
 //!
 //! Everything started here is ended when its handle is dropped, also in a panic. What is missing
 //! on a machine is an error that names it, so no test is skipped in silence.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "ssh")]
+mod background;
+#[cfg(feature = "ssh")]
+pub mod embedded;
 #[cfg(feature = "fake")]
 pub mod fake;
 #[cfg(feature = "ssh")]

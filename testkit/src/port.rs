@@ -27,3 +27,9 @@ pub(crate) fn bind_free() -> io::Result<(TcpListener, SocketAddr)> {
     }
     Err(last_error)
 }
+
+/// A listener on a port we had before.
+pub(crate) fn bind_again(address: SocketAddr) -> io::Result<TcpListener> {
+    // std sets SO_REUSEADDR, so connections that linger don't keep us out.
+    TcpListener::bind(address)
+}

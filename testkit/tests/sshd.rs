@@ -3,13 +3,13 @@
 
 mod common;
 
+use std::fs;
 use std::io::Read;
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use std::{fs, thread};
 
-use common::{Client, text};
+use common::{Client, alive, text, wait_until};
 use testkit::keys::{KeyKind, KeyPair};
 use testkit::sshd::{PasswordUser, Sshd};
 
@@ -204,9 +204,8 @@ fn a_password_user_logs_in_with_the_password_and_is_gone_afterwards() {
         let port = server.port();
         let mut client = Client::new(&askpass, user.name(), port, &server.known_hosts_line());
         client.arguments.retain(|argument| argument != "-oBatchMode=yes");
+        let client = client.with("-oPubkeyAuthentication=no").with("-oNumberOfPasswordPrompts=1");
         client
-            .with("-oPubkeyAuthentication=no")
-            .with("-oNumberOfPasswordPrompts=1")
             .command()
             .env("SSH_ASKPASS", &askpass)
             .env("SSH_ASKPASS_REQUIRE", "force")
@@ -226,16 +225,4 @@ fn a_password_user_logs_in_with_the_password_and_is_gone_afterwards() {
     drop(user);
     let passwd = fs::read_to_string("/etc/passwd").unwrap();
     assert!(!passwd.contains(&name));
-}
-
-fn wait_until(mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < deadline, "waited in vain for {PATIENCE:?}");
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn alive(pid: u32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }

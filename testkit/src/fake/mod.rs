@@ -5,6 +5,7 @@
 
 mod clock;
 mod gate;
+pub mod script;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};

@@ -4,6 +4,10 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const WAIT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A server as `ssh` sees it.
 #[derive(Debug)]
@@ -39,6 +43,12 @@ impl Client {
         self
     }
 
+    /// What ssh tells on its standard error; by default errors only.
+    pub fn verbose(mut self, level: &str) -> Self {
+        self.arguments.retain(|argument| !argument.starts_with("-oLogLevel"));
+        self.with(format!("-oLogLevel={level}"))
+    }
+
     /// One connection for all that follows, held by a master process of `ssh`.
     pub fn with_master(self) -> Self {
         let socket = self.folder.path().join("master");
@@ -72,4 +82,16 @@ impl Drop for Client {
 
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+pub fn wait_until(mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + WAIT_PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "waited in vain for {WAIT_PATIENCE:?}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+pub fn alive(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }

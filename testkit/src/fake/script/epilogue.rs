@@ -1,0 +1,168 @@
+//! What must be reachable from every state.
+
+use super::breach::Checked;
+use super::harness::Harness;
+use super::{End, Patience, Return, Span};
+
+/// More rounds than any script needs to come to rest.
+const ROUNDS: usize = 400;
+
+impl Harness {
+    /// I15, I20, I14, I5, I25.
+    pub(super) fn wind_down(&mut self) -> Checked {
+        if !self.closed {
+            self.come_to_rest()?;
+            self.check_min_idle()?;
+            self.lend_everything()?;
+            self.close()?;
+        }
+        self.drain()
+    }
+
+    /// Everything ends well, and every session is given back at once, until nobody waits.
+    pub(super) fn come_to_rest(&mut self) -> Checked {
+        while !self.looks.is_empty() {
+            self.inspected(0, true)?;
+        }
+        if self.max_size == 0 && !self.closed {
+            self.resize(self.setup.max_size)?;
+        }
+        let stats = self.book.stats;
+        // What is open or was given up ends first; then each waiter costs a connect or a check
+        // and a return, and perhaps one session that was not good enough.
+        let begun = stats.open() + stats.abandoned + self.running.len();
+        let most = begun + self.max_size + 3 * stats.waiting;
+        let mut completions = 0;
+        for _ in 0..ROUNDS {
+            let mut busy = self.collect()?;
+            while !self.held.is_empty() {
+                self.release(0, Return::Clean)?;
+                (busy, completions) = (true, completions + 1);
+            }
+            if self.waiters.is_empty() && self.running.is_empty() {
+                ensure!(completions <= most, "I15", "{completions} completions of {most}");
+                return Ok(());
+            }
+            self.start_all()?;
+            while !self.running.is_empty() {
+                self.end_task(0, End::Ok)?;
+                (busy, completions) = (true, completions + 1);
+            }
+            if !busy {
+                self.advance("I15")?;
+            }
+        }
+        ensure!(false, "I15", "no rest after {ROUNDS} rounds: {:?}", self.book);
+        Ok(())
+    }
+
+    /// Gives every waiter whose turn has come its session; whether there was one.
+    fn collect(&mut self) -> Checked<bool> {
+        let before = self.waiters.len();
+        for n in (0..before.min(256)).rev() {
+            let decided = self.waiters.get(n).map(|waiter| self.book.place(waiter.id));
+            if decided.is_some_and(|place| place != Some(None)) {
+                self.take(n as u8)?;
+            }
+        }
+        Ok(self.waiters.len() < before)
+    }
+
+    /// Nothing more happens before the next deadline, so there must be one.
+    fn advance(&mut self, invariant: &'static str) -> Checked {
+        let due = self.core.poll_timeout();
+        ensure!(due.is_some(), invariant, "nothing will ever happen: {:?}", self.book);
+        let now = self.now;
+        self.pass(Span::Due);
+        self.now = self.now.max(now);
+        self.tick()
+    }
+
+    fn check_min_idle(&mut self) -> Checked {
+        let wanted = self.setup.min_idle.min(self.max_size);
+        if wanted == 0 {
+            return Ok(());
+        }
+        // After a permanent error nothing is opened before somebody asks.
+        while self.gate.permanent {
+            self.acquire(Patience::Endless)?;
+            self.come_to_rest()?;
+            if !self.gate.is_over(self.now) {
+                self.now += self.setup.breaker_delay * 65;
+                self.tick()?;
+            }
+        }
+        for _ in 0..ROUNDS {
+            self.start_all()?;
+            while !self.running.is_empty() {
+                self.end_task(0, End::Ok)?;
+            }
+            if self.book.stats.idle + self.book.stats.checking >= wanted {
+                return Ok(());
+            }
+            self.tick()?;
+            if !self.core.has_task(self.now) && self.book.stats.idle < wanted {
+                self.advance("I20")?;
+            }
+        }
+        ensure!(false, "I20", "{} idle of {wanted}", self.book.stats.idle);
+        Ok(())
+    }
+
+    /// Nothing was leaked: as many sessions as the limit says can be lent at once.
+    fn lend_everything(&mut self) -> Checked {
+        for _ in 0..self.max_size {
+            self.acquire(Patience::Endless)?;
+        }
+        for _ in 0..ROUNDS {
+            if self.held.len() == self.max_size {
+                while !self.held.is_empty() {
+                    self.release(0, Return::Clean)?;
+                }
+                return Ok(());
+            }
+            let mut busy = self.collect()?;
+            let lacking = self.max_size - self.held.len() - self.waiters.len();
+            for _ in 0..lacking {
+                // Refused at once by a breaker that is still open.
+                self.acquire(Patience::Endless)?;
+            }
+            self.start_all()?;
+            while !self.running.is_empty() {
+                self.end_task(0, End::Ok)?;
+                busy = true;
+            }
+            if !busy {
+                self.advance("I14")?;
+            }
+        }
+        ensure!(false, "I14", "{} of {} lent: {:?}", self.held.len(), self.max_size, self.book);
+        Ok(())
+    }
+
+    /// After `close` and the return of everything nothing is left.
+    fn drain(&mut self) -> Checked {
+        while !self.looks.is_empty() {
+            self.inspected(0, true)?;
+        }
+        self.collect()?;
+        while !self.held.is_empty() {
+            self.release(0, Return::Dirty)?;
+        }
+        for _ in 0..ROUNDS {
+            self.start_all()?;
+            if self.running.is_empty() {
+                break;
+            }
+            self.end_task(0, End::Ok)?;
+        }
+        let owned = self.truth.alive() - self.detached.len() as i64;
+        ensure!(self.core.is_drained(), "I25", "not drained: {:?}", self.book);
+        ensure!(owned == 0, "I25", "{owned} sessions left");
+        ensure!(self.waiters.is_empty(), "I13", "{:?} have no outcome", self.waiters);
+        let stats = self.book.stats;
+        ensure!(stats.abandoned == 0, "I19", "{} abandoned for ever", stats.abandoned);
+        ensure!(self.core.poll_timeout().is_none(), "I30", "a drained pool has a deadline");
+        Ok(())
+    }
+}

@@ -1,0 +1,276 @@
+//! The player of scripts: a core, the world around it, and the model beside it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use pool_core::core::{Core, Notice, Phase, SlotId, WaiterId};
+use pool_core::{CloseReason, ErrorKind, Event, Stats};
+
+use super::books::{Book, Facts, Held, Running, Tally, Waiting};
+use super::breach::Checked;
+use super::gate::GateModel;
+use super::{Op, Setup, Span, Violation};
+use crate::fake::{FakeError, FakeSession, Truth};
+
+/// Plays a script step by step, and checks all that can be checked after each.
+#[derive(Debug)]
+pub struct Harness {
+    pub(super) setup: Setup,
+    steps: Vec<Op>,
+    pub(super) core: Core<FakeSession, FakeError>,
+    pub(super) truth: Arc<Truth>,
+    /// Sessions that the harness dropped; the core must not drop any.
+    pub(super) dropped: u64,
+    pub(super) now: Instant,
+    /// The latest time the core was told.
+    pub(super) latest: Instant,
+    /// The clock was set back once.
+    pub(super) went_back: bool,
+    /// Permanent errors so far.
+    pub(super) permanents: u64,
+    pub(super) max_size: usize,
+    pub(super) closed: bool,
+    drained: u32,
+    pub(super) arrivals: u64,
+    pub(super) waiters: Vec<Waiting>,
+    pub(super) held: Vec<Held>,
+    pub(super) looks: Vec<(SlotId, FakeSession)>,
+    pub(super) running: Vec<Running>,
+    pub(super) detached: Vec<FakeSession>,
+    /// By the id of the session.
+    pub(super) facts: HashMap<u64, Facts>,
+    /// Which session lives in a slot.
+    pub(super) home: HashMap<SlotId, u64>,
+    seen: HashSet<SlotId>,
+    pub(super) gone_waiter: Option<WaiterId>,
+    pub(super) gone_slot: Option<SlotId>,
+    pub(super) gate: GateModel,
+    pub(super) tally: Tally,
+    /// The books after the last step.
+    pub(super) book: Book,
+    pub(super) news: News,
+}
+
+/// What the core said in the last step.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    pub(super) woken: Vec<WaiterId>,
+    pub(super) closed: Vec<(CloseReason, Duration)>,
+}
+
+impl Harness {
+    /// An empty core and nobody around it.
+    pub fn new(setup: Setup) -> Self {
+        let core = Core::new(setup.config(), true);
+        let now = Instant::now();
+        let book = Book::read(&core);
+        Self {
+            setup,
+            steps: Vec::new(),
+            core,
+            truth: Arc::default(),
+            dropped: 0,
+            now,
+            latest: now,
+            went_back: false,
+            permanents: 0,
+            max_size: setup.max_size,
+            closed: false,
+            drained: 0,
+            arrivals: 0,
+            waiters: Vec::new(),
+            held: Vec::new(),
+            looks: Vec::new(),
+            running: Vec::new(),
+            detached: Vec::new(),
+            facts: HashMap::new(),
+            home: HashMap::new(),
+            seen: HashSet::new(),
+            gone_waiter: None,
+            gone_slot: None,
+            gate: GateModel::new(),
+            tally: Tally::default(),
+            book,
+            news: News::default(),
+        }
+    }
+
+    /// Does one thing and checks every invariant after it.
+    ///
+    /// # Errors
+    ///
+    /// The first invariant that did not hold.
+    pub fn step(&mut self, op: Op) -> Result<(), Violation> {
+        self.steps.push(op);
+        let done = self.apply(op);
+        self.blame(done)
+    }
+
+    /// Brings the core to rest: everybody is served, every session can be lent at once, and after
+    /// `close` nothing is left.
+    ///
+    /// # Errors
+    ///
+    /// The first invariant that did not hold.
+    pub fn finish(mut self) -> Result<(), Violation> {
+        let done = self.wind_down();
+        self.blame(done)
+    }
+
+    /// Lets everything end well until nobody waits and all sessions are free.
+    ///
+    /// # Errors
+    ///
+    /// The first invariant that did not hold.
+    pub fn rest(&mut self) -> Result<(), Violation> {
+        let done = self.come_to_rest();
+        self.blame(done)
+    }
+
+    /// The core's own counts.
+    pub fn stats(&self) -> Stats {
+        self.book.stats
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// How many tasks run.
+    pub fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// How many sessions are lent.
+    pub fn lent(&self) -> usize {
+        self.held.len()
+    }
+
+    fn blame(&self, done: Checked) -> Result<(), Violation> {
+        done.map_err(|breach| Violation {
+            invariant: breach.0,
+            detail: breach.1,
+            setup: self.setup,
+            steps: self.steps.clone(),
+        })
+    }
+
+    fn apply(&mut self, op: Op) -> Checked {
+        match op {
+            Op::Acquire(patience) => self.acquire(patience),
+            Op::Take(n) => self.take(n),
+            Op::Cancel(n) => self.cancel(n),
+            Op::Release(n, state) => self.release(n, state),
+            Op::Replace(n) => self.replace(n),
+            Op::Detach(n) => self.detach(n),
+            Op::Start => self.start().map(drop),
+            Op::StartAll => self.start_due(),
+            Op::Finish(n, end) => self.end_task(n, end),
+            Op::Resize(n) => self.resize(usize::from(n)),
+            Op::EvictAll => self.evict_all(),
+            Op::Add => self.add(),
+            Op::Inspect(n) => self.inspect(n),
+            Op::Inspected(n, keep) => self.inspected(n, keep),
+            Op::Close => self.close(),
+            Op::Wait(span) => {
+                self.pass(span);
+                Ok(())
+            }
+            Op::Tick(span) => {
+                self.pass(span);
+                self.tick()
+            }
+            Op::Peek => self.peek(),
+            Op::Stray(n) => self.stray(n),
+        }
+    }
+
+    pub(super) fn pass(&mut self, span: Span) {
+        let moved = match span {
+            Span::Ahead(by) => self.now.checked_add(by),
+            Span::Back(by) => self.now.checked_sub(by),
+            Span::Due => self.core.poll_timeout(),
+            Span::AlmostDue => {
+                self.core.poll_timeout().and_then(|at| at.checked_sub(Duration::from_nanos(1)))
+            }
+        };
+        let moved = moved.unwrap_or(self.now);
+        self.went_back |= moved < self.now;
+        self.now = moved;
+    }
+
+    /// Reads what the core said and what became of its books; then checks the rules. Each call of
+    /// the core is followed by this. Returns the books from before.
+    pub(super) fn observe(&mut self) -> Checked<Book> {
+        self.latest = self.latest.max(self.now);
+        self.gate.told(self.now);
+        self.news.woken.clear();
+        self.news.closed.clear();
+        while let Some(notice) = self.core.poll_notice() {
+            match notice {
+                Notice::Wake(id) => self.news.woken.push(id),
+                Notice::Event(Event::Closed { reason, age }) => {
+                    self.news.closed.push((reason, age));
+                }
+                Notice::Event(_) => {}
+                Notice::Drained => self.drained += 1,
+            }
+        }
+        let before = std::mem::replace(&mut self.book, Book::read(&self.core));
+        self.notice_slots(&before)?;
+        self.notice_given_up(&before);
+        if self.book.stats.counters.check_failures > before.stats.counters.check_failures {
+            for slot in before.in_phase(Phase::Idle) {
+                let facts = self.home.get(&slot).and_then(|id| self.facts.get_mut(id));
+                if let Some(facts) = facts.filter(|facts| facts.verified < self.now) {
+                    (facts.suspect, facts.doubtful) = (true, true);
+                }
+            }
+        }
+        let drained = u32::from(self.closed && self.book.stats.open() == 0);
+        ensure!(self.drained == drained, "I25", "drained was said {} times", self.drained);
+        let dropped = self.truth.dropped.load(Ordering::SeqCst);
+        ensure!(dropped == self.dropped, "I28", "the core dropped a session itself");
+        self.check_rules(&before)?;
+        Ok(before)
+    }
+
+    fn notice_slots(&mut self, before: &Book) -> Checked {
+        for &(slot, phase, _) in &self.book.slots {
+            if before.phase(slot).is_none() {
+                ensure!(self.seen.insert(slot), "I4", "{slot:?} lives again as {phase:?}");
+            }
+        }
+        for &(slot, _, _) in &before.slots {
+            if self.book.phase(slot).is_none() {
+                self.home.remove(&slot);
+                self.gone_slot = Some(slot);
+            }
+        }
+        Ok(())
+    }
+
+    fn notice_given_up(&mut self, before: &Book) {
+        for task in &mut self.running {
+            let Some(slot) = task.slot.filter(|_| !task.given_up) else { continue };
+            if self.book.phase(slot) == Some(task.work.phase()) {
+                continue;
+            }
+            task.given_up = true;
+            match &task.session {
+                Some(session) => {
+                    if let Some(facts) = self.facts.get_mut(&session.id) {
+                        facts.dead = Some("its operation was given up");
+                    }
+                }
+                None => {
+                    debug_assert_eq!(before.phase(slot), Some(Phase::Connecting));
+                    self.gate.failed(&self.setup, ErrorKind::Transient, self.now);
+                }
+            }
+        }
+    }
+}

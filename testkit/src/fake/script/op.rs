@@ -1,0 +1,173 @@
+//! What a script can do to a core, as plain data.
+
+use std::time::Duration;
+
+use pool_core::ErrorKind;
+
+/// One step of a script. Numbers that pick something count modulo what there is to pick from, so
+/// every script makes sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op {
+    /// A borrower comes.
+    Acquire(Patience),
+    /// A waiter asks whether its turn has come.
+    Take(u8),
+    /// A waiter goes away.
+    Cancel(u8),
+    /// A borrower returns its session.
+    Release(u8, Return),
+    /// A borrower finds its session broken and asks again with its old ticket.
+    Replace(u8),
+    /// A borrower keeps its session.
+    Detach(u8),
+    /// One task is started.
+    Start,
+    /// All tasks are started that the core wants to run now.
+    StartAll,
+    /// A running task ends, be it in time or late.
+    Finish(u8, End),
+    /// The pool gets another size.
+    Resize(u8),
+    /// All sessions of now are to go.
+    EvictAll,
+    /// A session opened elsewhere comes.
+    Add,
+    /// An idle session is looked at.
+    Inspect(u8),
+    /// A session that was looked at comes back, to be kept or not.
+    Inspected(u8, bool),
+    /// The pool is closed.
+    Close,
+    /// Time passes, and nobody tells the core.
+    Wait(Span),
+    /// Time passes, and the core is told.
+    Tick(Span),
+    /// The core is told the time just before its next deadline.
+    Peek,
+    /// A call that comes too late or twice.
+    Stray(u8),
+}
+
+/// How long a borrower waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// For ever.
+    Endless,
+    /// Not at all.
+    None,
+    /// It should have come before.
+    Past,
+    /// That many milliseconds.
+    Millis(u8),
+}
+
+/// How a session comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Return {
+    /// As it went.
+    Clean,
+    /// In need of a reset.
+    Dirty,
+    /// Broken.
+    Broken,
+}
+
+/// How a task ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Well.
+    Ok,
+    /// It failed; the kind matters to connects.
+    Fail(ErrorKind),
+    /// It panicked or was dropped, and its session is gone.
+    Lost,
+}
+
+/// How far the clock moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span {
+    /// Ahead.
+    Ahead(Duration),
+    /// Back.
+    Back(Duration),
+    /// To the core's next deadline, if it has one.
+    Due,
+    /// One nanosecond short of the core's next deadline.
+    AlmostDue,
+}
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+impl Op {
+    /// Reads an operation from two bytes; every pair is one.
+    pub fn from_bytes(code: u8, arg: u8) -> Self {
+        match code % 64 {
+            0..=11 => Self::Acquire(Patience::from_byte(arg)),
+            12..=18 => Self::Take(arg),
+            19..=21 => Self::Cancel(arg),
+            22..=27 => Self::Release(arg, Return::Clean),
+            28 => Self::Release(arg, Return::Broken),
+            29 => Self::Release(arg, Return::Dirty),
+            30 => Self::Replace(arg),
+            31 => Self::Detach(arg),
+            32..=34 => Self::Start,
+            35..=38 => Self::StartAll,
+            39..=44 => Self::Finish(arg, End::Ok),
+            45 => Self::Finish(arg, End::Fail(ErrorKind::Transient)),
+            46 => Self::Finish(
+                arg,
+                End::Fail([ErrorKind::Permanent, ErrorKind::Busy][usize::from(arg & 1)]),
+            ),
+            47 => Self::Finish(arg, End::Lost),
+            48 if arg < 96 => Self::Resize(arg % 8),
+            48 if arg < 128 => Self::EvictAll,
+            48 if arg < 132 => Self::Close,
+            48 | 49 => Self::Add,
+            50 => Self::Inspect(arg),
+            51 => Self::Inspected(arg, arg & 64 == 0),
+            52..=53 => Self::Wait(Span::from_byte(arg)),
+            54..=61 => Self::Tick(Span::from_byte(arg)),
+            62 => Self::Peek,
+            _ => Self::Stray(arg),
+        }
+    }
+}
+
+impl Patience {
+    fn from_byte(arg: u8) -> Self {
+        match arg % 16 {
+            0..=5 => Self::Endless,
+            6 => Self::None,
+            7 => Self::Past,
+            _ => Self::Millis(arg),
+        }
+    }
+}
+
+impl Span {
+    fn from_byte(arg: u8) -> Self {
+        let millis = |n: u32| Self::Ahead(MILLISECOND * n);
+        match arg % 24 {
+            0 => Self::Ahead(Duration::ZERO),
+            1 => Self::Ahead(Duration::from_nanos(1)),
+            2 => millis(1),
+            3 | 4 => millis(5),
+            5 => millis(20),
+            6 => millis(21),
+            7 => millis(30),
+            8 => millis(40),
+            9 => millis(60),
+            10 => millis(99),
+            11 => millis(101),
+            12 => millis(300),
+            13 => millis(1_000),
+            14 => millis(60_000),
+            15 if arg < 24 => Self::Back(MILLISECOND),
+            16 if arg < 24 => Self::Back(50 * MILLISECOND),
+            16 if arg < 48 => Self::Back(10_000 * MILLISECOND),
+            15 | 16 => millis(2),
+            17 => Self::AlmostDue,
+            _ => Self::Due,
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The configuration of a script's core, as plain data.
+
+use std::time::Duration;
+
+use pool_core::{Config, Order};
+
+/// The configuration of a script's core. Times are of different size, so that each can run out
+/// alone.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Setup {
+    /// See [`ConfigBuilder`](pool_core::ConfigBuilder), here and below.
+    pub max_size: usize,
+    #[allow(missing_docs)]
+    pub min_idle: usize,
+    #[allow(missing_docs)]
+    pub order: Order,
+    #[allow(missing_docs)]
+    pub max_connecting: usize,
+    #[allow(missing_docs)]
+    pub max_maintaining: usize,
+    #[allow(missing_docs)]
+    pub check_after_idle: Duration,
+    #[allow(missing_docs)]
+    pub idle_timeout: Option<Duration>,
+    #[allow(missing_docs)]
+    pub max_lifetime: Option<Duration>,
+    #[allow(missing_docs)]
+    pub keepalive_interval: Option<Duration>,
+    #[allow(missing_docs)]
+    pub jitter: f64,
+    #[allow(missing_docs)]
+    pub backoff_base: Duration,
+    #[allow(missing_docs)]
+    pub backoff_max: Duration,
+    #[allow(missing_docs)]
+    pub breaker_delay: Duration,
+    #[allow(missing_docs)]
+    pub connect_timeout: Duration,
+    #[allow(missing_docs)]
+    pub check_timeout: Duration,
+    #[allow(missing_docs)]
+    pub reset_timeout: Duration,
+    #[allow(missing_docs)]
+    pub close_timeout: Duration,
+    #[allow(missing_docs)]
+    pub seed: u64,
+}
+
+/// How many bytes [`Setup::from_bytes`] reads.
+pub const SETUP_BYTES: usize = 6;
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            max_size: 4,
+            min_idle: 0,
+            order: Order::Lifo,
+            max_connecting: 2,
+            max_maintaining: 2,
+            check_after_idle: millis(20),
+            idle_timeout: Some(millis(400)),
+            max_lifetime: Some(millis(1_000)),
+            keepalive_interval: Some(millis(150)),
+            jitter: 0.1,
+            backoff_base: millis(10),
+            backoff_max: millis(200),
+            breaker_delay: millis(70),
+            connect_timeout: millis(100),
+            check_timeout: millis(40),
+            reset_timeout: millis(30),
+            close_timeout: millis(50),
+            seed: 7,
+        }
+    }
+}
+
+impl Setup {
+    /// Reads a setup from bytes; any will do.
+    pub fn from_bytes(bytes: [u8; SETUP_BYTES]) -> Self {
+        let [size, limits, check, ends, keep, seed] = bytes.map(usize::from);
+        let max_size = 1 + size % 6;
+        let pick = |choices: [Option<u32>; 4], n: usize| choices[n % 4].map(millis);
+        Self {
+            max_size,
+            min_idle: (size / 6 % 4).min(max_size),
+            order: if size / 24 % 2 == 0 { Order::Lifo } else { Order::Fifo },
+            max_connecting: 1 + limits % 3,
+            max_maintaining: 1 + limits / 3 % 3,
+            check_after_idle: [millis(20), Duration::ZERO, millis(200), Duration::MAX][check % 4],
+            idle_timeout: match ends % 5 {
+                4 => Some(Duration::MAX),
+                n => pick([None, Some(60), Some(400), Some(800)], n),
+            },
+            max_lifetime: match ends / 5 % 5 {
+                4 => Some(Duration::MAX),
+                n => pick([None, Some(200), Some(1_000), Some(3_000)], n),
+            },
+            keepalive_interval: pick([None, Some(15), Some(90), Some(150)], keep),
+            jitter: [0.1, 0.0, 0.5, 0.01][keep / 4 % 4],
+            seed: seed as u64,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn config(&self) -> Config {
+        let built = Config::builder()
+            .max_size(self.max_size)
+            .min_idle(self.min_idle)
+            .order(self.order)
+            .max_connecting(self.max_connecting)
+            .max_maintaining(self.max_maintaining)
+            .check_after_idle(self.check_after_idle)
+            .idle_timeout(self.idle_timeout)
+            .max_lifetime(self.max_lifetime)
+            .keepalive_interval(self.keepalive_interval)
+            .jitter(self.jitter)
+            .backoff_base(self.backoff_base)
+            .backoff_max(self.backoff_max)
+            .breaker_delay(self.breaker_delay)
+            .connect_timeout(self.connect_timeout)
+            .check_timeout(self.check_timeout)
+            .reset_timeout(self.reset_timeout)
+            .close_timeout(self.close_timeout)
+            .seed(Some(self.seed))
+            .build();
+        match built {
+            Ok(config) => config,
+            Err(error) => panic!("a script's setup is valid: {error}"),
+        }
+    }
+}
+
+const fn millis(n: u32) -> Duration {
+    Duration::from_millis(n as u64)
+}
