@@ -44,6 +44,12 @@ impl Config {
         ConfigBuilder::default()
     }
 
+    /// The same with another size, checked again.
+    pub(crate) fn with_max_size(mut self, max_size: usize) -> Result<Self, ConfigError> {
+        self.max_size = max_size;
+        ConfigBuilder { config: self }.build()
+    }
+
     /// The most sessions open at once, those being opened and closed included.
     pub fn max_size(&self) -> usize {
         self.max_size
@@ -172,7 +178,7 @@ impl ConfigBuilder {
     /// Checks every value; the error names the first field that is out of range.
     pub fn build(self) -> Result<Config, ConfigError> {
         let c = self.config;
-        let refuse = |field, expected| Err(ConfigError { field, expected });
+        let refuse = |field, expected| Err(ConfigError::new(field, expected));
         if c.max_size == 0 || c.max_size > MAX_SIZE {
             return refuse("max_size", "1 to 1,000,000");
         }
@@ -221,6 +227,10 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
+    pub(crate) fn new(field: &'static str, expected: &'static str) -> Self {
+        Self { field, expected }
+    }
+
     /// The name of the field that was refused.
     pub fn field(&self) -> &'static str {
         self.field

@@ -75,8 +75,14 @@ impl<S, E: Clone> Core<S, E> {
             return Acquired::Refused(Refusal::Failed(error));
         }
         if request.deadline.is_some_and(|at| at <= now) {
+            // Whoever never waits gets any session that is ready, and finds one next time that is
+            // only in need of a check now.
+            if self.waiters.queued() == 0
+                && let Some(index) = self.fresh_idle(now)
+            {
+                return Acquired::Ready(self.lend(index, request, ticket, now));
+            }
             self.counters.timed_out += 1;
-            // Whoever never waits finds a session next time that is only in need of a check now.
             if let Some(index) = self.first_lendable(now) {
                 self.slots[index].suspect = true;
                 self.queue_upkeep(index);
@@ -138,8 +144,10 @@ impl<S, E: Clone> Core<S, E> {
     /// A session just lent turned out to be broken. Its borrower asks again with its old
     /// [`ticket`](Lease::ticket), and so keeps its place.
     pub fn unusable(&mut self, slot: SlotId, session: S, reason: CloseReason, now: Instant) {
-        self.counters.served -= 1;
-        self.counters.replaced += 1;
+        if self.slots.get(slot).is_some_and(|index| self.slots[index].phase == Phase::Lent) {
+            self.counters.served -= 1;
+            self.counters.replaced += 1;
+        }
         self.release(slot, session, Returned::Broken(reason), now);
     }
 
@@ -201,6 +209,7 @@ impl<S, E: Clone> Core<S, E> {
                 let armed = self.slots[index].phase == Phase::Lent && self.is_armed(index);
                 self.slots.enter(index, Phase::Idle);
                 self.slots.link(index);
+                self.freshest = self.freshest.max(Some(self.slots[index].verified));
                 if !armed {
                     self.arm(index);
                 }
@@ -211,22 +220,27 @@ impl<S, E: Clone> Core<S, E> {
     /// Serves the queue from what is idle, in order, and starts the checks it needs.
     pub(super) fn dispatch(&mut self, now: Instant) {
         while let Some(waiter) = self.waiters.front() {
-            let Some(index) = self.first_lendable(now) else { break };
-            if self.is_stale(index, now) {
-                if self.slots.lend_checks() >= self.waiters.queued() {
-                    break;
+            let Some(first) = self.first_lendable(now) else { break };
+            let index = match self.is_stale(first, now) {
+                false => first,
+                true if self.slots.lend_checks() < self.waiters.queued() => {
+                    self.slots.unlink(first);
+                    self.slots.enter_checking(first, Purpose::Lend);
+                    self.slots[first].deadline = None;
+                    self.queues.checks.push_back(self.slots.id(first));
+                    continue;
                 }
-                self.slots.unlink(index);
-                self.slots.enter_checking(index, Purpose::Lend);
-                self.slots[index].deadline = None;
-                self.queues.checks.push_back(self.slots.id(index));
-            } else {
-                self.slots.unlink(index);
-                self.slots.enter(index, Phase::Reserved);
-                let id = self.waiters.reserve(waiter, index);
-                self.slots[index].waiter = Some(id);
-                self.notices.push_back(Notice::Wake(id));
-            }
+                // Enough checks are under way; one that is ready further back need not wait.
+                true => match self.fresh_idle(now) {
+                    Some(index) => index,
+                    None => break,
+                },
+            };
+            self.slots.unlink(index);
+            self.slots.enter(index, Phase::Reserved);
+            let id = self.waiters.reserve(waiter, index);
+            self.slots[index].waiter = Some(id);
+            self.notices.push_back(Notice::Wake(id));
         }
         self.note_drained();
     }
@@ -240,6 +254,17 @@ impl<S, E: Clone> Core<S, E> {
                 None => return Some(index),
             }
         }
+    }
+
+    /// The first idle session in order that can be lent without a check.
+    fn fresh_idle(&self, now: Instant) -> Option<u32> {
+        // Looking through a long list of stale ones again and again would cost too much.
+        let silent = now.saturating_duration_since(self.freshest?);
+        if silent > self.config.check_after_idle {
+            return None;
+        }
+        let ready = |index| !self.is_stale(index, now) && self.must_retire(index, now).is_none();
+        self.slots.idle(self.config.order == Order::Lifo).find(|&index| ready(index))
     }
 
     /// Whether it has to show a sign of life before it is lent.

@@ -54,6 +54,7 @@ impl<S, E: Clone> Core<S, E> {
     pub fn connected(&mut self, id: SlotId, session: S, now: Instant) {
         let Some(index) = self.slots.get(id).filter(|&i| self.slots[i].phase == Phase::Connecting)
         else {
+            self.forget_abandoned();
             return self.adopt_orphan(session);
         };
         self.counters.created += 1;
@@ -104,8 +105,10 @@ impl<S, E: Clone> Core<S, E> {
         self.gate.abandoned = self.gate.abandoned.saturating_sub(1);
     }
 
-    /// A session that came back after its slot was given up can only be closed.
+    /// A session that came back after its slot was given up can only be closed. It counts as
+    /// abandoned until that is done.
     pub(super) fn adopt_orphan(&mut self, session: S) {
+        self.gate.abandoned += 1;
         self.counters.created += 1;
         self.counters.closed[CloseReason::Interrupted as usize] += 1;
         self.emit(|| Event::Closed { reason: CloseReason::Interrupted, age: Duration::ZERO });
@@ -198,6 +201,7 @@ impl<S, E: Clone> Core<S, E> {
     /// Between half and all of `unit * 2^failures`, at most `cap`.
     fn backoff(&mut self, unit: Duration, cap: Duration) -> Duration {
         let factor = 1_u32.checked_shl(self.gate.failures.min(31)).unwrap_or(u32::MAX);
-        unit.saturating_mul(factor).min(cap).mul_f64(0.5 + self.rng.f64() / 2.0)
+        let longest = unit.saturating_mul(factor).min(cap);
+        longest.saturating_sub(longest.mul_f64(self.rng.f64() / 2.0))
     }
 }

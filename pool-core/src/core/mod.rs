@@ -64,6 +64,8 @@ pub struct Core<S, E> {
     notices: VecDeque<Notice>,
     observed: bool,
     counters: Counters,
+    /// No idle session was verified later.
+    freshest: Option<Instant>,
     /// Raised by `evict_all`; sessions opened before are not lent again.
     epoch: u32,
     closed: bool,
@@ -113,6 +115,7 @@ impl<S, E: Clone> Core<S, E> {
             notices: VecDeque::new(),
             observed,
             counters: Counters::default(),
+            freshest: None,
             epoch: 0,
             closed: false,
             drained: false,

@@ -268,17 +268,26 @@ impl<S> Slots<S> {
     }
 
     /// The idle session used last, or first where `newest` is false.
+    #[inline]
     pub(super) fn first_idle(&self, newest: bool) -> Option<u32> {
+        self.idle(newest).next()
+    }
+
+    /// The idle sessions from the one used last, or first where `newest` is false.
+    #[inline]
+    pub(super) fn idle(&self, newest: bool) -> impl Iterator<Item = u32> + '_ {
         let mut index = if newest { self.head } else { self.tail };
-        while index != NONE {
-            let slot = &self.slots[index as usize];
-            if slot.phase == Phase::Idle {
-                return Some(index);
+        std::iter::from_fn(move || {
+            while index != NONE {
+                let (found, slot) = (index, &self.slots[index as usize]);
+                index = if newest { slot.next } else { slot.prev };
+                // A keepalive leaves its session in the list; there are few of them.
+                if slot.phase == Phase::Idle {
+                    return Some(found);
+                }
             }
-            // A keepalive leaves its session in the list; there are few of them.
-            index = if newest { slot.next } else { slot.prev };
-        }
-        None
+            None
+        })
     }
 
     pub(super) fn count(&self, phase: Phase) -> usize {
@@ -315,8 +324,9 @@ impl<S> std::ops::IndexMut<u32> for Slots<S> {
 }
 
 impl<S> Slot<S> {
-    /// A time limit as it applies to this session.
+    /// A time limit as it applies to this session: never longer, and whole where the share is.
     pub(super) fn shortened(&self, limit: Duration) -> Duration {
-        limit.mul_f64(f64::from(self.share).clamp(0.0, 1.0))
+        // The part that goes is at most half of it, so not even `Duration::MAX` overflows.
+        limit.saturating_sub(limit.mul_f64((1.0 - f64::from(self.share)).clamp(0.0, 0.5)))
     }
 }

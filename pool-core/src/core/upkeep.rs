@@ -37,10 +37,13 @@ impl<S, E: Clone> Core<S, E> {
     /// panicked or was dropped. The session is gone.
     pub fn lost(&mut self, id: SlotId, now: Instant) {
         let Some(index) = self.slots.get(id) else { return self.forget_abandoned() };
+        if self.slots[index].session.is_some() {
+            return;
+        }
         match self.slots[index].phase {
             Phase::Checking => self.count_done(self.slots[index].purpose),
             Phase::Resetting => self.running.resets -= 1,
-            Phase::Closing if self.slots[index].session.is_none() => {}
+            Phase::Closing => self.running.closes -= usize::from(self.slots[index].close_runs),
             _ => return,
         }
         let reason = match self.slots[index].phase {

@@ -28,6 +28,15 @@ pub struct Pool<B: Backend> {
     handle: Arc<Handle<B>>,
 }
 
+/// A handle that does not keep its pool open.
+pub(crate) struct WeakPool<B: Backend>(Weak<Handle<B>>);
+
+impl<B: Backend> WeakPool<B> {
+    pub(crate) fn upgrade(&self) -> Option<Pool<B>> {
+        self.0.upgrade().map(|handle| Pool { handle })
+    }
+}
+
 struct Handle<B: Backend> {
     shared: Arc<Shared<Blocking<B>>>,
     acquire_timeout: Option<Duration>,
@@ -187,6 +196,10 @@ impl<B: Backend> Pool<B> {
             }
             park(deadline.and_then(|at| shared.clock.sleep_for(at)));
         }
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakPool<B> {
+        WeakPool(Arc::downgrade(&self.handle))
     }
 
     fn acquire(

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::panic::Location;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -28,6 +28,15 @@ pub type AsyncPooled<B> = Guard<Tasks<B>>;
 /// without waiting, and sessions still lent are closed when they come back.
 pub struct AsyncPool<B: AsyncBackend> {
     handle: Arc<Handle<B>>,
+}
+
+/// A handle that does not keep its pool open.
+pub(crate) struct WeakAsyncPool<B: AsyncBackend>(Weak<Handle<B>>);
+
+impl<B: AsyncBackend> WeakAsyncPool<B> {
+    pub(crate) fn upgrade(&self) -> Option<AsyncPool<B>> {
+        self.0.upgrade().map(|handle| AsyncPool { handle })
+    }
 }
 
 struct Handle<B: AsyncBackend> {
@@ -206,6 +215,10 @@ impl<B: AsyncBackend> AsyncPool<B> {
             }
         })
         .await
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakAsyncPool<B> {
+        WeakAsyncPool(Arc::downgrade(&self.handle))
     }
 
     fn acquire(&self, timeout: Option<Duration>, site: &'static Location<'static>) -> Acquire<B> {
