@@ -66,6 +66,10 @@ pub enum Event {
         /// How long it was lent.
         held: Duration,
     },
+    /// A borrower kept its session for good.
+    Detached,
+    /// A session opened elsewhere was put into the pool.
+    Added,
     /// A session was opened.
     Connected {
         /// How long that took.

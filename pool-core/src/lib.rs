@@ -6,10 +6,13 @@ mod backend;
 mod clock;
 mod config;
 pub mod core;
+mod erased;
 mod error;
 mod event;
 mod guard;
 mod keepalive;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod multiplexed;
 mod shared;
 mod stats;
@@ -19,10 +22,13 @@ mod tasks;
 pub use backend::{Backend, ErrorKind};
 pub use clock::{Clock, SystemClock};
 pub use config::{Config, ConfigBuilder, ConfigError, Order};
+pub use erased::DynAsyncBackend;
 pub use error::{AcquireError, DrainTimeout};
 pub use event::{CloseReason, Event, Observer};
 pub use guard::Guard;
 pub use keepalive::{Keepalive, KeepaliveStep};
+#[cfg(feature = "metrics")]
+pub use metrics::MetricsObserver;
 pub use multiplexed::{MultiplexError, Multiplexed, Share};
 pub use shared::Probe;
 pub use stats::{Counters, Stats};

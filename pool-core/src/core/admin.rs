@@ -6,14 +6,13 @@ use super::report::Refusal;
 use super::slots::{Phase, Purpose, SlotId};
 use super::waiters::{Fate, WaiterId};
 use super::{Core, Notice};
-use crate::event::CloseReason;
+use crate::event::{CloseReason, Event};
 
 impl<S, E: Clone> Core<S, E> {
     /// Sets the most sessions open at once. What is too many is closed: idle sessions now, lent
     /// ones on return. Zero lets everybody wait.
     pub fn resize(&mut self, max_size: usize, now: Instant) {
         self.config.max_size = max_size;
-        self.config.min_idle = self.config.min_idle.min(max_size);
         while self.live() > max_size {
             let oldest_first = self.slots.first_idle(false).or_else(|| self.any_reserved());
             let Some(index) = oldest_first else { break };
@@ -56,6 +55,7 @@ impl<S, E: Clone> Core<S, E> {
         let share = 1.0 - self.config.jitter * self.rng.f64();
         let index = self.slots.open(Phase::Connecting, now, self.epoch, share as f32);
         self.counters.created += 1;
+        self.emit(|| Event::Added);
         self.settle(index, session, now);
         self.dispatch(now);
         Ok(())

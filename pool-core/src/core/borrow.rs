@@ -187,6 +187,7 @@ impl<S, E: Clone> Core<S, E> {
     pub fn detach(&mut self, slot: SlotId, now: Instant) {
         if let Some(index) = self.slots.get(slot).filter(|&i| self.slots[i].phase == Phase::Lent) {
             self.counters.detached += 1;
+            self.emit(|| Event::Detached);
             self.free(index);
             self.dispatch(now);
         }

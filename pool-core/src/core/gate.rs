@@ -111,6 +111,7 @@ impl<S, E: Clone> Core<S, E> {
         self.gate.abandoned += 1;
         self.counters.created += 1;
         self.counters.closed[CloseReason::Interrupted as usize] += 1;
+        self.emit(|| Event::Added);
         self.emit(|| Event::Closed { reason: CloseReason::Interrupted, age: Duration::ZERO });
         self.queues.orphans.push_back(session);
     }
