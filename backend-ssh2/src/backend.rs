@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a server may take to close the channel of a command that was given up. One that does
 /// not let us kill it takes as long as the command, and a new session is cheaper than to wait.
-const RESET_PATIENCE: Duration = Duration::from_secs(1);
+const RESET_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Opens, checks and closes [`Ssh2Session`]s for a pool.
 ///

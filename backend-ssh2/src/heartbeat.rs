@@ -19,6 +19,9 @@ use crate::socket::Pending;
 /// No user's variable may have this name.
 const PING_NAME: &[u8] = b"HUSSH_PING";
 
+/// How many packets are taken in at once from a session that nobody uses.
+const STEPS_MAX: usize = 64;
+
 impl Link {
     /// Asks for a sign of life; a session that gives none in time is over.
     pub(crate) fn ping(&self, timeout: Duration) -> Result<(), SshError> {
@@ -40,27 +43,38 @@ impl Link {
         })
     }
 
-    /// Lets libssh2 take in what has come, without waiting. It does so with every step, but needs
+    /// Takes in what has come to a session that nobody uses, without waiting: a request for a sign
+    /// of life, a goodbye, late news of an old channel. libssh2 does so with every step, but needs
     /// a channel to take one on; where there is none, one is opened ahead.
     pub(crate) fn take_in(&self, state: &mut State) {
-        if let Some(mut parked) = state.parked.take() {
-            let _ = self.step(state, Op::HEARTBEAT, |_, _| parked.read(0, &mut [0]));
-            state.parked = Some(parked);
-        } else {
-            state.beating |= state.leftovers.is_empty();
-            self.tend(state);
+        // The end stands behind everything else, so there is no stopping halfway; a peer that
+        // never stops sending is left to the next borrower.
+        for _ in 0..STEPS_MAX {
+            if state.end.is_some() || !state.may_step(Op::HEARTBEAT) {
+                return;
+            }
+            match self.socket.pending() {
+                Pending::Nothing => return,
+                Pending::End => self.end(state, End::Lost("the server closed it".into())),
+                Pending::Bytes => match state.parked.take() {
+                    Some(mut parked) => {
+                        let _ = self.step(state, Op::HEARTBEAT, |_, _| parked.read(0, &mut [0]));
+                        state.parked = Some(parked);
+                    }
+                    None => {
+                        state.beating |= state.leftovers.is_empty();
+                        self.tend(state);
+                    }
+                },
+            }
         }
     }
 
     /// Serves a session that nobody uses, without waiting: takes in what has come before it judges
-    /// the peer's silence. Says when to come again, `None` once the session is over.
+    /// the peer's silence. Says when to come again, `None` where heartbeats are off or the session
+    /// is over.
     pub(crate) fn tend_idle(&self, state: &mut State) -> Option<Instant> {
-        match self.socket.pending() {
-            Pending::Nothing => {}
-            Pending::End => self.end(state, End::Lost("the server closed it".into())),
-            Pending::Bytes if state.may_step(Op::HEARTBEAT) => self.take_in(state),
-            Pending::Bytes => {}
-        }
+        self.take_in(state);
         self.tend(state)
     }
 

@@ -263,19 +263,10 @@ impl Link {
     /// Whether the session is over, from what is already here. Never waits.
     pub(crate) fn is_over(&self) -> bool {
         let mut state = self.lock();
-        if state.end.is_none() {
-            match self.socket.pending() {
-                Pending::Nothing => {}
-                Pending::End => self.end(&mut state, End::Lost("the server closed it".into())),
-                // A request for a sign of life, a goodbye, or late news of an old channel:
-                // whatever it is, libssh2 takes it in with any step.
-                Pending::Bytes if state.users == 0 => {
-                    if state.may_step(Op::HEARTBEAT) {
-                        self.take_in(&mut state);
-                    }
-                }
-                Pending::Bytes => {}
-            }
+        if state.users == 0 {
+            self.take_in(&mut state);
+        } else if self.socket.pending() == Pending::End {
+            self.end(&mut state, End::Lost("the server closed it".into()));
         }
         state.end.is_some()
     }

@@ -58,7 +58,7 @@ fn thirty_two_threads_share_four_connections_on_sshd() {
 
 #[test]
 fn thirty_two_threads_share_four_connections_on_the_embedded_server() {
-    let server = EmbeddedServer::start().expect("embedded server");
+    let server = EmbeddedServer::builder().max_sessions(2000).start().expect("embedded server");
     let pool = on_embedded(&server).max_connections(4).build().expect("valid");
     let start = Instant::now();
     assert_eq!(many_commands(&pool), 1600);
@@ -119,9 +119,10 @@ fn a_deadline_ends_a_command_and_the_pool_is_whole_afterwards() {
     let server = Sshd::start().expect("sshd");
     let pool = on_sshd(&server).max_connections(2).build().expect("valid");
     for _ in 0..3 {
+        let lease = pool.get().expect("a connection");
         let start = Instant::now();
         let command = Command::new("echo begun; sleep 600").timeout(Duration::from_secs(1));
-        let error = pool.execute_with(&command).expect_err("too long");
+        let error = lease.execute_with(&command).expect_err("too long");
         assert!(error.is_timeout(), "{error}");
         assert!(start.elapsed() < Duration::from_millis(1500), "{:?}", start.elapsed());
         assert_eq!(&error.partial_output().expect("output").stdout[..], b"begun\n");

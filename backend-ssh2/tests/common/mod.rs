@@ -36,7 +36,7 @@ pub(crate) fn connect(options: &Options) -> Ssh2Session {
 pub(crate) fn on_both(test: impl Fn(&str, Ssh2Session)) {
     let sshd = Sshd::start().expect("sshd");
     test("sshd", connect(&sshd_options(&sshd)));
-    let embedded = EmbeddedServer::start().expect("embedded server");
+    let embedded = EmbeddedServer::builder().max_sessions(2000).start().expect("embedded server");
     test("embedded", connect(&embedded_options(&embedded)));
 }
 
