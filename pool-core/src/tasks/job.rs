@@ -18,9 +18,26 @@ pub(super) enum End<T> {
     Panicked,
 }
 
-pub(super) async fn run<B: AsyncBackend>(shared: Arc<Shared<Tasks<B>>>, task: Task<B::Session>) {
+/// Owes the answer from now on, not from its first poll on: a runtime that goes down may never
+/// poll it.
+pub(super) fn run<B: AsyncBackend>(
+    shared: Arc<Shared<Tasks<B>>>,
+    task: Task<B::Session>,
+) -> impl Future<Output = ()> + Send {
+    let owed = Owed { shared, answer: Some(Answer::to(&task)) };
+    answer(Job { task, owed })
+}
+
+/// In this order, so that a session is gone before the core hears of it.
+struct Job<B: AsyncBackend> {
+    task: Task<B::Session>,
+    owed: Owed<B>,
+}
+
+async fn answer<B: AsyncBackend>(job: Job<B>) {
+    let Job { task, mut owed } = job;
+    let shared = Arc::clone(&owed.shared);
     let Tasks { backend, runtime } = &shared.probe;
-    let mut owed = Owed { shared: &shared, answer: Some(Answer::to(&task)) };
     match task {
         Task::Connect { slot, deadline } => {
             let (kind, failure) = match within(&**runtime, deadline, || backend.connect()).await {
@@ -99,8 +116,8 @@ pub(super) async fn within<F: Future + Send>(
 }
 
 /// What the core is told where a job is dropped before its end, as at the end of a runtime.
-struct Owed<'a, B: AsyncBackend> {
-    shared: &'a Arc<Shared<Tasks<B>>>,
+struct Owed<B: AsyncBackend> {
+    shared: Arc<Shared<Tasks<B>>>,
     answer: Option<Answer>,
 }
 
@@ -120,7 +137,7 @@ impl Answer {
     }
 }
 
-impl<B: AsyncBackend> Drop for Owed<'_, B> {
+impl<B: AsyncBackend> Drop for Owed<B> {
     fn drop(&mut self) {
         match self.answer.take() {
             Some(Answer::ConnectFailed(slot)) => {
