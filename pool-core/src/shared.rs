@@ -131,6 +131,24 @@ impl<P: Probe> Shared<P> {
         self.lock().core.oldest_lease(now)
     }
 
+    /// The counts of a closed pool that is not drained yet; the waker is woken when it is.
+    pub(crate) fn undrained(&self, waker: Waker) -> Option<Stats> {
+        let (open, _dropped_unlocked) = self.with(|state, _| {
+            if state.core.is_drained() {
+                return (None, Some(waker));
+            }
+            let known = state.drain.iter().any(|other| other.will_wake(&waker));
+            let spare = if known {
+                Some(waker)
+            } else {
+                state.drain.push(waker);
+                None
+            };
+            (Some(state.core.stats()), spare)
+        });
+        open
+    }
+
     /// Shows every idle session to the predicate, one at a time, outside the lock.
     pub(crate) fn retain(&self, mut keep: impl FnMut(&mut P::Session) -> bool) {
         let slots = self.lock().core.idle_slots();
@@ -230,14 +248,6 @@ impl<P: Probe> State<P> {
         waiting.chain(self.drain.drain(..)).collect()
     }
 
-    /// Asks to be woken when the closed pool is drained; false where it is already.
-    pub(crate) fn on_drained(&mut self, waker: Waker) -> bool {
-        let open = !self.core.is_drained();
-        if open {
-            self.drain.push(waker);
-        }
-        open
-    }
 }
 
 impl Outbox {

@@ -188,9 +188,7 @@ impl<B: Backend> Pool<B> {
         shared.with(|state, now| state.core.close(now));
         self.wake_workers();
         loop {
-            let waker = waker();
-            let open = shared.with(|state, _| state.on_drained(waker).then(|| state.core.stats()));
-            let Some(stats) = open else { return Ok(()) };
+            let Some(stats) = shared.undrained(waker()) else { return Ok(()) };
             if deadline.is_some_and(|at| at <= shared.clock.now()) {
                 return Err(DrainTimeout { stats: Box::new(stats) });
             }

@@ -205,8 +205,7 @@ impl<B: AsyncBackend> AsyncPool<B> {
         let deadline = shared.clock.now().checked_add(timeout);
         let mut sleep = deadline.map(|at| runtime.sleep_until(at));
         poll_fn(|cx| {
-            let waker = cx.waker().clone();
-            let open = shared.with(|state, _| state.on_drained(waker).then(|| state.core.stats()));
+            let open = shared.undrained(cx.waker().clone());
             let Some(stats) = open else { return Poll::Ready(Ok(())) };
             self.wake_driver();
             match sleep.as_mut().map(|sleep| sleep.as_mut().poll(cx)) {
