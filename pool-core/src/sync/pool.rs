@@ -187,6 +187,10 @@ impl<B: Backend> Pool<B> {
         let deadline = shared.clock.now().checked_add(timeout);
         shared.with(|state, now| state.core.close(now));
         self.wake_workers();
+        // The core knows no deadline of ours, so no worker wakes us where time is set by hand.
+        if deadline.is_some_and(|at| shared.clock.sleep_for(at).is_none()) {
+            shared.clock.subscribe(waker());
+        }
         loop {
             let Some(stats) = shared.undrained(waker()) else { return Ok(()) };
             if deadline.is_some_and(|at| at <= shared.clock.now()) {
