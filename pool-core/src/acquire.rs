@@ -75,6 +75,16 @@ impl<P: Probe> Acquiring<P> {
         }
     }
 
+    /// Gives up: leaves the queue.
+    pub(crate) fn cancel(&mut self) {
+        if let (Some(id), Some(shared)) = (self.waiter.take(), &self.shared) {
+            let _dropped_unlocked = shared.with(|state, now| {
+                state.core.cancel(id, now);
+                state.take_waker(id.index())
+            });
+        }
+    }
+
     fn step(
         &mut self,
         broken: Option<(Lease<P::Session>, CloseReason)>,
@@ -136,11 +146,6 @@ impl<P: Probe> Acquiring<P> {
 
 impl<P: Probe> Drop for Acquiring<P> {
     fn drop(&mut self) {
-        if let (Some(id), Some(shared)) = (self.waiter.take(), &self.shared) {
-            let _dropped_unlocked = shared.with(|state, now| {
-                state.core.cancel(id, now);
-                state.take_waker(id.index())
-            });
-        }
+        self.cancel();
     }
 }

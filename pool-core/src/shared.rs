@@ -247,7 +247,6 @@ impl<P: Probe> State<P> {
         let waiting = self.wakers.iter_mut().filter_map(Option::take);
         waiting.chain(self.drain.drain(..)).collect()
     }
-
 }
 
 impl Outbox {

@@ -44,6 +44,8 @@ impl<B: AsyncBackend> Future for Acquire<B> {
             && let Some(shared) = this.acquiring.shared()
             && let Err(error) = driver::ensure(shared)
         {
+            // A future that has ended may be kept: it must not keep its place.
+            this.acquiring.cancel();
             return Poll::Ready(Err(AcquireError::NoWorker(error)));
         }
         polled
