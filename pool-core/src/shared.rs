@@ -55,6 +55,9 @@ pub(crate) struct State<P: Probe> {
     /// task or none.
     pub(crate) workers: usize,
     pub(crate) sleeping: usize,
+    /// Keeps an async pool without handles alive for its driver until all is closed. The driver
+    /// takes it out at its end, so it is no cycle for ever.
+    pub(crate) itself: Option<Arc<Shared<P>>>,
 }
 
 /// What is to be done after the lock is released.
@@ -81,6 +84,7 @@ impl<P: Probe> Shared<P> {
             armed: None,
             workers: 0,
             sleeping: 0,
+            itself: None,
         };
         Self { state: Mutex::new(state), changed: Condvar::new(), probe, clock, observer }
     }

@@ -44,13 +44,15 @@ impl<B: AsyncBackend> Future for Driver<B> {
             let Some(shared) = this.shared.upgrade() else { return Poll::Ready(()) };
             let waker = cx.waker().clone();
             let mut tasks = Vec::new();
-            let (due, finished, _dropped_unlocked) = shared.with(|state, now| {
+            let (due, finished, _dropped_unlocked, _itself) = shared.with(|state, now| {
                 state.core.handle_timeout(now);
                 tasks.extend(std::iter::from_fn(|| state.core.poll_task(now)));
                 let due = state.core.poll_timeout();
                 let finished = state.core.is_drained();
+                let mut itself = None;
                 if finished {
                     state.workers = 0;
+                    itself = state.itself.take();
                 }
                 state.armed = due;
                 // While it runs, it needs no waker of its own.
@@ -59,7 +61,7 @@ impl<B: AsyncBackend> Future for Driver<B> {
                 } else {
                     Some(waker)
                 };
-                (due, finished, replaced)
+                (due, finished, replaced, itself)
             });
             if finished {
                 this.finished = true;
@@ -85,10 +87,10 @@ impl<B: AsyncBackend> Future for Driver<B> {
 impl<B: AsyncBackend> Drop for Driver<B> {
     fn drop(&mut self) {
         let Some(shared) = self.shared.upgrade().filter(|_| !self.finished) else { return };
-        let (driver, waiting) = {
+        let (driver, waiting, _itself) = {
             let mut state = shared.lock();
             (state.workers, state.armed) = (0, None);
-            (state.driver.take(), state.take_wakers())
+            (state.driver.take(), state.take_wakers(), state.itself.take())
         };
         drop(driver);
         // The runtime is going down. Borrowers that live on another one start a driver there.

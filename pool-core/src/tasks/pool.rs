@@ -241,7 +241,13 @@ impl<B: AsyncBackend> AsyncPool<B> {
 
 impl<B: AsyncBackend> Drop for Handle<B> {
     fn drop(&mut self) {
-        self.shared.with(|state, now| state.core.close(now));
+        self.shared.with(|state, now| {
+            state.core.close(now);
+            // The driver holds the pool weakly, and what is open now or lent is still to be closed.
+            if state.workers > 0 && !state.core.is_drained() {
+                state.itself = Some(Arc::clone(&self.shared));
+            }
+        });
     }
 }
 
