@@ -18,9 +18,8 @@ use crate::shared::{Probe, Shared, quietly};
 pub struct Guard<P: Probe> {
     lease: Option<(SlotId, P::Session)>,
     shared: Arc<Shared<P>>,
-    marked: bool,
-    /// In the middle of a reset.
-    interrupted: bool,
+    /// Why the session is not to be lent again, if that is known already.
+    broken: Option<CloseReason>,
     /// Lent while its thread was unwinding already, so a panic says nothing about this session.
     born_unwinding: bool,
 }
@@ -28,18 +27,12 @@ pub struct Guard<P: Probe> {
 impl<P: Probe> Guard<P> {
     pub(crate) fn new(shared: Arc<Shared<P>>, slot: SlotId, session: P::Session) -> Self {
         let born_unwinding = std::thread::panicking();
-        Self {
-            lease: Some((slot, session)),
-            shared,
-            marked: false,
-            interrupted: false,
-            born_unwinding,
-        }
+        Self { lease: Some((slot, session)), shared, broken: None, born_unwinding }
     }
 
     /// Says that the session is not to be lent again; it is closed when it comes back.
     pub fn mark_broken(guard: &mut Self) {
-        guard.marked = true;
+        guard.broken = Some(CloseReason::Marked);
     }
 
     /// Takes the session out of the pool for good. The pool may open another in its place.
@@ -54,23 +47,26 @@ impl<P: Probe> Guard<P> {
     /// Where the session needs a reset: how long that may take. Until
     /// [`end_reset`](Self::end_reset) the session is as good as broken.
     pub(crate) fn begin_reset(guard: &mut Self) -> Option<Duration> {
-        let (_, session) = guard.lease.as_mut()?;
-        let probe = &guard.shared.probe;
-        let needed = quietly(|| probe.needs_reset(session)) == Some(true) && !guard.marked;
-        guard.interrupted = needed;
+        let (slot, mut session) = guard.lease.take()?;
+        let state = guard.state(&mut session);
+        guard.lease = Some((slot, session));
+        guard.broken = match state {
+            Returned::Clean => None,
+            Returned::NeedsReset => Some(CloseReason::Interrupted),
+            Returned::Broken(reason) => Some(reason),
+        };
+        let needed = state == Returned::NeedsReset;
         needed.then(|| guard.shared.lock().core.config().reset_timeout)
     }
 
-    pub(crate) fn end_reset(guard: &mut Self) {
-        guard.interrupted = false;
+    /// The reset came to its end, well or not.
+    pub(crate) fn end_reset(guard: &mut Self, clean: bool) {
+        guard.broken = (!clean).then_some(CloseReason::ResetFailed);
     }
 
     fn state(&self, session: &mut P::Session) -> Returned {
-        if self.marked {
-            return Returned::Broken(CloseReason::Marked);
-        }
-        if self.interrupted {
-            return Returned::Broken(CloseReason::Interrupted);
+        if let Some(reason) = self.broken {
+            return Returned::Broken(reason);
         }
         if std::thread::panicking() && !self.born_unwinding {
             return Returned::Broken(CloseReason::Panicked);

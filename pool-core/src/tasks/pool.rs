@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::acquire::Acquire;
 use super::backend::{AsyncBackend, Tasks};
 use super::driver;
-use super::job::within;
+use super::job::{End, within};
 use super::runtime::Runtime;
 use crate::acquire::Acquiring;
 use crate::config::Config;
@@ -135,8 +135,8 @@ impl<B: AsyncBackend> AsyncPool<B> {
             let backend = self.backend();
             let deadline = runtime.now().checked_add(timeout);
             let reset = within(runtime, deadline, || backend.reset(&mut guard)).await;
-            if reset.is_ok() {
-                Guard::end_reset(&mut guard);
+            if !matches!(reset, End::TimedOut) {
+                Guard::end_reset(&mut guard, reset.is_ok());
             }
         }
     }
