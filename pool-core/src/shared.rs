@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use crate::backend::ErrorKind;
 use crate::clock::Clock;
-use crate::core::{ConnectFailure, Core, Notice, OldestLease, SlotId};
+use crate::core::{ConnectFailure, Core, Notice, OldestLease, SlotId, Task};
 use crate::event::{Event, Observer};
 use crate::stats::Stats;
 use crate::sync::primitives::{Condvar, Mutex, MutexGuard};
@@ -272,6 +272,21 @@ pub(crate) fn quietly<R>(code: impl FnOnce() -> R) -> Option<R> {
                 std::mem::forget(again);
             }
             None
+        }
+    }
+}
+
+impl<P: Probe> Drop for Shared<P> {
+    /// Drops what nobody is left to close. The last to go may be a guard, which must not panic.
+    fn drop(&mut self) {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        state.core.close(now);
+        while let Some(task) = state.core.poll_task(now) {
+            if let Task::Close { slot, session, .. } = task {
+                quietly(|| drop(session));
+                state.core.closed(slot, now);
+            }
         }
     }
 }
