@@ -47,6 +47,8 @@ pub(crate) struct State<P: Probe> {
     wakers: Vec<Option<Waker>>,
     /// Those who wait for the end of a closed pool.
     drain: Vec<Waker>,
+    /// The errors that the core may still know, so that it never drops the last copy of one.
+    errors: Vec<Arc<P::Error>>,
     /// The driver task of an async pool.
     pub(crate) driver: Option<Waker>,
     /// The deadline that somebody sleeps towards.
@@ -80,6 +82,7 @@ impl<P: Probe> Shared<P> {
             core,
             wakers: Vec::new(),
             drain: Vec::new(),
+            errors: Vec::new(),
             driver: None,
             armed: None,
             workers: 0,
@@ -112,18 +115,23 @@ impl<P: Probe> Shared<P> {
         self.deliver(outbox);
     }
 
-    /// A connect failed. The error that its error replaces is dropped outside the lock.
+    /// A connect failed. Errors that the core has forgotten are dropped here, outside the lock.
     pub(crate) fn connect_failed(
         &self,
         slot: SlotId,
         kind: ErrorKind,
         failure: ConnectFailure<Arc<P::Error>>,
     ) {
-        let _dropped_unlocked = self.with(|state, now| {
-            let replaced = state.core.last_failure().cloned();
+        let forgotten: Vec<_> = self.with(|state, now| {
+            if let ConnectFailure::Error(error) = &failure {
+                state.errors.push(Arc::clone(error));
+            }
             state.core.connect_failed(slot, kind, failure, now);
-            replaced
+            state.errors.extract_if(.., |error| Arc::strong_count(error) == 1).collect()
         });
+        for error in forgotten {
+            quietly(|| drop(error));
+        }
     }
 
     pub(crate) fn stats(&self) -> Stats {
