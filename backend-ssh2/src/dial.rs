@@ -10,7 +10,7 @@ use ssh2::{BlockDirections, Error, MethodType, Session};
 
 use crate::deadline::Deadline;
 use crate::ffi;
-use crate::socket::Socket;
+use crate::socket::{Pending, Socket};
 use crate::{login, resolve, tcp};
 
 /// The key that the first session of a pool was shown; later ones must be shown the same.
@@ -97,6 +97,9 @@ impl<'a> Dial<'a> {
                 Err(self.hung_up(&greeting, detail))
             }
             Err(StepError::Fatal(error)) => Err(error),
+            Err(StepError::Refused(error)) if self.is_connections_fault(&error, &greeting) => {
+                Err(self.hung_up(&greeting, error.message().to_owned()))
+            }
             Err(StepError::Refused(error)) => Err(handshake_error(self.options, error.message())),
         }
     }
@@ -169,6 +172,14 @@ impl<'a> Dial<'a> {
     fn lost(&self, phase: Phase, detail: String) -> SshError {
         let target = self.options.target.clone();
         SshError::ConnectionLost { target, phase, detail, partial: None, maybe_started: false }
+    }
+
+    /// Whether a handshake failed because the connection ended. libssh2 says "key exchange
+    /// failure" then, too; without the server's list of algorithms it can't be about them.
+    fn is_connections_fault(&self, error: &Error, greeting: &[u8]) -> bool {
+        let ended = || self.socket.pending() == Pending::End;
+        let knows_list = greeting.len() == ffi::GREETING_SIZE;
+        ffi::is_connection(error) || (ended() && !(ffi::is_disagreement(error) && knows_list))
     }
 
     /// What it means that the connection ended in the handshake, by what the server said before.

@@ -18,8 +18,8 @@ use ssh2::{Error, ErrorCode, Session};
 /// libssh2's `LIBSSH2_CALLBACK_RECV`.
 const CALLBACK_RECV: c_int = 6;
 
-/// How much of a greeting is kept: a line, and more than an SSH server's.
-const GREETING_SIZE: usize = 512;
+/// How much of a greeting is kept: less than an SSH server's banner and list of algorithms.
+pub(crate) const GREETING_SIZE: usize = 512;
 
 type Receive = extern "C" fn(c_int, *mut c_void, usize, c_int, *mut *mut c_void) -> isize;
 
@@ -191,6 +191,24 @@ pub(crate) fn is_fatal(error: &Error) -> bool {
     )
 }
 
+/// Whether the connection, not the peer's answer, made a handshake fail.
+pub(crate) fn is_connection(error: &Error) -> bool {
+    matches!(
+        code(error),
+        raw::LIBSSH2_ERROR_BANNER_RECV
+            | raw::LIBSSH2_ERROR_BANNER_SEND
+            | raw::LIBSSH2_ERROR_SOCKET_SEND
+            | raw::LIBSSH2_ERROR_SOCKET_RECV
+            | raw::LIBSSH2_ERROR_SOCKET_DISCONNECT
+            | raw::LIBSSH2_ERROR_TIMEOUT
+    )
+}
+
+/// Whether both sides may have found no common algorithm.
+pub(crate) fn is_disagreement(error: &Error) -> bool {
+    code(error) == raw::LIBSSH2_ERROR_KEX_FAILURE
+}
+
 /// Whether the server refused to open a channel.
 pub(crate) fn is_open_refused(error: &Error) -> bool {
     code(error) == raw::LIBSSH2_ERROR_CHANNEL_FAILURE
@@ -208,7 +226,7 @@ pub(crate) fn is_input_closed(error: &Error) -> bool {
 
 /// Whether a private key could not be read.
 pub(crate) fn is_bad_key(error: &Error) -> bool {
-    code(error) == raw::LIBSSH2_ERROR_FILE
+    matches!(code(error), raw::LIBSSH2_ERROR_FILE | raw::LIBSSH2_ERROR_KEYFILE_AUTH_FAILED)
 }
 
 /// A session channel.

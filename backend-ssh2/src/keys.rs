@@ -43,10 +43,11 @@ pub(crate) fn from_text(
     if !content.contains("PRIVATE KEY-----") {
         return Err(KeyProblem::Malformed("it is no private key in OpenSSH or PEM format".into()));
     }
-    if content.contains("ENCRYPTED") && passphrase.is_none() {
+    let encrypted = content.contains("ENCRYPTED");
+    if encrypted && passphrase.is_none() {
         return Err(KeyProblem::PassphraseNeeded);
     }
-    Ok(Key { passphrase: passphrase.cloned(), text, public: None })
+    Ok(Key { passphrase: passphrase.filter(|_| encrypted).cloned(), text, public: None })
 }
 
 fn from_openssh(content: &str, passphrase: Option<&SecretString>) -> Result<Key, KeyProblem> {
