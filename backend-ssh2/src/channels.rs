@@ -40,12 +40,10 @@ impl Link {
     /// Takes a channel whose command was given up: kills the command as far as the server allows.
     pub(crate) fn give_up_channel(&self, op: Op, mut channel: Channel, started: bool) {
         let mut state = self.lock();
-        if started {
-            if state.end.is_none() && state.may_step(op) {
-                let sent = self.step(&mut state, op, |_, _| channel.signal(b"KILL"));
-                if sent.is_pending() {
-                    self.end(&mut state, End::Lost("the server takes nothing more".into()));
-                }
+        if started && state.end.is_none() && state.may_step(op) {
+            let sent = self.step(&mut state, op, |_, _| channel.signal(b"KILL"));
+            if sent.is_pending() {
+                self.end(&mut state, End::Lost("the server takes nothing more".into()));
             }
         }
         state.leftovers.push((op, channel));

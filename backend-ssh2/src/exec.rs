@@ -37,7 +37,7 @@ pub(crate) fn exec(link: &Link, command: &Command) -> Result<Output, SshError> {
         stderr: Vec::new(),
         user,
     };
-    match run.to_the_end(command) {
+    match run.collect(command) {
         Ok(output) => Ok(output),
         Err(failure) => Err(run.give_up(failure)),
     }
@@ -67,7 +67,7 @@ impl From<Stop> for Failure {
 }
 
 impl Run<'_> {
-    fn to_the_end(&mut self, command: &Command) -> Result<Output, Failure> {
+    fn collect(&mut self, command: &Command) -> Result<Output, Failure> {
         let (link, op) = (self.user.link, self.user.op);
         self.channel = Some(link.take_channel(op, &self.deadline)?);
         for (name, value) in command.envs() {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use ssh_session::{Auth, ExposeSecret as _, KeyProblem, Phase, SecretString, SshError, printable};
+use ssh_session::{Auth, ExposeSecret, KeyProblem, Phase, SecretString, SshError, printable};
 
 use crate::dial::{Dial, StepError};
 use crate::ffi;
@@ -88,7 +88,7 @@ impl Login<'_> {
             Some(path) => format!("private key {}", path.display()),
             None => "private key from memory".to_owned(),
         };
-        let passphrase = key.passphrase.as_ref().map(|passphrase| passphrase.expose_secret());
+        let passphrase = key.passphrase.as_ref().map(ExposeSecret::expose_secret);
         let mut bad = None;
         let accepted = self.ask(name, || {
             let session = &self.dial.session;

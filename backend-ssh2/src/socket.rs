@@ -63,19 +63,16 @@ impl Socket {
     pub(crate) fn wait(&self, write: bool, until: Option<Instant>, waker: Option<&Waker>) {
         let mut events = PollFlags::IN;
         events.set(PollFlags::OUT, write);
-        let mut watched = [PollFd::new(&*self.0, events), PollFd::new(&*self.0, events)];
-        let mut count = 1;
-        if let Some(waker) = waker {
-            watched[1] = PollFd::new(waker, PollFlags::IN);
-            count = 2;
-        }
+        let socket = PollFd::new(&*self.0, events);
         // An interrupted or failed wait is a short wait: the caller looks anew anyhow.
-        let _ = poll_until(&mut watched[..count], until);
-        if count == 2 && watched[1].revents().contains(PollFlags::IN) {
-            drop(watched);
-            if let Some(waker) = waker {
-                waker.reset();
-            }
+        let Some(waker) = waker else {
+            let _ = poll_until(&mut [socket], until);
+            return;
+        };
+        let mut watched = [socket, PollFd::new(waker, PollFlags::IN)];
+        let _ = poll_until(&mut watched, until);
+        if watched[1].revents().contains(PollFlags::IN) {
+            waker.reset();
         }
     }
 
