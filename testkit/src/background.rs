@@ -7,6 +7,7 @@ use std::{io, thread};
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
 
 /// How long the runtime may take to end before it is left to itself.
 const END_PATIENCE: Duration = Duration::from_secs(2);
@@ -34,8 +35,8 @@ impl Background {
         Ok(Self { handle, stop: Some(stop), ended })
     }
 
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.handle.spawn(task);
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        self.handle.spawn(task).abort_handle()
     }
 
     /// Runs something that needs the runtime's context and doesn't wait.

@@ -145,3 +145,8 @@ pub fn random_secret() -> String {
 fn invalid(error: ssh_key::Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
+
+/// A new random number from 0 to below 1.
+pub(crate) fn random_fraction() -> f64 {
+    f64::from(safe_rng().next_u32()) / (f64::from(u32::MAX) + 1.0)
+}

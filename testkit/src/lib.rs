@@ -2,6 +2,7 @@
 //!
 //! * [`sshd`] starts a real OpenSSH server, and reads from its log what it saw.
 //! * [`embedded`] is an SSH server inside the test's process; nothing need be installed.
+//! * [`proxy`] stands between client and server and does what networks do.
 //! * [`keys`] makes the keys, secrets and known_hosts lines for a run.
 //!
 //! Everything started here is ended when its handle is dropped, also in a panic. What is missing
@@ -18,5 +19,7 @@ pub mod fake;
 pub mod keys;
 #[cfg(feature = "ssh")]
 mod port;
+#[cfg(feature = "ssh")]
+pub mod proxy;
 #[cfg(feature = "ssh")]
 pub mod sshd;

@@ -180,7 +180,6 @@ impl Handler for Connection {
             });
         };
         let answer = response.next().unwrap_or_default();
-        drop(response);
         self.wait_as_told().await;
         let password = String::from_utf8_lossy(&answer);
         Ok(self.verdict(self.is_password(user, &password)))

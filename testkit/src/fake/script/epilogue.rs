@@ -21,6 +21,8 @@ impl Harness {
 
     /// Everything ends well, and every session is given back at once, until nobody waits.
     pub(super) fn come_to_rest(&mut self) -> Checked {
+        // Delays that began before the clock was set back last until it is where it was.
+        self.now = self.now.max(self.latest);
         while !self.looks.is_empty() {
             self.inspected(0, true)?;
         }
@@ -72,9 +74,7 @@ impl Harness {
     fn advance(&mut self, invariant: &'static str) -> Checked {
         let due = self.core.poll_timeout();
         ensure!(due.is_some(), invariant, "nothing will ever happen: {:?}", self.book);
-        let now = self.now;
         self.pass(Span::Due);
-        self.now = self.now.max(now);
         self.tick()
     }
 
@@ -84,13 +84,8 @@ impl Harness {
             return Ok(());
         }
         // After a permanent error nothing is opened before somebody asks.
-        while self.gate.permanent {
-            self.acquire(Patience::Endless)?;
-            self.come_to_rest()?;
-            if !self.gate.is_over(self.now) {
-                self.now += self.setup.breaker_delay * 65;
-                self.tick()?;
-            }
+        if self.gate.permanent {
+            self.lend_everything()?;
         }
         for _ in 0..ROUNDS {
             self.start_all()?;
@@ -105,12 +100,22 @@ impl Harness {
                 self.advance("I20")?;
             }
         }
-        ensure!(false, "I20", "{} idle of {wanted}", self.book.stats.idle);
+        ensure!(false, "I20", "{wanted} idle wanted: {:?}", self.book);
+        Ok(())
+    }
+
+    /// Newcomers are refused at once until then.
+    fn outlast_breaker(&mut self) -> Checked {
+        while !self.gate.is_over(self.now) {
+            self.now += self.setup.breaker_delay * 65;
+            self.tick()?;
+        }
         Ok(())
     }
 
     /// Nothing was leaked: as many sessions as the limit says can be lent at once.
     fn lend_everything(&mut self) -> Checked {
+        self.outlast_breaker()?;
         for _ in 0..self.max_size {
             self.acquire(Patience::Endless)?;
         }
@@ -122,11 +127,6 @@ impl Harness {
                 return Ok(());
             }
             let mut busy = self.collect()?;
-            let lacking = self.max_size - self.held.len() - self.waiters.len();
-            for _ in 0..lacking {
-                // Refused at once by a breaker that is still open.
-                self.acquire(Patience::Endless)?;
-            }
             self.start_all()?;
             while !self.running.is_empty() {
                 self.end_task(0, End::Ok)?;

@@ -46,6 +46,10 @@ impl GateModel {
             self.breaker = Some(now + longest + SLACK);
             self.permanent = true;
         }
+        // A delay that was over once stays over, even if the clock goes back.
+        if self.may_connect() {
+            self.floor = None;
+        }
         self.floor = self.floor.max(Some(now + longest / 2 - SLACK));
         self.ceiling = self.ceiling.max(Some(now + longest + SLACK));
         self.latest = Some(now);

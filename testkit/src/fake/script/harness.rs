@@ -192,7 +192,7 @@ impl Harness {
         let moved = match span {
             Span::Ahead(by) => self.now.checked_add(by),
             Span::Back(by) => self.now.checked_sub(by),
-            Span::Due => self.core.poll_timeout(),
+            Span::Due => self.core.poll_timeout().map(|at| at.max(self.now)),
             Span::AlmostDue => {
                 self.core.poll_timeout().and_then(|at| at.checked_sub(Duration::from_nanos(1)))
             }

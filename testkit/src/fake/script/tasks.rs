@@ -94,17 +94,15 @@ impl Harness {
         if full || self.went_back {
             return Ok(());
         }
-        let spare = self.book.stats.idle > self.setup.min_idle;
         let over = |limit: Option<Duration>, age: Duration| {
             limit.is_some_and(|limit| age >= least(&self.setup, limit))
         };
         for slot in self.book.in_phase(Phase::Idle) {
             let Some(facts) = self.facts_of(slot) else { continue };
-            // It is to be closed, and waits for the next tick that may.
+            // It is to be closed, or was until a moment ago, and waits for the next tick that may.
             let unused = self.now.saturating_duration_since(facts.used);
-            if over(self.setup.max_lifetime, facts.age(self.now))
-                || (spare && over(self.setup.idle_timeout, unused))
-            {
+            let aged = over(self.setup.max_lifetime, facts.age(self.now));
+            if aged || over(self.setup.idle_timeout, unused) {
                 continue;
             }
             let silent = facts.silent(self.now);

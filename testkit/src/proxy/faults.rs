@@ -1,0 +1,53 @@
+//! What the proxy does to the traffic at this moment.
+
+use std::time::Duration;
+
+/// One way through the proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From the client to the server.
+    ToServer,
+    /// From the server to the client.
+    ToClient,
+}
+
+/// Faults of one direction.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Way {
+    pub(super) delay: Duration,
+    pub(super) jitter: Duration,
+    pub(super) bytes_per_second: Option<u64>,
+    pub(super) held: bool,
+    pub(super) cut_after: Option<u64>,
+    pub(super) corrupt_at: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Faults {
+    pub(super) to_server: Way,
+    pub(super) to_client: Way,
+    /// Connections are accepted, and that was all.
+    pub(super) silent: bool,
+    pub(super) slow_banner: Option<Duration>,
+    pub(super) forget_idle_after: Option<Duration>,
+}
+
+impl Faults {
+    pub(super) fn way(&self, direction: Direction) -> &Way {
+        match direction {
+            Direction::ToServer => &self.to_server,
+            Direction::ToClient => &self.to_client,
+        }
+    }
+
+    pub(super) fn way_mut(&mut self, direction: Direction) -> &mut Way {
+        match direction {
+            Direction::ToServer => &mut self.to_server,
+            Direction::ToClient => &mut self.to_client,
+        }
+    }
+
+    pub(super) fn is_black_hole(&self) -> bool {
+        self.to_server.held && self.to_client.held
+    }
+}
