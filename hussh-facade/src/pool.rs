@@ -218,7 +218,7 @@ impl ConnectionPoolBuilder {
             .connect_timeout(self.settings.connect_timeout)
             .keepalive_interval(self.settings.keepalive_interval)
             .build()
-            .map_err(invalid)?;
+            .map_err(|error| invalid(&error))?;
         let options = self.settings.options()?;
         let target = options.target.clone();
         let pool = Pool::new(Ssh2Backend::new(options)?, config);
@@ -227,7 +227,7 @@ impl ConnectionPoolBuilder {
 }
 
 /// The pool's own words about a parameter, with the name it has here.
-fn invalid(error: ConfigError) -> SshError {
+fn invalid(error: &ConfigError) -> SshError {
     let field = match error.field() {
         "max_size" => "max_connections",
         other => other,
