@@ -68,6 +68,22 @@ fn ten_megabytes_on_both_streams_at_once_arrive_whole() {
 }
 
 #[test]
+fn a_channel_that_is_not_read_does_not_hold_up_its_siblings() {
+    let server = EmbeddedServer::start().unwrap();
+    let client = client(&server).with_master();
+    let mut unread = client.command().arg("cat /dev/zero").stdout(Stdio::piped()).spawn().unwrap();
+    server.wait_for(PATIENCE, |server| server.commands() == 2).unwrap();
+    // Long enough to fill every buffer between the command and us.
+    thread::sleep(Duration::from_millis(500));
+    for _ in 0..5 {
+        assert_eq!(text(&client.run("echo here").stdout), "here\n");
+    }
+    assert_eq!(server.handshakes(), 1);
+    unread.kill().unwrap();
+    unread.wait().unwrap();
+}
+
+#[test]
 fn a_signal_is_told_by_name_and_without_a_status() {
     let server = EmbeddedServer::start().unwrap();
     let client = client(&server).verbose("DEBUG1");

@@ -156,7 +156,7 @@ fn nothing_is_left_after_a_panic() {
         panic!("as a failing test does");
     });
     assert!(result.is_err());
-    let (address, pid) = seen.lock().unwrap_or_else(|e| e.into_inner()).unwrap();
+    let (address, pid) = seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).unwrap();
     assert!(TcpStream::connect(address).is_err());
     assert!(!alive(pid), "process {pid} is left");
 }
