@@ -8,6 +8,9 @@ use super::{Core, Notice, later};
 use crate::backend::ErrorKind;
 use crate::event::{CloseReason, Event};
 
+/// The longest delay, which every clock can say: 100 years.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// Why the last connect brought no session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConnectFailure<E> {
@@ -181,12 +184,13 @@ impl<S, E: Clone> Core<S, E> {
         let steps = if kind == ErrorKind::Busy && self.gate.failures == 0 { 2 } else { 1 };
         self.gate.failures = self.gate.failures.saturating_add(steps);
         let backoff = self.backoff(self.config.backoff_base, self.config.backoff_max);
-        self.gate.not_before = later(now, backoff);
+        // A connect that was under way when a longer delay began does not shorten it.
+        self.gate.not_before = self.gate.not_before.max(later(now, backoff));
         if let (ErrorKind::Permanent, ConnectFailure::Error(error)) = (kind, &failure) {
             let unit = self.config.breaker_delay;
             let delay = self.backoff(unit, unit.saturating_mul(64)).max(backoff);
             let until = later(now, delay);
-            self.gate.not_before = until;
+            self.gate.not_before = self.gate.not_before.max(until);
             self.gate.breaker = until.map(|until| (until, error.clone()));
             self.gate.proven = false;
             self.gate.demand_only = true;
@@ -202,7 +206,7 @@ impl<S, E: Clone> Core<S, E> {
     /// Between half and all of `unit * 2^failures`, at most `cap`.
     fn backoff(&mut self, unit: Duration, cap: Duration) -> Duration {
         let factor = 1_u32.checked_shl(self.gate.failures.min(31)).unwrap_or(u32::MAX);
-        let longest = unit.saturating_mul(factor).min(cap);
+        let longest = unit.saturating_mul(factor).min(cap).min(LONGEST);
         longest.saturating_sub(longest.mul_f64(self.rng.f64() / 2.0))
     }
 }

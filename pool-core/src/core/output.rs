@@ -164,6 +164,7 @@ impl<S, E: Clone> Core<S, E> {
             let Some(index) = self.slots.get(slot) else { continue };
             self.slots[index].queued = false;
             if self.slots[index].phase != Phase::Idle {
+                self.forget_idle_timer(index);
                 continue;
             }
             let purpose = if self.slots[index].suspect {

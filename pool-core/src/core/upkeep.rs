@@ -223,6 +223,14 @@ impl<S, E: Clone> Core<S, E> {
         }
     }
 
+    /// A lent session that leaves the upkeep queue has a timer that was set without a look at its
+    /// keepalive; when it comes back, another must be set.
+    pub(super) fn forget_idle_timer(&mut self, index: u32) {
+        if matches!(self.slots[index].phase, Phase::Lent | Phase::Reserved) {
+            self.slot_timers.clear(index);
+        }
+    }
+
     pub(super) fn is_armed(&self, index: u32) -> bool {
         self.slot_timers.at(index).is_some()
     }

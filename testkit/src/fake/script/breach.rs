@@ -12,7 +12,7 @@ pub struct Violation {
     /// What was found.
     pub detail: String,
     /// The configuration.
-    pub setup: Setup,
+    pub setup: Box<Setup>,
     /// The steps up to the one after which it was found; the epilogue has none.
     pub steps: Vec<Op>,
 }

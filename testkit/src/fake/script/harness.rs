@@ -153,7 +153,7 @@ impl Harness {
         done.map_err(|breach| Violation {
             invariant: breach.0,
             detail: breach.1,
-            setup: self.setup,
+            setup: Box::new(self.setup),
             steps: self.steps.clone(),
         })
     }
