@@ -3,8 +3,11 @@
 //! Every operation goes through a [`Gate`] of its kind, which decides call by call whether it
 //! succeeds, fails, panics or waits until the test lets it go on.
 
+mod audit;
 mod clock;
+mod executor;
 mod gate;
+mod nosy;
 pub mod script;
 
 use std::sync::Arc;
@@ -12,8 +15,11 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use pool_core::{AsyncBackend, Backend, ErrorKind};
 
+pub use self::audit::audit;
 pub use self::clock::ManualClock;
+pub use self::executor::{Executor, draw};
 pub use self::gate::{Behaviour, Gate};
+pub use self::nosy::{Call, Nosy, NosyBackend, NosySession};
 
 /// What a fake operation reports when it fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
