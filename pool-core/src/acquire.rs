@@ -9,7 +9,7 @@ use crate::core::{Acquired, Lease, Refusal, Request, Taken, WaiterId};
 use crate::error::AcquireError;
 use crate::event::CloseReason;
 use crate::guard::Guard;
-use crate::shared::{Probe, Shared, quietly};
+use crate::shared::{Probe, Shared, discard, quietly};
 
 /// One borrow under way. Dropped before its end, it leaves the queue and nothing behind.
 #[derive(Debug)]
@@ -78,10 +78,11 @@ impl<P: Probe> Acquiring<P> {
     /// Gives up: leaves the queue.
     pub(crate) fn cancel(&mut self) {
         if let (Some(id), Some(shared)) = (self.waiter.take(), &self.shared) {
-            let _dropped_unlocked = shared.with(|state, now| {
+            let waker = shared.with(|state, now| {
                 state.core.cancel(id, now);
                 state.take_waker(id.index())
             });
+            discard(waker);
         }
     }
 
@@ -92,7 +93,7 @@ impl<P: Probe> Acquiring<P> {
     ) -> Step<P> {
         let Self { shared, timeout, site, request, waiter } = self;
         let Some(shared) = shared else { return Step::Refused(Refusal::Closed) };
-        let (step, _dropped_unlocked) = shared.with(|state, now| {
+        let (step, unneeded) = shared.with(|state, now| {
             if let Some((lease, reason)) = broken {
                 if let Some(request) = request {
                     request.ticket = Some(lease.ticket);
@@ -124,6 +125,7 @@ impl<P: Probe> Acquiring<P> {
                 }
             }
         });
+        discard(unneeded);
         step
     }
 

@@ -145,7 +145,7 @@ impl<P: Probe> Shared<P> {
 
     /// The counts of a closed pool that is not drained yet; the waker is woken when it is.
     pub(crate) fn undrained(&self, waker: Waker) -> Option<Stats> {
-        let (open, _dropped_unlocked) = self.with(|state, _| {
+        let (open, unneeded) = self.with(|state, _| {
             if state.core.is_drained() {
                 return (None, Some(waker));
             }
@@ -158,6 +158,7 @@ impl<P: Probe> Shared<P> {
             };
             (Some(state.core.stats()), spare)
         });
+        discard(unneeded);
         open
     }
 
@@ -267,6 +268,14 @@ impl Outbox {
             Some(waker) if self.first.is_none() => self.first = Some(waker),
             waker => self.more.extend(waker),
         }
+    }
+}
+
+/// Drops a waker, outside the lock: a panic of its owner's code must not cost the session that
+/// came with it.
+pub(crate) fn discard(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        quietly(|| drop(waker));
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::backend::{AsyncBackend, Tasks};
 use super::job;
 use super::runtime::BoxFuture;
-use crate::shared::{Shared, quietly};
+use crate::shared::{Shared, discard, quietly};
 
 /// Starts the driver if there is none. One that ended with its runtime is replaced.
 pub(super) fn ensure<B: AsyncBackend>(shared: &Arc<Shared<Tasks<B>>>) -> std::io::Result<()> {
@@ -44,7 +44,7 @@ impl<B: AsyncBackend> Future for Driver<B> {
             let Some(shared) = this.shared.upgrade() else { return Poll::Ready(()) };
             let waker = cx.waker().clone();
             let mut tasks = Vec::new();
-            let (due, finished, _dropped_unlocked, _itself) = shared.with(|state, now| {
+            let (due, finished, unneeded, _itself) = shared.with(|state, now| {
                 state.core.handle_timeout(now);
                 tasks.extend(std::iter::from_fn(|| state.core.poll_task(now)));
                 let due = state.core.poll_timeout();
@@ -63,6 +63,7 @@ impl<B: AsyncBackend> Future for Driver<B> {
                 };
                 (due, finished, replaced, itself)
             });
+            discard(unneeded);
             if finished {
                 this.finished = true;
                 return Poll::Ready(());
@@ -92,7 +93,7 @@ impl<B: AsyncBackend> Drop for Driver<B> {
             (state.workers, state.armed) = (0, None);
             (state.driver.take(), state.take_wakers(), state.itself.take())
         };
-        drop(driver);
+        discard(driver);
         // The runtime is going down. Borrowers that live on another one start a driver there.
         for waker in waiting {
             quietly(|| waker.wake());
