@@ -32,11 +32,13 @@ pub enum CloseReason {
     Evicted,
     /// A `retain` predicate refused it.
     Discarded,
+    /// A keyed pool at its total limit needed its place for another key.
+    Displaced,
     /// The pool is closed.
     PoolClosed,
 }
 
-pub(crate) const REASONS: [CloseReason; 13] = [
+pub(crate) const REASONS: [CloseReason; 14] = [
     CloseReason::Broken,
     CloseReason::Marked,
     CloseReason::CheckFailed,
@@ -49,6 +51,7 @@ pub(crate) const REASONS: [CloseReason; 13] = [
     CloseReason::Resized,
     CloseReason::Evicted,
     CloseReason::Discarded,
+    CloseReason::Displaced,
     CloseReason::PoolClosed,
 ];
 

@@ -41,6 +41,8 @@ impl<P: Probe> Guard<P> {
             unreachable!("a guard owns its session until it is dropped")
         };
         guard.shared.with(|state, now| state.core.detach(slot, now));
+        // A keyed pool may be waiting for the place.
+        guard.shared.nudge();
         session
     }
 

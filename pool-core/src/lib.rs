@@ -11,6 +11,7 @@ mod error;
 mod event;
 mod guard;
 mod keepalive;
+mod keyed;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod multiplexed;
@@ -27,6 +28,7 @@ pub use error::{AcquireError, DrainTimeout};
 pub use event::{CloseReason, Event, Observer};
 pub use guard::Guard;
 pub use keepalive::{Keepalive, KeepaliveStep};
+pub use keyed::{AsyncKeyedPool, KeyedConfig, KeyedPool, KeyedStats};
 #[cfg(feature = "metrics")]
 pub use metrics::MetricsObserver;
 pub use multiplexed::{MultiplexError, Multiplexed, Share};

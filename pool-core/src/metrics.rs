@@ -83,6 +83,7 @@ fn reason_name(reason: CloseReason) -> &'static str {
         CloseReason::Resized => "resized",
         CloseReason::Evicted => "evicted",
         CloseReason::Discarded => "discarded",
+        CloseReason::Displaced => "displaced",
         CloseReason::PoolClosed => "pool_closed",
     }
 }

@@ -134,6 +134,14 @@ impl<P: Probe> Shared<P> {
         }
     }
 
+    /// Has the driver look again.
+    pub(crate) fn nudge(&self) {
+        let driver = self.lock().driver.take();
+        if let Some(driver) = driver {
+            quietly(|| driver.wake());
+        }
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         self.lock().core.stats()
     }

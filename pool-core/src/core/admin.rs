@@ -96,6 +96,41 @@ impl<S, E: Clone> Core<S, E> {
         self.dispatch(now);
     }
 
+    /// Lets that many more connects start, by the leave of whoever counts for several pools.
+    pub fn allow_connects(&mut self, connects: usize) {
+        self.gate.allowance = connects;
+        self.gate.starved = false;
+    }
+
+    /// Lets no connect start until [`allow_connects`](Self::allow_connects) is called again.
+    pub fn stop_connects(&mut self) {
+        self.gate.allowance = 0;
+    }
+
+    /// Whether a connect is due that the allowance forbids.
+    pub fn is_starved(&self) -> bool {
+        self.gate.starved && self.connect_is_wanted()
+    }
+
+    /// Since when its least recently used idle session has been idle, if it can spare one.
+    pub fn spare_since(&self) -> Option<Instant> {
+        let spare = self.waiters.queued() == 0;
+        let index = self.slots.first_idle(false).filter(|_| spare)?;
+        Some(self.slots[index].since)
+    }
+
+    /// Closes its least recently used idle session to make room elsewhere.
+    pub fn give_up_one(&mut self, now: Instant) {
+        if let Some(index) = self.slots.first_idle(false) {
+            self.begin_close(index, CloseReason::Displaced, now);
+        }
+    }
+
+    /// Whether sessions that become idle are given up to make room elsewhere.
+    pub fn set_yielding(&mut self, yielding: bool) {
+        self.gate.yielding = yielding;
+    }
+
     /// Starts to close what the pool owns and no task has.
     fn close_free(&mut self, reason: CloseReason, now: Instant) {
         for index in self.slots.indices() {

@@ -203,7 +203,9 @@ impl<S, E: Clone> Core<S, E> {
             let lifetime = self.config.max_lifetime.map(|limit| slot.shortened(limit));
             slot.expires_at = lifetime.and_then(|lifetime| slot.born.checked_add(lifetime));
         }
-        match self.must_retire(index, now) {
+        let displaced = self.gate.yielding && self.waiters.queued() == 0;
+        let displaced = displaced.then_some(CloseReason::Displaced);
+        match self.must_retire(index, now).or(displaced) {
             Some(reason) => self.begin_close(index, reason, now),
             None => {
                 // A lent session keeps its timer, which is never later than what is due now.

@@ -36,6 +36,13 @@ pub(super) struct Gate<E> {
     /// Operations given up that have not come back.
     pub(super) abandoned: usize,
     pub(super) last_failure: Option<ConnectFailure<E>>,
+    /// How many more connects may start, by the leave of a keyed pool; a pool of its own has no
+    /// such limit.
+    pub(super) allowance: usize,
+    /// A connect is due that the allowance forbids.
+    pub(super) starved: bool,
+    /// What becomes idle is given up, so that another key can have its place.
+    pub(super) yielding: bool,
 }
 
 impl<E> Default for Gate<E> {
@@ -48,6 +55,9 @@ impl<E> Default for Gate<E> {
             demand_only: false,
             abandoned: 0,
             last_failure: None,
+            allowance: usize::MAX,
+            starved: false,
+            yielding: false,
         }
     }
 }
@@ -148,8 +158,8 @@ impl<S, E: Clone> Core<S, E> {
 
     /// The credentials may have changed: forgets what failed before.
     pub(super) fn gate_reset(&mut self) {
-        let abandoned = self.gate.abandoned;
-        self.gate = Gate { abandoned, ..Gate::default() };
+        let Gate { abandoned, allowance, starved, yielding, .. } = self.gate;
+        self.gate = Gate { abandoned, allowance, starved, yielding, ..Gate::default() };
     }
 
     fn connects_wanted(&self) -> usize {
@@ -177,6 +187,9 @@ impl<S, E: Clone> Core<S, E> {
         self.slots[index].deadline = deadline;
         self.arm(index);
         self.counters.connects += 1;
+        if self.gate.allowance != usize::MAX {
+            self.gate.allowance -= 1;
+        }
         (self.slots.id(index), deadline)
     }
 

@@ -74,7 +74,8 @@ impl<S, E: Clone> Core<S, E> {
 
     /// When to call [`handle_timeout`](Self::handle_timeout) at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let backoff = self.gate.not_before.filter(|_| self.connect_is_wanted());
+        let backoff =
+            self.gate.not_before.filter(|_| !self.gate.starved && self.connect_is_wanted());
         [self.waiters.next_deadline(), self.slot_timers.next(), backoff].into_iter().flatten().min()
     }
 
@@ -84,7 +85,7 @@ impl<S, E: Clone> Core<S, E> {
             || self.may_reset()
             || self.may_check()
             || self.may_keep()
-            || self.connect_is_due(now)
+            || (!self.gate.starved && self.connect_is_due(now))
     }
 
     /// The next piece of work, which starts now.
@@ -92,12 +93,7 @@ impl<S, E: Clone> Core<S, E> {
         self.next_close(now)
             .or_else(|| self.next_reset(now))
             .or_else(|| self.next_check(now))
-            .or_else(|| {
-                self.connect_is_due(now).then(|| {
-                    let (slot, deadline) = self.start_connect(now);
-                    Task::Connect { slot, deadline }
-                })
-            })
+            .or_else(|| self.next_connect(now))
             .or_else(|| self.next_upkeep(now))
     }
 
@@ -135,6 +131,18 @@ impl<S, E: Clone> Core<S, E> {
             return Some(Task::Close { slot: Some(slot), session, reason, deadline });
         }
         None
+    }
+
+    fn next_connect(&mut self, now: Instant) -> Option<Task<S>> {
+        if !self.connect_is_due(now) {
+            return None;
+        }
+        self.gate.starved = self.gate.allowance == 0;
+        if self.gate.starved {
+            return None;
+        }
+        let (slot, deadline) = self.start_connect(now);
+        Some(Task::Connect { slot, deadline })
     }
 
     fn next_reset(&mut self, now: Instant) -> Option<Task<S>> {

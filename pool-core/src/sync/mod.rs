@@ -7,4 +7,6 @@ mod pool;
 mod worker;
 
 pub use self::pool::{Pool, PoolBuilder, Pooled};
+pub(crate) use self::pool::{drain, wait};
 pub use self::worker::Blocking;
+pub(crate) use self::worker::{LINGER, run};

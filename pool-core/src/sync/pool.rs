@@ -4,7 +4,7 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::{Arc, Weak};
 use std::task::{Poll, Wake, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::park::{park, waker};
 use super::worker::{Blocking, ensure_worker};
@@ -16,7 +16,7 @@ use crate::core::{Core, OldestLease};
 use crate::error::{AcquireError, DrainTimeout};
 use crate::event::Observer;
 use crate::guard::Guard;
-use crate::shared::Shared;
+use crate::shared::{Probe, Shared};
 use crate::stats::Stats;
 
 /// A session on loan from a [`Pool`].
@@ -187,16 +187,9 @@ impl<B: Backend> Pool<B> {
         let deadline = shared.clock.now().checked_add(timeout);
         shared.with(|state, now| state.core.close(now));
         self.wake_workers();
-        // The core knows no deadline of ours, so no worker wakes us where time is set by hand.
-        if deadline.is_some_and(|at| shared.clock.sleep_for(at).is_none()) {
-            shared.clock.subscribe(waker());
-        }
-        loop {
-            let Some(stats) = shared.undrained(waker()) else { return Ok(()) };
-            if deadline.is_some_and(|at| at <= shared.clock.now()) {
-                return Err(DrainTimeout { stats: Box::new(stats) });
-            }
-            park(deadline.and_then(|at| shared.clock.sleep_for(at)));
+        match drain(shared, deadline) {
+            None => Ok(()),
+            Some(stats) => Err(DrainTimeout { stats: Box::new(stats) }),
         }
     }
 
@@ -210,19 +203,8 @@ impl<B: Backend> Pool<B> {
         site: &'static Location<'static>,
     ) -> Result<Pooled<B>, AcquireError<B::Error>> {
         let shared = self.shared();
-        let mut acquiring = Acquiring::new(Arc::clone(shared), timeout, site);
-        loop {
-            if let Poll::Ready(result) = acquiring.poll(waker) {
-                return result;
-            }
-            ensure_worker(shared).map_err(AcquireError::NoWorker)?;
-            let deadline = acquiring.deadline();
-            park(deadline.and_then(|at| shared.clock.sleep_for(at)));
-            // A worker minds the deadlines; where all of them are busy, this thread does.
-            if deadline.is_some_and(|at| at <= shared.clock.now()) {
-                shared.with(|state, now| state.core.handle_timeout(now));
-            }
-        }
+        let acquiring = Acquiring::new(Arc::clone(shared), timeout, site);
+        wait(acquiring, shared, || ensure_worker(shared))
     }
 
     /// Sees to it that what the core wants done is done. Failing to start a thread is no error
@@ -273,5 +255,40 @@ impl<B: Backend> fmt::Debug for Pool<B> {
 impl<B: Backend> fmt::Debug for PoolBuilder<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PoolBuilder").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// Waits on this thread for a borrow; `ensure` sees to it that somebody works for it.
+pub(crate) fn wait<B: Backend>(
+    mut acquiring: Acquiring<Blocking<B>>,
+    shared: &Shared<Blocking<B>>,
+    ensure: impl Fn() -> std::io::Result<()>,
+) -> Result<Pooled<B>, AcquireError<B::Error>> {
+    loop {
+        if let Poll::Ready(result) = acquiring.poll(waker) {
+            return result;
+        }
+        ensure().map_err(AcquireError::NoWorker)?;
+        let deadline = acquiring.deadline();
+        park(deadline.and_then(|at| shared.clock.sleep_for(at)));
+        // A worker minds the deadlines; where all of them are busy, this thread does.
+        if deadline.is_some_and(|at| at <= shared.clock.now()) {
+            shared.with(|state, now| state.core.handle_timeout(now));
+        }
+    }
+}
+
+/// Waits on this thread until a closed pool is drained; the counts where that is not in time.
+pub(crate) fn drain<P: Probe>(shared: &Shared<P>, deadline: Option<Instant>) -> Option<Stats> {
+    // The core knows no deadline of ours, so no worker wakes us where time is set by hand.
+    if deadline.is_some_and(|at| shared.clock.sleep_for(at).is_none()) {
+        shared.clock.subscribe(waker());
+    }
+    loop {
+        let stats = shared.undrained(waker())?;
+        if deadline.is_some_and(|at| at <= shared.clock.now()) {
+            return Some(stats);
+        }
+        park(deadline.and_then(|at| shared.clock.sleep_for(at)));
     }
 }

@@ -14,7 +14,7 @@ use crate::core::{ConnectFailure, Purpose, Task};
 use crate::shared::{Probe, Shared, quietly};
 
 /// How long a worker beyond the first stays without work.
-const LINGER: Duration = Duration::from_secs(5);
+pub(crate) const LINGER: Duration = Duration::from_secs(5);
 
 /// A [`Backend`] as the sync pool sees it.
 #[derive(Debug)]
@@ -110,7 +110,8 @@ fn next_job<B: Backend>(shared: &Shared<Blocking<B>>) -> Option<Job<B::Session>>
     }
 }
 
-fn run<B: Backend>(shared: &Shared<Blocking<B>>, task: Task<B::Session>) {
+/// Runs one task on this thread, and answers for it.
+pub(crate) fn run<B: Backend>(shared: &Shared<Blocking<B>>, task: Task<B::Session>) {
     let backend = &shared.probe.0;
     match task {
         Task::Connect { slot, .. } => {

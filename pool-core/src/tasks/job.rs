@@ -20,7 +20,7 @@ pub(super) enum End<T> {
 
 /// Owes the answer from now on, not from its first poll on: a runtime that goes down may never
 /// poll it.
-pub(super) fn run<B: AsyncBackend>(
+pub(crate) fn run<B: AsyncBackend>(
     shared: Arc<Shared<Tasks<B>>>,
     task: Task<B::Session>,
 ) -> impl Future<Output = ()> + Send {

@@ -7,6 +7,8 @@ mod job;
 mod pool;
 mod runtime;
 
+pub(crate) use self::job::run;
+
 pub use self::acquire::Acquire;
 pub use self::backend::{AsyncBackend, Tasks};
 pub use self::pool::{AsyncPool, AsyncPoolBuilder, AsyncPooled};
