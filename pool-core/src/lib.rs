@@ -1,4 +1,91 @@
-//! A generic session pool.
+//! A session pool that keeps its promises: sync and async, generic, proven.
+//!
+//! A *session* is anything that is costly to open and can be used again: a connection with its
+//! handshake and login, above all. A pool opens sessions when they are wanted, lends each to one
+//! borrower at a time, makes sure that what it lends is alive, and closes what is old, broken or
+//! too many. This crate knows no protocol; you say how to open, check and close
+//! ([`Backend`], [`AsyncBackend`]).
+//!
+//! ```
+//! use std::net::{SocketAddr, TcpListener, TcpStream};
+//!
+//! use pool_core::{Backend, Config, Pool};
+//!
+//! struct Connections(SocketAddr);
+//!
+//! impl Backend for Connections {
+//!     type Session = TcpStream;
+//!     type Error = std::io::Error;
+//!
+//!     fn connect(&self) -> std::io::Result<TcpStream> {
+//!         TcpStream::connect(self.0)
+//!     }
+//!
+//!     fn is_broken(&self, session: &mut TcpStream) -> bool {
+//!         // Costs nanoseconds and never waits: what is known without asking the peer.
+//!         session.take_error().is_ok_and(|error| error.is_some())
+//!     }
+//!
+//!     fn check(&self, session: &mut TcpStream) -> std::io::Result<()> {
+//!         // One round trip would go here; this peer only has to be connected still.
+//!         session.peer_addr().map(drop)
+//!     }
+//! }
+//!
+//! let server = TcpListener::bind("127.0.0.1:0")?;
+//! let pool = Pool::new(Connections(server.local_addr()?), Config::builder().max_size(4).build()?);
+//! {
+//!     let session = pool.get()?;
+//!     session.set_nodelay(true)?;
+//! } // goes back here
+//! assert_eq!(pool.stats().idle, 1);
+//! pool.close()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What it promises
+//!
+//! * **Never more than `max_size`**, sessions being opened and closed included; also while it is
+//!   resized. A session has one owner, by type.
+//! * **First come, first served.** A newcomer never overtakes, a woken borrower never queues again,
+//!   one deadline covers the whole borrow. A session that comes back is handed to whoever waits
+//!   longest.
+//! * **What is lent is alive**, as far as can be known: `is_broken` is asked at every borrow,
+//!   `check` where a session was silent for longer than `check_after_idle`. A session that fails is
+//!   replaced within the same borrow; the borrower keeps its place and sees nothing of it. After
+//!   one failed check, its idle siblings are suspects and are checked in the background.
+//! * **The server is treated kindly.** Borrowers wait on the pool, never on a connect of their own:
+//!   at most `max_connecting` run, none that nobody wants any more, with exponential backoff and
+//!   jitter. A permanent error (a wrong password) reaches all who wait after *one* attempt, and
+//!   nobody dials again before `breaker_delay`.
+//! * **Cancelling is clean.** A borrow may be dropped at any point and leaves nothing behind. A
+//!   session whose check, keepalive or reset was interrupted is closed, never lent.
+//! * **Giving back never waits**, never spawns, never panics, wherever the guard is dropped.
+//! * **Nobody's code runs under the lock**, so a panic in a backend or an observer costs one
+//!   session and no more.
+//! * **Idle sessions are looked after:** keepalives, expiry with jitter, `min_idle` kept, the
+//!   successor opened before the last one retires.
+//! * **It ends.** [`Pool::close`] resolves when nothing is open or at its deadline.
+//! * **It explains itself:** a timeout says what was waited for, for how long, what the last connect
+//!   failed with and which line of code holds the oldest lease; [`Stats`] are one consistent
+//!   snapshot; an [`Observer`] is told everything.
+//!
+//! Each of these is a property that is tested after every step of random scripts over the state
+//! machine in [`core`], which has no clock, no thread and no lock; `tests/README.md` lists them.
+//!
+//! # What is in it
+//!
+//! | | |
+//! |---|---|
+//! | [`Pool`] | for threads; a few worker threads, started when needed |
+//! | [`AsyncPool`] | for tasks; one driver task, tokio (feature `tokio`) or any [`Runtime`] |
+//! | [`KeyedPool`], [`AsyncKeyedPool`] | a pool per key under one total |
+//! | [`Multiplexed`] | several leases of one session |
+//! | [`DynAsyncBackend`], `Arc<dyn Backend>` | backends chosen at run time |
+//! | [`Keepalive`] | when to ask a silent peer, when to give it up |
+//! | [`MetricsObserver`](Observer) | figures for the `metrics` crate (feature `metrics`) |
+//!
+//! Coming from r2d2, bb8 or deadpool: [`coming_from`].
 #![forbid(unsafe_code)]
 
 mod acquire;
@@ -40,3 +127,6 @@ pub use tasks::TokioRuntime;
 pub use tasks::{
     Acquire, AsyncBackend, AsyncPool, AsyncPoolBuilder, AsyncPooled, BoxFuture, Runtime, Tasks,
 };
+
+#[doc = include_str!("../docs/coming-from.md")]
+pub mod coming_from {}
