@@ -134,12 +134,15 @@ impl Run<'_> {
             loop {
                 // Writing first: what was sent in part must be repeated before anything else.
                 let wrote = input.feed(channel)?;
-                let out = drain(channel, STDOUT, stdout, &mut chunk)?;
-                let err = drain(channel, STDERR, stderr, &mut chunk)?;
+                drain(channel, STDOUT, stdout, &mut chunk)?;
+                let seen = ffi::received_so_far();
+                drain(channel, STDERR, stderr, &mut chunk)?;
                 if channel.eof() {
                     return Ok(());
                 }
-                if !(wrote || out || err) {
+                // Reading the one stream may have taken in bytes of the other, and the socket
+                // would not tell of them again.
+                if !wrote && ffi::received_so_far() == seen {
                     return Err(ffi::again());
                 }
             }
@@ -230,21 +233,19 @@ impl Input {
     }
 }
 
-/// Appends what is there. True if anything was.
+/// Appends what is there.
 fn drain(
     channel: &mut Channel,
     stream: i32,
     into: &mut Vec<u8>,
     chunk: &mut [u8],
-) -> Result<bool, Error> {
-    let before = into.len();
+) -> Result<(), Error> {
     loop {
         match channel.read(stream, chunk) {
-            Ok(0) => break,
+            Ok(0) => return Ok(()),
             Ok(count) => into.extend_from_slice(&chunk[..count]),
-            Err(error) if ffi::is_again(&error) => break,
+            Err(error) if ffi::is_again(&error) => return Ok(()),
             Err(error) => return Err(error),
         }
     }
-    Ok(into.len() > before)
 }

@@ -79,6 +79,11 @@ pub(crate) fn watch<T>(call: impl FnOnce() -> T) -> (T, Received) {
     (result, RECEIVED.get())
 }
 
+/// How many bytes libssh2 has received since the [`watch`] that is under way began.
+pub(crate) fn received_so_far() -> u64 {
+    RECEIVED.get().bytes
+}
+
 /// While this lives, libssh2 sees the end of the connection on this thread, so that freeing a
 /// session does not wait for a peer.
 #[derive(Debug)]

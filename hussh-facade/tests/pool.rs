@@ -31,9 +31,10 @@ fn many_commands(pool: &ConnectionPool) -> usize {
             let right = &right;
             scope.spawn(move || {
                 for number in 0..50 {
-                    let output =
-                        pool.execute(format!("echo {thread}-{number}; exit {}", number % 3));
-                    let output = output.expect("output");
+                    let command = format!("echo {thread}-{number}; exit {}", number % 3);
+                    // The last half of a lost wake-up would otherwise look like a slow machine.
+                    let command = Command::new(command).timeout(Duration::from_secs(20));
+                    let output = pool.execute_with(&command).expect("output");
                     assert_eq!(output.stdout_lossy(), format!("{thread}-{number}\n"));
                     assert_eq!(output.status.code(), number % 3);
                     right.fetch_add(1, Ordering::Relaxed);
