@@ -14,7 +14,7 @@ impl<S, E: Clone> Core<S, E> {
     pub fn resize(&mut self, max_size: usize, now: Instant) {
         self.config.max_size = max_size;
         while self.live() > max_size {
-            let oldest_first = self.slots.first_idle(false).or_else(|| self.any_reserved());
+            let oldest_first = self.slots.first_idle(false).or_else(|| self.last_reserved());
             let Some(index) = oldest_first else { break };
             self.take_back(index);
             self.begin_close(index, CloseReason::Resized, now);
@@ -165,8 +165,14 @@ impl<S, E: Clone> Core<S, E> {
             .then_some(waiter)
     }
 
-    fn any_reserved(&self) -> Option<u32> {
-        self.slots.indices().find(|&index| self.slots[index].phase == Phase::Reserved)
+    /// The reserved session of the borrower that came last, so that none overtakes another.
+    fn last_reserved(&self) -> Option<u32> {
+        let reserved =
+            self.slots.indices().filter(|&index| self.slots[index].phase == Phase::Reserved);
+        reserved.max_by_key(|&index| {
+            let waiter = self.slots[index].waiter.and_then(|id| self.waiters.get(id));
+            waiter.map(|waiter| self.waiters[waiter].ticket)
+        })
     }
 
     fn live(&self) -> usize {

@@ -134,3 +134,26 @@ fn i29_a_clock_set_back_breaks_nothing() {
     let lost = Finish(0, End::Lost);
     holds(setup, &[StartAll, lost, Tick(Due), back, Start, Peek, Tick(Ahead(millis(99)))]);
 }
+
+/// A pool made smaller took its promise back from whoever had the slot of the lowest number.
+#[test]
+fn i10_a_smaller_pool_breaks_the_youngest_promise() {
+    let site = std::panic::Location::caller();
+    let now = std::time::Instant::now();
+    let config = pool_core::Config::builder().max_size(2).seed(Some(1)).build().unwrap();
+    let mut core = pool_core::core::Core::<u32, String>::new(config, false);
+    let ask = |core: &mut pool_core::core::Core<u32, String>| {
+        let request = pool_core::core::Request { arrived: now, deadline: None, site, ticket: None };
+        match core.acquire(request, now) {
+            pool_core::core::Acquired::Waiting(id) => id,
+            other => panic!("{other:?}"),
+        }
+    };
+    let (first, second) = (ask(&mut core), ask(&mut core));
+    core.add(1, now).unwrap();
+    core.add(2, now).unwrap();
+    core.resize(1, now);
+    let waiting: Vec<_> = core.queue().filter(|entry| entry.1.is_none()).collect();
+    assert_eq!(waiting, [(second, None)]);
+    assert!(matches!(core.take(first, now), pool_core::core::Taken::Ready(_)));
+}

@@ -25,6 +25,9 @@ pub(super) struct GateModel {
 /// Rounding of the core's arithmetic.
 const SLACK: Duration = Duration::from_nanos(10);
 
+/// The core's longest delay.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 impl GateModel {
     pub(super) fn new() -> Self {
         Self {
@@ -39,10 +42,11 @@ impl GateModel {
 
     pub(super) fn failed(&mut self, setup: &Setup, kind: ErrorKind, now: Instant) {
         self.failures += if kind == ErrorKind::Busy && self.failures == 0 { 2 } else { 1 };
-        let grown = |unit: Duration| unit.saturating_mul(1 << self.failures.min(30));
+        let grown = |unit: Duration| unit.saturating_mul(1 << self.failures.min(30)).min(LONGEST);
         let mut longest = grown(setup.backoff_base).min(setup.backoff_max);
         if kind == ErrorKind::Permanent {
-            longest = longest.max(grown(setup.breaker_delay).min(setup.breaker_delay * 64));
+            longest =
+                longest.max(grown(setup.breaker_delay).min(setup.breaker_delay.saturating_mul(64)));
             self.breaker = Some(now + longest + SLACK);
             self.permanent = true;
         }
@@ -61,6 +65,11 @@ impl GateModel {
 
     pub(super) fn may_connect(&self) -> bool {
         self.floor <= self.latest
+    }
+
+    /// When the delay is certainly over.
+    pub(super) fn over_at(&self) -> Option<Instant> {
+        self.ceiling.map(|ceiling| ceiling + SLACK)
     }
 
     /// Whether the delay is certainly over.
