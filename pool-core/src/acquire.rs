@@ -54,6 +54,17 @@ impl<P: Probe> Acquiring<P> {
     ) -> Poll<Result<Guard<P>, AcquireError<P::Error>>> {
         let mut broken = None;
         let mut register = None;
+        if self.request.is_none()
+            && let Some(lease) = self.ready()
+        {
+            match self.accept(lease) {
+                Ok(guard) => return Poll::Ready(Ok(guard)),
+                Err((lease, reason)) => {
+                    self.request = Some(self.request_at(Some(lease.ticket)));
+                    broken = Some((lease, reason));
+                }
+            }
+        }
         loop {
             match self.step(broken.take(), register.take()) {
                 Step::Refused(refusal) => {
@@ -86,6 +97,18 @@ impl<P: Probe> Acquiring<P> {
         }
     }
 
+    /// By the cheap clock, as nearly all borrows end here.
+    #[inline]
+    fn ready(&self) -> Option<Lease<P::Session>> {
+        let shared = self.shared.as_ref()?;
+        shared.with_coarse(|state, now| state.core.acquire_ready(self.site, now))
+    }
+
+    fn request_at(&self, ticket: Option<u64>) -> Request {
+        let now = self.shared.as_ref().map_or_else(Instant::now, |shared| shared.clock.now());
+        new_request(self.timeout, self.site, now, ticket)
+    }
+
     fn step(
         &mut self,
         broken: Option<(Lease<P::Session>, CloseReason)>,
@@ -103,12 +126,8 @@ impl<P: Probe> Acquiring<P> {
             let id = match waiter {
                 Some(id) => *id,
                 None => {
-                    let request = request.get_or_insert_with(|| Request {
-                        arrived: now,
-                        deadline: timeout.and_then(|timeout| now.checked_add(timeout)),
-                        site,
-                        ticket: None,
-                    });
+                    let request =
+                        request.get_or_insert_with(|| new_request(*timeout, site, now, None));
                     match state.core.acquire(*request, now) {
                         Acquired::Ready(lease) => return (Step::Lease(lease), register),
                         Acquired::Refused(refusal) => return (Step::Refused(refusal), register),
@@ -150,4 +169,14 @@ impl<P: Probe> Drop for Acquiring<P> {
     fn drop(&mut self) {
         self.cancel();
     }
+}
+
+fn new_request(
+    timeout: Option<Duration>,
+    site: &'static Location<'static>,
+    now: Instant,
+    ticket: Option<u64>,
+) -> Request {
+    let deadline = timeout.and_then(|timeout| now.checked_add(timeout));
+    Request { arrived: now, deadline, site, ticket }
 }

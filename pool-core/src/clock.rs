@@ -9,6 +9,13 @@ pub trait Clock: Send + Sync + 'static {
     /// The time now.
     fn now(&self) -> Instant;
 
+    /// The time a few milliseconds ago at worst, at a fraction of the cost; never later than
+    /// [`now`](Self::now). Borrowing an idle session and giving it back go by this one. By default
+    /// the same as `now`.
+    fn coarse(&self) -> Instant {
+        self.now()
+    }
+
     /// How long a thread has to sleep to wake up at `until`; `None` where only the wakers given
     /// to [`subscribe`](Self::subscribe) can tell.
     fn sleep_for(&self, until: Instant) -> Option<Duration> {
@@ -28,5 +35,60 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> Instant {
         Instant::now()
+    }
+
+    fn coarse(&self) -> Instant {
+        coarse_now()
+    }
+}
+
+/// The monotonic clock as of the kernel's last tick, where the system has such a thing.
+#[cfg(target_os = "linux")]
+pub(crate) fn coarse_now() -> Instant {
+    use std::sync::OnceLock;
+
+    use rustix::time::{ClockId, Timespec, clock_gettime};
+
+    /// One moment on both scales.
+    static BASE: OnceLock<(Instant, Timespec)> = OnceLock::new();
+
+    let (base, at) = BASE.get_or_init(|| {
+        // In this order: what passes between the readings makes the base earlier, never later.
+        let now = Instant::now();
+        let coarse = clock_gettime(ClockId::MonotonicCoarse);
+        let lag = since(&coarse, &clock_gettime(ClockId::Monotonic));
+        (now.checked_sub(lag).unwrap_or(now), coarse)
+    });
+    let passed = since(at, &clock_gettime(ClockId::MonotonicCoarse));
+    base.checked_add(passed).unwrap_or(*base)
+}
+
+#[cfg(target_os = "linux")]
+fn since(earlier: &rustix::time::Timespec, later: &rustix::time::Timespec) -> Duration {
+    let seconds = later.tv_sec - earlier.tv_sec;
+    let nanos = seconds * 1_000_000_000 + (later.tv_nsec - earlier.tv_nsec);
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
+}
+
+/// The monotonic clock; this system has no cheaper one that we know of.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn coarse_now() -> Instant {
+    Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_coarse_clock_lags_and_never_leads() {
+        let mut last = SystemClock.coarse();
+        for _ in 0..100_000 {
+            let coarse = SystemClock.coarse();
+            let now = SystemClock.now();
+            assert!(coarse >= last && coarse <= now);
+            assert!(now - coarse < Duration::from_secs(10), "not another clock altogether");
+            last = coarse;
+        }
     }
 }

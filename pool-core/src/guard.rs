@@ -87,7 +87,7 @@ impl<P: Probe> Drop for Guard<P> {
     fn drop(&mut self) {
         if let Some((slot, mut session)) = self.lease.take() {
             let state = self.state(&mut session);
-            self.shared.with(|shared, now| shared.core.release(slot, session, state, now));
+            self.shared.with_coarse(|shared, now| shared.core.release(slot, session, state, now));
         }
     }
 }

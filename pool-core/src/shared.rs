@@ -94,7 +94,17 @@ impl<P: Probe> Shared<P> {
 
     /// Uses the core, then does what it wants done at once.
     pub(crate) fn with<R>(&self, input: impl FnOnce(&mut State<P>, Instant) -> R) -> R {
-        let now = self.clock.now();
+        self.at(self.clock.now(), input)
+    }
+
+    /// As [`with`](Self::with), by the cheap clock: for what happens at every borrow.
+    #[inline]
+    pub(crate) fn with_coarse<R>(&self, input: impl FnOnce(&mut State<P>, Instant) -> R) -> R {
+        self.at(self.clock.coarse(), input)
+    }
+
+    #[inline]
+    fn at<R>(&self, now: Instant, input: impl FnOnce(&mut State<P>, Instant) -> R) -> R {
         let mut state = self.lock();
         let result = input(&mut state, now);
         let outbox = state.collect(now);

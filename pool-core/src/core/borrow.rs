@@ -1,5 +1,6 @@
 //! Lending and taking back: the borrower's side of the core.
 
+use std::panic::Location;
 use std::time::{Duration, Instant};
 
 use super::report::Refusal;
@@ -65,9 +66,7 @@ impl<S, E: Clone> Core<S, E> {
             return Acquired::Refused(Refusal::Closed);
         }
         let ticket = request.ticket.unwrap_or_else(|| self.waiters.ticket());
-        if self.waiters.queued() == 0
-            && let Some(index) = self.first_lendable(now).filter(|&i| !self.is_stale(i, now))
-        {
+        if let Some(index) = self.ready(now) {
             return Acquired::Ready(self.lend(index, request, ticket, now));
         }
         if let Some(error) = self.breaker_error(now) {
@@ -93,6 +92,31 @@ impl<S, E: Clone> Core<S, E> {
         let id = self.waiters.push(request, ticket);
         self.dispatch(now);
         Acquired::Waiting(id)
+    }
+
+    /// A borrower wants a session that is ready this moment. Where there is none, it has not
+    /// asked.
+    pub fn acquire_ready(
+        &mut self,
+        site: &'static Location<'static>,
+        now: Instant,
+    ) -> Option<Lease<S>> {
+        if self.closed {
+            return None;
+        }
+        let index = self.ready(now)?;
+        self.counters.acquires += 1;
+        let ticket = self.waiters.ticket();
+        let request = Request { arrived: now, deadline: None, site, ticket: None };
+        Some(self.lend(index, request, ticket, now))
+    }
+
+    /// The session for a newcomer, if nobody came before.
+    fn ready(&mut self, now: Instant) -> Option<u32> {
+        if self.waiters.queued() > 0 {
+            return None;
+        }
+        self.first_lendable(now).filter(|&index| !self.is_stale(index, now))
     }
 
     /// Asks whether a waiter's turn has come.

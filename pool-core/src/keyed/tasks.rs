@@ -65,7 +65,7 @@ where
     /// opened yet.
     #[cfg(feature = "tokio")]
     pub fn new(config: KeyedConfig, backend: impl Fn(&K) -> B + Send + Sync + 'static) -> Self {
-        Self::new_on(Arc::new(crate::TokioRuntime), config, backend)
+        Self::new_on(Arc::new(crate::TokioRuntime::default()), config, backend)
     }
 
     /// As `new`, on a runtime of your choice.

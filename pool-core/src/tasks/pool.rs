@@ -92,7 +92,7 @@ impl<B: AsyncBackend> AsyncPool<B> {
     /// Starts from the default configuration, on tokio.
     #[cfg(feature = "tokio")]
     pub fn builder(backend: B) -> AsyncPoolBuilder<B> {
-        Self::builder_on(Arc::new(super::TokioRuntime), backend)
+        Self::builder_on(Arc::new(super::TokioRuntime::default()), backend)
     }
 
     /// Starts from the default configuration, on a runtime of your choice.

@@ -2,9 +2,15 @@
 
 use std::future::Future;
 use std::pin::Pin;
+#[cfg(feature = "tokio")]
+use std::sync::atomic::{AtomicBool, Ordering};
+#[cfg(feature = "tokio")]
+use std::time::Duration;
 use std::time::Instant;
 
 use crate::clock::Clock;
+#[cfg(feature = "tokio")]
+use crate::clock::coarse_now;
 
 /// A boxed future, as runtimes pass them around.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -21,13 +27,37 @@ pub trait Runtime: Clock {
 
 /// Tokio, on whatever runtime the pool is used: several, one after another, are fine.
 #[cfg(feature = "tokio")]
-#[derive(Debug, Clone, Copy, Default)]
-pub struct TokioRuntime;
+#[derive(Debug, Default)]
+pub struct TokioRuntime {
+    /// Tokio's clock is the system's, not one that is paused or was.
+    on_system_time: AtomicBool,
+}
 
 #[cfg(feature = "tokio")]
 impl Clock for TokioRuntime {
     fn now(&self) -> Instant {
         tokio::time::Instant::now().into_std()
+    }
+
+    fn coarse(&self) -> Instant {
+        match self.on_system_time.load(Ordering::Relaxed) {
+            true => coarse_now(),
+            false => self.now(),
+        }
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl TokioRuntime {
+    /// Looks whether the time of the runtime we are on goes by, and is the system's.
+    fn look_at_clock(&self) {
+        let tokio_start = self.now();
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_nanos(200) {}
+        let (tokio_end, end) = (self.now(), Instant::now());
+        let apart = end.max(tokio_end) - end.min(tokio_end);
+        let same = tokio_end > tokio_start && apart < Duration::from_millis(1);
+        self.on_system_time.store(same, Ordering::Relaxed);
     }
 }
 
@@ -44,6 +74,8 @@ impl Runtime for TokioRuntime {
     }
 
     fn sleep_until(&self, at: Instant) -> BoxFuture<()> {
+        // Here we are on the runtime for sure, and before anything can have become due on it.
+        self.look_at_clock();
         Box::pin(tokio::time::sleep_until(at.into()))
     }
 }
