@@ -6,6 +6,7 @@
 //! has been idle for longest under any other key is closed for it, or, where none is idle, the
 //! next one that comes back. Keys nobody uses are forgotten.
 
+mod books;
 mod hub;
 mod sync;
 mod tasks;
