@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::task::{Wake, Waker};
-use std::thread::{self, Thread};
 use std::time::Duration;
+
+use super::primitives::thread::{self, Thread};
+use super::primitives::thread_local;
 
 struct Unpark(Thread);
 
@@ -34,7 +36,9 @@ pub(super) fn waker() -> Waker {
 /// Waits to be woken, at most that long where a time is given. May wake for no reason.
 pub(super) fn park(at_most: Option<Duration>) {
     match at_most {
+        #[cfg(not(loom))]
         Some(time) => thread::park_timeout(time),
-        None => thread::park(),
+        // Loom knows no time.
+        _ => thread::park(),
     }
 }

@@ -1,4 +1,4 @@
-//! The lock and the condition variable, replaced by loom's where loom checks them.
+//! Locks and threads, replaced by loom's where loom checks the shell.
 
 #[cfg(not(loom))]
 use std::sync as imp;
@@ -10,6 +10,40 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 pub(crate) use imp::MutexGuard;
+#[cfg(loom)]
+pub(crate) use loom::thread_local;
+#[cfg(not(loom))]
+pub(crate) use std::{thread, thread_local};
+
+/// Loom's own `unpark` is forgotten where its thread is about to lock something just then.
+#[cfg(loom)]
+pub(crate) mod thread {
+    use std::sync::Arc;
+
+    use loom::sync::Notify;
+    pub(crate) use loom::thread::Builder;
+
+    #[derive(Clone)]
+    pub(crate) struct Thread(Arc<Notify>);
+
+    loom::thread_local! {
+        static CURRENT: Thread = Thread(Arc::new(Notify::new()));
+    }
+
+    pub(crate) fn current() -> Thread {
+        CURRENT.with(Thread::clone)
+    }
+
+    pub(crate) fn park() {
+        current().0.wait();
+    }
+
+    impl Thread {
+        pub(crate) fn unpark(&self) {
+            self.0.notify();
+        }
+    }
+}
 
 /// A mutex that cannot be poisoned: no code that could panic runs under it.
 #[derive(Debug)]

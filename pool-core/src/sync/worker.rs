@@ -6,12 +6,12 @@
 //! while, the last one when nothing is open any more.
 
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::backend::{Backend, ErrorKind};
 use crate::core::{ConnectFailure, Purpose, Task};
 use crate::shared::{Probe, Shared, quietly};
+use crate::sync::primitives::thread;
 
 /// How long a worker beyond the first stays without work.
 pub(crate) const LINGER: Duration = Duration::from_secs(5);
