@@ -1,3 +1,5 @@
-//! Benchmarks of the workspace: see `benches/` for the targets and `README.md` for their tables.
+//! Benchmarks of the workspace: `README.md` has their tables and says how they are made.
+#![forbid(unsafe_code)]
 
+pub mod load;
 pub mod pools;

@@ -1,31 +1,19 @@
-//! Our backends.
+//! Ours.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
-use pool_core::{AsyncBackend, AsyncPool, Backend, Config, Pool};
+use pool_core::{AcquireError, AsyncBackend, AsyncPool, AsyncPooled, Backend, Config};
+use pool_core::{Pool, Pooled};
 
-use super::Opened;
-
-/// Opens numbers, after a delay if one is given.
-#[derive(Debug, Clone, Default)]
-pub struct Numbers {
-    /// How many were opened.
-    pub opened: Arc<Opened>,
-    /// How long each takes.
-    pub delay: Duration,
-}
+use super::{Numbers, TaskPool, ThreadPool};
 
 impl Backend for Numbers {
     type Session = u64;
     type Error = Infallible;
 
     fn connect(&self) -> Result<u64, Infallible> {
-        if !self.delay.is_zero() {
-            std::thread::sleep(self.delay);
-        }
-        Ok(self.opened.next())
+        Ok(Self::connect(self))
     }
 
     fn is_broken(&self, _session: &mut u64) -> bool {
@@ -37,19 +25,12 @@ impl Backend for Numbers {
     }
 }
 
-/// The same for tasks.
-#[derive(Debug, Clone, Default)]
-pub struct AsyncNumbers(pub Numbers);
-
-impl AsyncBackend for AsyncNumbers {
+impl AsyncBackend for Numbers {
     type Session = u64;
     type Error = Infallible;
 
     async fn connect(&self) -> Result<u64, Infallible> {
-        if !self.0.delay.is_zero() {
-            tokio::time::sleep(self.0.delay).await;
-        }
-        Ok(self.0.opened.next())
+        Ok(self.connect_async().await)
     }
 
     fn is_broken(&self, _session: &mut u64) -> bool {
@@ -61,20 +42,41 @@ impl AsyncBackend for AsyncNumbers {
     }
 }
 
-/// A pool as its users get it: deadline, statistics and expiry on.
-pub fn sync_pool(size: usize, numbers: Numbers) -> Pool<Numbers> {
-    Pool::new(numbers, config(size))
+impl ThreadPool for Pool<Numbers> {
+    const NAME: &'static str = "ours";
+    type Lent = Pooled<Numbers>;
+    type Error = AcquireError<Infallible>;
+
+    fn open(numbers: Numbers, size: usize, min_idle: Option<usize>) -> Self {
+        Self::new(numbers, config(size, min_idle))
+    }
+
+    fn take(&self) -> Result<Self::Lent, Self::Error> {
+        self.get()
+    }
 }
 
-/// The same for tasks; to be called within the runtime.
-pub fn async_pool(size: usize, numbers: Numbers) -> AsyncPool<AsyncNumbers> {
-    AsyncPool::new(AsyncNumbers(numbers), config(size))
+impl TaskPool for AsyncPool<Numbers> {
+    const NAME: &'static str = "ours";
+    type Lent<'a> = AsyncPooled<Numbers>;
+    type Error = AcquireError<Infallible>;
+
+    fn open(numbers: Numbers, size: usize, min_idle: Option<usize>) -> Self {
+        Self::new(numbers, config(size, min_idle))
+    }
+
+    fn take(&self) -> impl Future<Output = Result<Self::Lent<'_>, Self::Error>> + Send {
+        self.get()
+    }
 }
 
-fn config(size: usize) -> Config {
+/// The defaults, and keepalives: a deadline of 30 s, jittered expiry, no check of a session that
+/// was used within a second.
+fn config(size: usize, min_idle: Option<usize>) -> Config {
     Config::builder()
         .max_size(size)
+        .min_idle(min_idle.unwrap_or(0))
         .keepalive_interval(Some(Duration::from_secs(30)))
         .build()
-        .unwrap_or_default()
+        .unwrap_or_else(|error| panic!("a plain configuration is refused: {error}"))
 }

@@ -1,38 +1,18 @@
-//! The peers' managers over the same numbers.
+//! The peers, configured as ours is.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::Opened;
+use super::{Bb8, Deadpool, Mobc, Numbers, R2d2, TaskPool, ThreadPool};
 
-/// Opens numbers for each of the peers, after a delay if one is given.
-#[derive(Debug, Clone, Default)]
-pub struct Manager {
-    /// How many were opened.
-    pub opened: Arc<Opened>,
-    /// How long each takes.
-    pub delay: Duration,
-}
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-impl Manager {
-    async fn open(&self) -> u64 {
-        if !self.delay.is_zero() {
-            tokio::time::sleep(self.delay).await;
-        }
-        self.opened.next()
-    }
-}
-
-impl r2d2::ManageConnection for Manager {
+impl r2d2::ManageConnection for Numbers {
     type Connection = u64;
     type Error = Infallible;
 
     fn connect(&self) -> Result<u64, Infallible> {
-        if !self.delay.is_zero() {
-            std::thread::sleep(self.delay);
-        }
-        Ok(self.opened.next())
+        Ok(Self::connect(self))
     }
 
     fn is_valid(&self, _session: &mut u64) -> Result<(), Infallible> {
@@ -44,29 +24,31 @@ impl r2d2::ManageConnection for Manager {
     }
 }
 
-impl bb8::ManageConnection for Manager {
-    type Connection = u64;
-    type Error = Infallible;
+impl ThreadPool for R2d2 {
+    const NAME: &'static str = "r2d2";
+    type Lent = r2d2::PooledConnection<Numbers>;
+    type Error = r2d2::Error;
 
-    async fn connect(&self) -> Result<u64, Infallible> {
-        Ok(self.open().await)
+    fn open(numbers: Numbers, size: usize, min_idle: Option<usize>) -> Self {
+        Self::builder()
+            .max_size(size as u32)
+            .min_idle(min_idle.map(|idle| idle as u32))
+            .test_on_check_out(false)
+            .connection_timeout(TIMEOUT)
+            .build_unchecked(numbers)
     }
 
-    async fn is_valid(&self, _session: &mut u64) -> Result<(), Infallible> {
-        Ok(())
-    }
-
-    fn has_broken(&self, _session: &mut u64) -> bool {
-        false
+    fn take(&self) -> Result<Self::Lent, Self::Error> {
+        self.get()
     }
 }
 
-impl deadpool::managed::Manager for Manager {
+impl deadpool::managed::Manager for Numbers {
     type Type = u64;
     type Error = Infallible;
 
     async fn create(&self) -> Result<u64, Infallible> {
-        Ok(self.open().await)
+        Ok(self.connect_async().await)
     }
 
     async fn recycle(
@@ -78,13 +60,68 @@ impl deadpool::managed::Manager for Manager {
     }
 }
 
-#[mobc::async_trait]
-impl mobc::Manager for Manager {
+impl TaskPool for Deadpool {
+    const NAME: &'static str = "deadpool";
+    type Lent<'a> = deadpool::managed::Object<Numbers>;
+    type Error = deadpool::managed::PoolError<Infallible>;
+
+    fn open(numbers: Numbers, size: usize, _min_idle: Option<usize>) -> Self {
+        Self::builder(numbers)
+            .max_size(size)
+            .wait_timeout(Some(TIMEOUT))
+            .runtime(deadpool::Runtime::Tokio1)
+            .build()
+            .unwrap_or_else(|error| panic!("deadpool refuses a plain configuration: {error}"))
+    }
+
+    fn take(&self) -> impl Future<Output = Result<Self::Lent<'_>, Self::Error>> + Send {
+        self.get()
+    }
+}
+
+impl bb8::ManageConnection for Numbers {
     type Connection = u64;
     type Error = Infallible;
 
     async fn connect(&self) -> Result<u64, Infallible> {
-        Ok(self.open().await)
+        Ok(self.connect_async().await)
+    }
+
+    async fn is_valid(&self, _session: &mut u64) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn has_broken(&self, _session: &mut u64) -> bool {
+        false
+    }
+}
+
+impl TaskPool for Bb8 {
+    const NAME: &'static str = "bb8";
+    type Lent<'a> = bb8::PooledConnection<'a, Numbers>;
+    type Error = bb8::RunError<Infallible>;
+
+    fn open(numbers: Numbers, size: usize, min_idle: Option<usize>) -> Self {
+        Self::builder()
+            .max_size(size as u32)
+            .min_idle(min_idle.map(|idle| idle as u32))
+            .test_on_check_out(false)
+            .connection_timeout(TIMEOUT)
+            .build_unchecked(numbers)
+    }
+
+    fn take(&self) -> impl Future<Output = Result<Self::Lent<'_>, Self::Error>> + Send {
+        self.get()
+    }
+}
+
+#[mobc::async_trait]
+impl mobc::Manager for Numbers {
+    type Connection = u64;
+    type Error = Infallible;
+
+    async fn connect(&self) -> Result<u64, Infallible> {
+        Ok(self.connect_async().await)
     }
 
     async fn check(&self, session: u64) -> Result<u64, Infallible> {
@@ -92,27 +129,21 @@ impl mobc::Manager for Manager {
     }
 }
 
-/// r2d2 in the same mode as ours: nothing is checked at a borrow, a deadline is.
-pub fn r2d2(size: u32, manager: Manager) -> r2d2::Pool<Manager> {
-    r2d2::Pool::builder().max_size(size).test_on_check_out(false).build_unchecked(manager)
-}
+impl TaskPool for Mobc {
+    const NAME: &'static str = "mobc";
+    type Lent<'a> = mobc::Connection<Numbers>;
+    type Error = mobc::Error<Infallible>;
 
-/// bb8 in the same mode as ours.
-pub fn bb8(size: u32, manager: Manager) -> bb8::Pool<Manager> {
-    bb8::Pool::builder().max_size(size).test_on_check_out(false).build_unchecked(manager)
-}
+    fn open(numbers: Numbers, size: usize, _min_idle: Option<usize>) -> Self {
+        Self::builder()
+            .max_open(size as u64)
+            .max_idle(size as u64)
+            .get_timeout(Some(TIMEOUT))
+            .test_on_check_out(false)
+            .build(numbers)
+    }
 
-/// deadpool in the same mode as ours, with a deadline.
-pub fn deadpool(size: usize, manager: Manager) -> deadpool::managed::Pool<Manager> {
-    deadpool::managed::Pool::builder(manager)
-        .max_size(size)
-        .wait_timeout(Some(Duration::from_secs(30)))
-        .runtime(deadpool::Runtime::Tokio1)
-        .build()
-        .unwrap_or_else(|error| panic!("deadpool refused a plain configuration: {error}"))
-}
-
-/// mobc in the same mode as ours.
-pub fn mobc(size: u64, manager: Manager) -> mobc::Pool<Manager> {
-    mobc::Pool::builder().max_open(size).max_idle(size).test_on_check_out(false).build(manager)
+    fn take(&self) -> impl Future<Output = Result<Self::Lent<'_>, Self::Error>> + Send {
+        self.get()
+    }
 }
