@@ -1,7 +1,7 @@
 //! The README's first command, run as a user runs it.
 //!
-//! `cargo test` and `cargo nextest run` build the example, but not with `--test demo` alone:
-//! `cargo test -p hussh --test demo --example handshake_savings` does.
+//! `cargo xtask test`, `cargo test` and `cargo nextest run` build the example first. Where targets
+//! are named, as in `--test demo`, it is for the caller to build it, and the tests say so.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -185,6 +185,10 @@ fn nonsense_is_refused_in_one_sentence() {
         ("--threads 0", "--threads"),
         ("--host nobody", "user@host"),
         ("--host u@h:99999", "65535"),
+        ("--host u@h:0", "port"),
+        ("--host @h", "username"),
+        ("--host u@", "host"),
+        ("--host u@-oProxyCommand=x", "host"),
         ("--sshd --host u@h", "--sshd"),
         ("--identity key", "--host"),
         ("--known-hosts file", "--host"),
@@ -200,9 +204,11 @@ fn nonsense_is_refused_in_one_sentence() {
 #[test]
 fn a_closed_port_is_named() {
     // Port 1 of loopback: nothing that runs here listens on it.
-    let demo = Demo::new(&["--host", "u@127.0.0.1:1"]).env("HUSSH_PASSWORD", "secret");
-    let text = demo.complaint(1);
-    assert!(text.contains("cannot connect to port 1: Connection refused"), "{text}");
+    for host in ["u@127.0.0.1:1", "u@localhost:1"] {
+        let text = Demo::new(&["--host", host]).env("HUSSH_PASSWORD", "secret").complaint(1);
+        let start = format!("{host}: cannot connect to port 1: Connection refused");
+        assert!(text.starts_with(&start), "{text}");
+    }
 }
 
 #[test]

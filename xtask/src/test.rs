@@ -17,6 +17,10 @@ pub(crate) fn all() -> Result<()> {
     doc.env("RUSTDOCFLAGS", "-D warnings");
     doc.args(["doc", "--workspace", "--no-deps", "--all-features", "--locked"]);
     step("docs", &mut doc)?;
+    // As programs: tests run them. With the tests they are built as tests of themselves only.
+    let mut examples = cargo();
+    examples.args(["build", "--workspace", "--examples", "--all-features", "--locked"]);
+    step("examples", &mut examples)?;
     step("tests", runner().args(["--workspace", "--all-features", "--locked"]))?;
     let mut doctests = cargo();
     doctests.args(["test", "--doc", "--workspace", "--all-features", "--locked"]);
@@ -29,10 +33,11 @@ pub(crate) fn all() -> Result<()> {
 fn runner() -> Command {
     let mut command = cargo();
     if succeeds("cargo", &["nextest", "--version"]) {
-        command.args(["nextest", "run", "--no-fail-fast"]);
+        command.args(["nextest", "run"]);
     } else {
-        command.args(["test", "--no-fail-fast", "--lib", "--bins", "--tests", "--examples"]);
+        command.arg("test");
     }
+    command.args(["--no-fail-fast", "--lib", "--bins", "--tests", "--examples"]);
     command
 }
 

@@ -36,20 +36,13 @@ impl Progress {
     }
 
     pub(crate) fn finish(&self, wall: Duration) {
-        match &self.bar {
-            Some(bar) => bar.finish(),
-            None => line(&format!(
-                "{}: {} commands in {:.2} s",
-                self.name,
-                self.total,
-                wall.as_secs_f64()
-            )),
-        }
+        self.give_up();
+        line(&format!("{}: {} commands in {:.2} s", self.name, self.total, wall.as_secs_f64()));
     }
 
     pub(crate) fn give_up(&self) {
         if let Some(bar) = &self.bar {
-            bar.abandon();
+            bar.finish_and_clear();
         }
     }
 }

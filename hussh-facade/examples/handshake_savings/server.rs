@@ -16,8 +16,8 @@ const LOG_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running server. Those of ours end when dropped, with their commands and files.
 pub(crate) enum Server {
-    Embedded(EmbeddedServer),
-    Sshd(Sshd),
+    Embedded(Box<EmbeddedServer>),
+    Sshd(Box<Sshd>),
     Own(Target),
 }
 
@@ -32,10 +32,11 @@ impl Server {
             let startups = (2 * arguments.threads()).max(10);
             let server = Sshd::builder().max_startups(format!("{startups}:30:{}", 10 * startups));
             let server = server.start().map_err(|error| anyhow!("cannot start sshd: {error}"))?;
-            return Ok(Self::Sshd(server));
+            return Ok(Self::Sshd(Box::new(server)));
         }
         let server = EmbeddedServer::start();
-        Ok(Self::Embedded(server.map_err(|error| anyhow!("cannot start the server: {error}"))?))
+        let server = server.map_err(|error| anyhow!("cannot start the server: {error}"))?;
+        Ok(Self::Embedded(Box::new(server)))
     }
 
     /// How to log in to a server of ours. Its key is told beforehand, in a file that goes when the
