@@ -205,17 +205,18 @@ impl<P: Probe> Shared<P> {
 
     #[cold]
     fn deliver_all(&self, outbox: Outbox) {
+        // Before anybody wakes up and causes the next event.
+        if let Some(observer) = &self.observer {
+            for event in &outbox.events {
+                quietly(|| observer.on_event(event));
+            }
+        }
         if outbox.nudge {
             self.changed.notify_one();
         }
         // A waker is somebody else's code: one that panics must not keep the others from theirs.
         for waker in outbox.first.into_iter().chain(outbox.more) {
             quietly(|| waker.wake());
-        }
-        if let Some(observer) = &self.observer {
-            for event in &outbox.events {
-                quietly(|| observer.on_event(event));
-            }
         }
     }
 }

@@ -1,0 +1,194 @@
+//! The core itself, driven by hand in one thread.
+
+use std::collections::BTreeMap;
+use std::panic::Location;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use pool_core::core::{
+    Acquired, ConnectFailure, Core, Lease, Notice, Purpose, Refusal, Request, Returned, SlotId,
+    Taken, Task, WaiterId,
+};
+use pool_core::{CloseReason, Config, Event};
+
+use crate::desk::{Desk, Failed, Kind, Session, Ticket, Verdict};
+use crate::step::{How, Outcome, Step, View};
+
+pub(crate) struct Bare {
+    core: Core<Session, Arc<Failed>>,
+    now: Instant,
+    /// For its numbers only.
+    desk: Desk,
+    running: BTreeMap<Ticket, Task<Session>>,
+    waiting: BTreeMap<usize, (Request, WaiterId)>,
+    held: BTreeMap<usize, (SlotId, Session)>,
+    borrowers: BTreeMap<usize, Outcome>,
+    events: Vec<Event>,
+}
+
+impl Bare {
+    pub(crate) fn new(config: Config, now: Instant) -> Self {
+        Self {
+            core: Core::new(config, true),
+            now,
+            desk: Desk::default(),
+            running: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            held: BTreeMap::new(),
+            borrowers: BTreeMap::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// When something is due, if that is before so much time has passed.
+    pub(crate) fn until_due(&self, by: Duration) -> Duration {
+        let due = self.core.poll_timeout().map(|at| at.saturating_duration_since(self.now));
+        due.map_or(by, |due| due.min(by))
+    }
+
+    pub(crate) fn play(&mut self, step: Step) {
+        let now = self.now;
+        match step {
+            Step::Borrow(patience) => {
+                let (site, deadline) = (Location::caller(), Some(now + patience));
+                let request = Request { arrived: now, deadline, site, ticket: None };
+                self.ask(self.borrowers.len(), request);
+            }
+            Step::Return(borrower, how) => {
+                let Some((slot, mut session)) = self.held.remove(&borrower) else { return };
+                self.borrowers.insert(borrower, Outcome::Gone);
+                let state = match how {
+                    How::Clean => Returned::Clean,
+                    How::Dirty => {
+                        session.dirty = true;
+                        Returned::NeedsReset
+                    }
+                    How::Marked => Returned::Broken(CloseReason::Marked),
+                    How::Killed => {
+                        session.broken.store(true, Ordering::SeqCst);
+                        Returned::Broken(CloseReason::Broken)
+                    }
+                    How::Detached => {
+                        self.core.detach(slot, now);
+                        return self.settle();
+                    }
+                };
+                self.core.release(slot, session, state, now);
+            }
+            Step::Finish(ticket, verdict) => self.finish(ticket, verdict),
+            Step::Advance(by) => self.now += by,
+            Step::Resize(size) => self.core.resize(size, now),
+            Step::EvictAll => self.core.evict_all(now),
+            Step::Close => self.core.close(now),
+        }
+        self.settle();
+    }
+
+    pub(crate) fn view(&self) -> View {
+        View {
+            stats: self.core.stats(),
+            working: self.running.keys().copied().collect(),
+            borrowers: self.borrowers.clone(),
+            events: self.events.clone(),
+        }
+    }
+
+    fn ask(&mut self, borrower: usize, request: Request) {
+        match self.core.acquire(request, self.now) {
+            Acquired::Ready(lease) => self.lend(borrower, request, lease),
+            Acquired::Refused(refusal) => self.refuse(borrower, &refusal),
+            Acquired::Waiting(id) => {
+                self.borrowers.insert(borrower, Outcome::Waits);
+                self.waiting.insert(borrower, (request, id));
+            }
+        }
+    }
+
+    fn lend(&mut self, borrower: usize, request: Request, lease: Lease<Session>) {
+        let Lease { slot, session, ticket } = lease;
+        if session.is_broken() {
+            self.core.unusable(slot, session, CloseReason::Broken, self.now);
+            return self.ask(borrower, Request { ticket: Some(ticket), ..request });
+        }
+        self.borrowers.insert(borrower, Outcome::Holds(session.id));
+        self.held.insert(borrower, (slot, session));
+    }
+
+    fn refuse(&mut self, borrower: usize, refusal: &Refusal<Arc<Failed>>) {
+        let outcome = match refusal {
+            Refusal::Closed => Outcome::Closed,
+            Refusal::Failed(_) => Outcome::Failed,
+            Refusal::TimedOut(_) => Outcome::TimedOut,
+        };
+        self.borrowers.insert(borrower, outcome);
+    }
+
+    /// Does all that can be done at this moment.
+    fn settle(&mut self) {
+        loop {
+            self.core.handle_timeout(self.now);
+            let mut idle = true;
+            while let Some(notice) = self.core.poll_notice() {
+                idle = false;
+                match notice {
+                    Notice::Event(event) => self.events.push(event),
+                    Notice::Wake(id) => self.wake(id),
+                    Notice::Drained => {}
+                }
+            }
+            while let Some(task) = self.core.poll_task(self.now) {
+                idle = false;
+                let ticket = match &task {
+                    Task::Connect { .. } => (Kind::Connect, self.desk.next_connect()),
+                    Task::Check { purpose: Purpose::Keepalive, session, .. } => {
+                        (Kind::Keepalive, session.id)
+                    }
+                    Task::Check { session, .. } => (Kind::Check, session.id),
+                    Task::Reset { session, .. } => (Kind::Reset, session.id),
+                    Task::Close { session, .. } => (Kind::Close, session.id),
+                };
+                self.running.insert(ticket, task);
+            }
+            if idle {
+                return;
+            }
+        }
+    }
+
+    fn wake(&mut self, id: WaiterId) {
+        let found = self.waiting.iter().find(|(_, waiting)| waiting.1 == id);
+        let Some((&borrower, &(request, _))) = found else { return };
+        match self.core.take(id, self.now) {
+            Taken::Pending => {}
+            Taken::Ready(lease) => {
+                self.waiting.remove(&borrower);
+                self.lend(borrower, request, lease);
+            }
+            Taken::Refused(refusal) => {
+                self.waiting.remove(&borrower);
+                self.refuse(borrower, &refusal);
+            }
+        }
+    }
+
+    fn finish(&mut self, ticket: Ticket, verdict: Verdict) {
+        let Some(task) = self.running.remove(&ticket) else { return };
+        let (now, ok) = (self.now, verdict == Verdict::Ok);
+        match task {
+            Task::Connect { slot, .. } => match verdict.result() {
+                Ok(()) => self.core.connected(slot, self.desk.session(), now),
+                Err(error) => {
+                    let failure = ConnectFailure::Error(Arc::new(error));
+                    self.core.connect_failed(slot, verdict.kind(), failure, now);
+                }
+            },
+            Task::Check { slot, session, .. } => self.core.checked(slot, session, ok, now),
+            Task::Reset { slot, mut session, .. } => {
+                session.dirty &= !ok;
+                self.core.reset_done(slot, session, ok, now);
+            }
+            Task::Close { slot, .. } => self.core.closed(slot, now),
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The two fronts, each with what a script needs of it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use pool_core::{
+    AcquireError, AsyncPool, Blocking, Config, Event, Guard, Observer, Pool, Probe, Tasks,
+};
+use testkit::fake::{Executor, ManualClock};
+
+use crate::desk::{AsyncDesk, Desk, Failed, Session};
+use crate::step::{How, Outcome, Step, View};
+
+#[derive(Default)]
+struct Log(Mutex<Vec<Event>>);
+
+impl Observer for Log {
+    fn on_event(&self, event: &Event) {
+        self.0.lock().unwrap().push(*event);
+    }
+}
+
+/// What each borrower of a front got.
+type Book<P> = BTreeMap<usize, (Outcome, Option<Guard<P>>)>;
+
+struct Borrowers<P: Probe> {
+    all: Mutex<Book<P>>,
+}
+
+impl<P: Probe<Session = Session, Error = Failed>> Borrowers<P> {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { all: Mutex::default() })
+    }
+
+    fn came(&self) -> usize {
+        let mut all = self.lock();
+        let number = all.len();
+        all.insert(number, (Outcome::Waits, None));
+        number
+    }
+
+    fn got(&self, number: usize, result: Result<Guard<P>, AcquireError<Failed>>) {
+        let entry = match result {
+            Ok(guard) => (Outcome::Holds(guard.id), Some(guard)),
+            Err(AcquireError::TimedOut(_)) => (Outcome::TimedOut, None),
+            Err(AcquireError::Connect(_)) => (Outcome::Failed, None),
+            Err(AcquireError::Closed) => (Outcome::Closed, None),
+            Err(error) => panic!("{error}"),
+        };
+        self.lock().insert(number, entry);
+    }
+
+    fn leave(&self, number: usize, how: How) {
+        let Some((_, Some(mut guard))) = self.lock().insert(number, (Outcome::Gone, None)) else {
+            return;
+        };
+        match how {
+            How::Clean => {}
+            How::Dirty => guard.dirty = true,
+            How::Marked => Guard::mark_broken(&mut guard),
+            How::Killed => guard.broken.store(true, Ordering::SeqCst),
+            How::Detached => return drop(Guard::detach(guard)),
+        }
+        drop(guard);
+    }
+
+    fn view(&self) -> BTreeMap<usize, Outcome> {
+        self.lock().iter().map(|(number, (outcome, _))| (*number, *outcome)).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Book<P>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(crate) struct Async {
+    executor: Executor,
+    desk: Desk,
+    pool: AsyncPool<AsyncDesk>,
+    borrowers: Arc<Borrowers<Tasks<AsyncDesk>>>,
+    log: Arc<Log>,
+}
+
+impl Async {
+    pub(crate) fn new(config: Config) -> Self {
+        let (executor, desk, log) = (Executor::new(), Desk::default(), Arc::new(Log::default()));
+        let builder = AsyncPool::builder_on(executor.runtime(), AsyncDesk(desk.clone()));
+        let pool = builder.config(config).observer(log.clone()).build();
+        Self { executor, desk, pool, borrowers: Borrowers::new(), log }
+    }
+
+    pub(crate) fn play(&self, step: Step) {
+        match step {
+            Step::Borrow(patience) => {
+                let (pool, borrowers) = (self.pool.clone(), Arc::clone(&self.borrowers));
+                let number = borrowers.came();
+                self.executor.start(async move {
+                    borrowers.got(number, pool.get_timeout(patience).await);
+                });
+            }
+            Step::Return(number, how) => self.borrowers.leave(number, how),
+            Step::Finish(ticket, verdict) => self.desk.finish(ticket, verdict),
+            Step::Advance(by) => self.executor.advance(by),
+            Step::Resize(size) => self.pool.resize(size),
+            Step::EvictAll => self.pool.evict_all(),
+            Step::Close => {
+                let pool = self.pool.clone();
+                self.executor
+                    .start(async move { pool.close_timeout(Duration::MAX).await.unwrap() });
+            }
+        }
+        self.executor.run();
+    }
+
+    pub(crate) fn view(&self) -> View {
+        View {
+            stats: self.pool.stats(),
+            working: self.desk.waiting(),
+            borrowers: self.borrowers.view(),
+            events: self.log.0.lock().unwrap().clone(),
+        }
+    }
+}
+
+pub(crate) struct Sync {
+    clock: Arc<ManualClock>,
+    desk: Desk,
+    pool: Pool<Desk>,
+    borrowers: Arc<Borrowers<Blocking<Desk>>>,
+    log: Arc<Log>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl Sync {
+    pub(crate) fn new(config: Config) -> Self {
+        let (clock, desk) = (Arc::new(ManualClock::new()), Desk::default());
+        let log = Arc::new(Log::default());
+        let builder = Pool::builder(desk.clone()).config(config).clock(clock.clone());
+        let pool = builder.observer(log.clone()).build();
+        Self { clock, desk, pool, borrowers: Borrowers::new(), log, threads: Vec::new() }
+    }
+
+    pub(crate) fn play(&mut self, step: Step) {
+        match step {
+            Step::Borrow(patience) => {
+                let (pool, borrowers) = (self.pool.clone(), Arc::clone(&self.borrowers));
+                let number = borrowers.came();
+                let borrow = move || borrowers.got(number, pool.get_timeout(patience));
+                self.threads.push(thread::spawn(borrow));
+            }
+            Step::Return(number, how) => self.borrowers.leave(number, how),
+            Step::Finish(ticket, verdict) => self.desk.finish(ticket, verdict),
+            Step::Advance(by) => self.clock.advance(by),
+            Step::Resize(size) => self.pool.resize(size),
+            Step::EvictAll => self.pool.evict_all(),
+            Step::Close => {
+                let pool = self.pool.clone();
+                let close = move || pool.close_timeout(Duration::MAX).unwrap();
+                self.threads.push(thread::spawn(close));
+            }
+        }
+    }
+
+    /// Waits until it looks like that; what it looks like instead where it never does.
+    pub(crate) fn come_to(&self, expected: &View) -> Result<(), Box<View>> {
+        let patience = std::time::Instant::now();
+        loop {
+            let view = self.view();
+            if view == *expected {
+                return Ok(());
+            }
+            if patience.elapsed() > Duration::from_secs(30) {
+                return Err(Box::new(view));
+            }
+            thread::yield_now();
+        }
+    }
+
+    pub(crate) fn join(self) {
+        for thread in self.threads {
+            thread.join().unwrap();
+        }
+    }
+
+    fn view(&self) -> View {
+        View {
+            stats: self.pool.stats(),
+            working: self.desk.waiting(),
+            borrowers: self.borrowers.view(),
+            events: self.log.0.lock().unwrap().clone(),
+        }
+    }
+}
