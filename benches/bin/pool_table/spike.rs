@@ -13,8 +13,10 @@ const IDLE: usize = 5;
 const REQUESTS: usize = 50;
 const WORK: Duration = Duration::from_millis(2);
 const CONNECT: Duration = Duration::from_millis(150);
-/// In which what the pool began comes to its end.
+/// In which what takes no time has been done.
 const SETTLING: Duration = Duration::from_millis(50);
+/// In which a pool that still opens sessions begins another.
+const ANOTHER: Duration = Duration::from_millis(200);
 
 const FIGURES: [Figure; 2] = [
     Figure { title: "ms until all were served", digits: 1, ratio: true },
@@ -57,8 +59,12 @@ fn by_threads<P: ThreadPool>() -> Vec<f64> {
         }
     });
     let time = start.elapsed();
-    std::thread::sleep(CONNECT + SETTLING);
-    vec![time.as_secs_f64() * 1e3, numbers.opened() as f64]
+    let mut opened = 0;
+    while opened < numbers.opened() {
+        opened = numbers.opened();
+        std::thread::sleep(ANOTHER);
+    }
+    vec![time.as_secs_f64() * 1e3, opened as f64]
 }
 
 fn by_tasks<P: TaskPool>(runtime: &Runtime) -> Subject<'_> {
@@ -84,6 +90,10 @@ async fn spike<P: TaskPool>() -> Vec<f64> {
     }
     requests.join_all().await;
     let time = start.elapsed();
-    tokio::time::sleep(CONNECT + SETTLING).await;
-    vec![time.as_secs_f64() * 1e3, numbers.opened() as f64]
+    let mut opened = 0;
+    while opened < numbers.opened() {
+        opened = numbers.opened();
+        tokio::time::sleep(ANOTHER).await;
+    }
+    vec![time.as_secs_f64() * 1e3, opened as f64]
 }

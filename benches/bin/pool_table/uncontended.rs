@@ -7,9 +7,10 @@ use tokio::runtime::Runtime;
 use crate::table::{Figure, Subject, Table};
 
 const SESSIONS: usize = 10;
-const CHECKOUTS: u64 = 20_000;
-/// Rounds are so short here that there can be more of them.
-const MORE: u32 = 5;
+/// So few that most rounds are over before the machine turns to something else.
+const CHECKOUTS: u64 = 2_000;
+/// In return there are many rounds.
+const MORE: u32 = 50;
 
 const NANOS: Figure = Figure { title: "ns", digits: 0, ratio: true };
 
