@@ -1,0 +1,66 @@
+//! I24 and I25 as far as the core goes; I26 belongs to the fronts.
+
+use pool_core::core::{Acquired, Refusal, Returned};
+use pool_core::{CloseReason, Config};
+
+use crate::rig::{Rig, millis};
+
+#[test]
+fn i24_close_fails_all_who_wait_in_the_same_step() {
+    let mut rig = Rig::new(Config::builder().max_size(2).min_idle(1));
+    rig.warm(2);
+    let (lease, other) = (rig.get(), rig.get());
+    let (promised, queued) = (rig.wait(), rig.wait());
+    rig.release(other, Returned::Clean);
+    rig.core.close(rig.now);
+    assert_eq!(rig.stats().waiting, 0);
+    assert!(matches!(rig.refusal(promised), Refusal::Closed));
+    assert!(matches!(rig.refusal(queued), Refusal::Closed));
+    assert!(matches!(rig.ask(None), Acquired::Refused(Refusal::Closed)));
+    assert_eq!(rig.core.add(9, rig.now), Err(9));
+    assert_eq!(rig.stats().counters.refused_closed, 3);
+    rig.work();
+    rig.release(lease, Returned::NeedsReset);
+    rig.work();
+    assert_eq!(rig.stats().counters.closed(CloseReason::PoolClosed), 2);
+    assert!(rig.core.is_closed() && rig.core.is_drained());
+}
+
+#[test]
+fn i24_what_arrives_after_close_is_closed() {
+    let mut rig = Rig::new(Config::builder());
+    rig.wait();
+    let connect = rig.start_connect();
+    rig.core.close(rig.now);
+    rig.connected(connect);
+    rig.work();
+    assert_eq!((rig.stats().open(), rig.drained), (0, 1));
+}
+
+#[test]
+fn i25_drained_is_said_once_when_the_last_session_is_closed() {
+    let mut rig = Rig::new(Config::builder().close_timeout(millis(10)));
+    rig.warm(2);
+    let lease = rig.get();
+    rig.core.close(rig.now);
+    rig.core.close(rig.now);
+    rig.work();
+    assert!(!rig.core.is_drained());
+    rig.release(lease, Returned::Clean);
+    let _hanging = rig.only_task();
+    assert_eq!((rig.stats().closing, rig.drained), (1, 0));
+    rig.pass(millis(10));
+    assert_eq!((rig.stats().closing, rig.drained), (0, 1));
+    rig.core.close(rig.now);
+    rig.stats();
+    assert_eq!(rig.drained, 1);
+}
+
+#[test]
+fn i25_an_empty_pool_is_drained_at_once() {
+    let mut rig = Rig::new(Config::builder());
+    rig.core.close(rig.now);
+    rig.stats();
+    assert_eq!(rig.drained, 1);
+    assert_eq!(rig.core.poll_timeout(), None);
+}

@@ -1,0 +1,169 @@
+//! I20 to I23.
+
+use pool_core::core::Returned;
+use pool_core::{CloseReason, Config, Order};
+
+use crate::rig::{Rig, millis};
+
+/// Row M7 of the lessons: an unused pool with `min_idle`.
+#[test]
+fn i20_idle_timeout_stops_at_min_idle() {
+    let config = Config::builder().min_idle(2).idle_timeout(Some(millis(100)));
+    let mut rig = Rig::new(config.max_lifetime(None));
+    rig.warm(5);
+    for _ in 0..100 {
+        rig.pass(millis(50));
+        rig.work();
+        assert!(rig.stats().idle >= 2);
+    }
+    let c = rig.stats().counters;
+    assert_eq!((c.created, c.closed(CloseReason::IdleTimeout), c.connects), (5, 3, 0));
+}
+
+#[test]
+fn i20_the_successor_is_opened_before_its_session_retires() {
+    let config = Config::builder().min_idle(1).max_lifetime(Some(millis(1_000))).jitter(0.0);
+    let mut rig = Rig::new(config.connect_timeout(millis(50)));
+    rig.work();
+    for _ in 0..400 {
+        rig.pass(millis(10));
+        rig.work();
+        assert!(rig.stats().idle >= 1);
+    }
+    let c = rig.stats().counters;
+    assert_eq!(c.created - c.closed(CloseReason::Lifetime), rig.stats().idle as u64);
+    assert!(c.created >= 4 && c.created <= 6, "{}", c.created);
+}
+
+#[test]
+fn i20_min_idle_is_filled_from_the_start() {
+    let mut rig = Rig::new(Config::builder().min_idle(3).max_size(4));
+    rig.work();
+    assert_eq!((rig.stats().idle, rig.stats().open()), (3, 3));
+    let _leases = [rig.get(), rig.get()];
+    rig.work();
+    assert_eq!((rig.stats().idle, rig.stats().open()), (2, 4));
+}
+
+#[test]
+fn i21_sessions_born_together_do_not_retire_together() {
+    let lifetime = millis(10_000);
+    let config = Config::builder().max_size(100).max_lifetime(Some(lifetime)).jitter(0.2);
+    let mut rig = Rig::new(config.idle_timeout(None));
+    rig.warm(100);
+    // A driver that slept: all have expired, none has reached its hard end.
+    rig.pass(lifetime - millis(1) - millis(1_500));
+    let mut most = rig.stats().closing;
+    for _ in 0..14 {
+        let before = rig.closed.len();
+        rig.pass(millis(100));
+        rig.stats();
+        most = most.max(rig.closed.len() - before);
+    }
+    assert!(most > 0 && most <= 10, "{most}");
+    rig.pass(millis(2_000));
+    assert_eq!((rig.stats().idle, rig.closed.len()), (0, 100));
+    for (reason, age) in &rig.closed {
+        assert_eq!(*reason, CloseReason::Lifetime);
+        assert!(*age >= lifetime - lifetime / 5 - millis(1), "{age:?}");
+    }
+}
+
+#[test]
+fn i21_each_session_draws_its_own_share() {
+    for opened in [false, true] {
+        let lifetime = millis(10_000);
+        let config = Config::builder().max_size(100).max_connecting(100).idle_timeout(None);
+        let mut rig = Rig::new(config.max_lifetime(Some(lifetime)).jitter(0.5));
+        if opened {
+            let waiters: Vec<_> = (0..100).map(|_| rig.wait()).collect();
+            rig.work();
+            waiters.into_iter().for_each(|waiter| rig.core.cancel(waiter, rig.now));
+        } else {
+            rig.warm(100);
+        }
+        while rig.stats().idle > 0 {
+            rig.now = rig.core.poll_timeout().unwrap();
+            rig.pass(millis(0));
+            rig.work();
+        }
+        let mut ages: Vec<_> = rig.closed.iter().map(|(_, age)| *age).collect();
+        ages.sort();
+        assert!(ages[0] >= lifetime / 2 && ages[99] <= lifetime + millis(1));
+        assert!(ages[20] < lifetime * 7 / 10 && ages[80] > lifetime * 8 / 10, "{ages:?}");
+    }
+}
+
+#[test]
+fn i22_an_idle_session_is_pinged_once_per_interval() {
+    let config = Config::builder().keepalive_interval(Some(millis(100))).jitter(0.0);
+    let mut rig = Rig::new(config.idle_timeout(None).max_lifetime(None).max_size(1));
+    rig.warm(1);
+    for _ in 0..5 {
+        rig.pass(millis(99));
+        assert!(rig.pings().is_empty());
+        assert_eq!(rig.core.poll_timeout(), Some(rig.now + millis(1)));
+        rig.pass(millis(1));
+        let (slot, session) = rig.pings().remove(0);
+        rig.core.checked(slot, session, true, rig.now);
+    }
+    // Never while lent, and never when used within the interval.
+    rig.pass(millis(99));
+    let lease = rig.get();
+    rig.pass(millis(500));
+    assert!(rig.pings().is_empty());
+    rig.release(lease, Returned::Clean);
+    rig.pass(millis(99));
+    assert!(rig.pings().is_empty());
+    rig.pass(millis(1));
+    let (slot, session) = rig.pings().remove(0);
+    rig.core.checked(slot, session, false, rig.now);
+    assert_eq!(rig.stats().counters.closed(CloseReason::KeepaliveFailed), 1);
+}
+
+#[test]
+fn i22_so_many_are_pinged_at_once() {
+    let config = Config::builder().keepalive_interval(Some(millis(100))).max_maintaining(3);
+    let mut rig = Rig::new(config);
+    rig.warm(10);
+    rig.pass(millis(100));
+    let pings = rig.pings();
+    assert_eq!((pings.len(), rig.stats().checking), (3, 3));
+    for (slot, session) in pings {
+        rig.core.checked(slot, session, true, rig.now);
+    }
+    assert_eq!(rig.pings().len(), 3);
+}
+
+#[test]
+fn i22_a_keepalive_is_no_use() {
+    let config = Config::builder().keepalive_interval(Some(millis(100))).jitter(0.0);
+    let mut rig = Rig::new(config.idle_timeout(Some(millis(250))).max_lifetime(None));
+    rig.warm(1);
+    rig.pass(millis(100));
+    rig.work();
+    rig.warm(1);
+    rig.pass(millis(60));
+    // The pinged one keeps its place behind the one used later, and its idle time.
+    assert_eq!(rig.get().session, 1);
+    rig.pass(millis(90));
+    rig.work();
+    assert_eq!(rig.stats().counters.closed(CloseReason::IdleTimeout), 1);
+}
+
+#[test]
+fn i23_lifo_lends_the_session_used_last_and_fifo_the_one_used_first() {
+    for (order, expected) in [(Order::Lifo, [1, 2, 0]), (Order::Fifo, [0, 2, 1])] {
+        let mut rig = Rig::new(Config::builder().order(order).max_size(3));
+        rig.warm(3);
+        let mut leases = [rig.get(), rig.get(), rig.get()];
+        leases.sort_by_key(|lease| lease.session);
+        let [zero, one, two] = leases;
+        for lease in [zero, two, one] {
+            rig.now += millis(1);
+            rig.release(lease, Returned::Clean);
+        }
+        let lent = [rig.get(), rig.get(), rig.get()].map(|lease| lease.session);
+        assert_eq!(lent, expected, "{order:?}");
+    }
+}
