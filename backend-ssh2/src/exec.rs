@@ -6,7 +6,7 @@ use ssh2::Error;
 
 use crate::deadline::Deadline;
 use crate::ffi::{self, Channel};
-use crate::link::{Link, Op, Stop, User};
+use crate::link::{End, Link, Op, Stop, User};
 
 /// The most that libssh2 puts into one packet, less what stands around a command in it.
 const LONGEST: usize = 34_000;
@@ -167,7 +167,10 @@ impl Run<'_> {
     fn give_up(&mut self, failure: Failure) -> SshError {
         let (link, op): (&Link, Op) = (self.user.link, self.user.op);
         let refused = matches!(&failure, Failure::Stop(Stop::Refused(_)));
-        let may_have_started = matches!(self.phase, Phase::Start | Phase::Run) && !refused;
+        let may_have_started = match self.phase {
+            Phase::Start => !refused,
+            phase => phase == Phase::Run,
+        };
         if let Some(channel) = self.channel.take() {
             let running = may_have_started && matches!(failure, Failure::Stop(_));
             link.give_up_channel(op, channel, running);
@@ -181,9 +184,15 @@ impl Run<'_> {
                 let target = link.target.clone();
                 return SshError::NoExitStatus { target, partial: output };
             }
-            Failure::Stop(Stop::Refused(error)) if ffi::is_denied(&error) => {
+            Failure::Stop(Stop::Refused(error))
+                if self.phase != Phase::Run && ffi::is_denied(&error) =>
+            {
                 let request = std::mem::take(&mut self.request);
                 return SshError::RequestRefused { target: link.target.clone(), request };
+            }
+            // Whatever it is that libssh2 dislikes, the command has run.
+            Failure::Stop(Stop::Refused(error)) if self.phase == Phase::Run => {
+                Stop::Ended(End::Lost(printable(error.message().as_bytes())))
             }
             Failure::Stop(stop) => stop,
         };
