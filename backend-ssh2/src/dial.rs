@@ -34,6 +34,8 @@ pub(crate) struct Dial<'a> {
 pub(crate) enum StepError {
     /// libssh2 says no; the connection is fine.
     Refused(Error),
+    /// The server said goodbye.
+    Disconnected(SshError),
     /// There is no connection any more, or no time.
     Fatal(SshError),
 }
@@ -96,7 +98,7 @@ impl<'a> Dial<'a> {
             Err(StepError::Fatal(SshError::ConnectionLost { detail, .. })) => {
                 Err(self.hung_up(&greeting, detail))
             }
-            Err(StepError::Fatal(error)) => Err(error),
+            Err(StepError::Fatal(error) | StepError::Disconnected(error)) => Err(error),
             Err(StepError::Refused(error)) if self.is_connections_fault(&error, &greeting) => {
                 Err(self.hung_up(&greeting, error.message().to_owned()))
             }
@@ -148,7 +150,12 @@ impl<'a> Dial<'a> {
                     }
                 }
                 Err(error) if ffi::is_fatal(&error) && phase != Phase::Handshake => {
-                    return Err(StepError::Fatal(self.lost(phase, error.message().to_owned())));
+                    let lost = self.lost(phase, printable(error.message().as_bytes()));
+                    return Err(if ffi::is_goodbye(&error) {
+                        StepError::Disconnected(lost)
+                    } else {
+                        StepError::Fatal(lost)
+                    });
                 }
                 Err(error) => return Err(StepError::Refused(error)),
             }

@@ -18,6 +18,11 @@ use ssh2::{Error, ErrorCode, Session};
 /// libssh2's `LIBSSH2_CALLBACK_RECV`.
 const CALLBACK_RECV: c_int = 6;
 
+/// How often one call of libssh2 may receive: it reads on for as long as something comes, so without
+/// a limit a peer that never stops sending would keep it from returning, beyond any deadline and
+/// under our lock. It asks for tens of kilobytes at a time, of a banner for one byte.
+const RECEIVES_MAX: u32 = 64;
+
 /// How much of a greeting is kept: less than an SSH server's banner and list of algorithms.
 pub(crate) const GREETING_SIZE: usize = 512;
 
@@ -42,12 +47,14 @@ unsafe extern "C" {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Received {
     pub(crate) bytes: u64,
+    /// How often something came.
+    times: u32,
     /// Set when nothing will come any more; the errno, if it was not an orderly end.
     pub(crate) end: Option<Option<Errno>>,
 }
 
 thread_local! {
-    static RECEIVED: Cell<Received> = const { Cell::new(Received { bytes: 0, end: None }) };
+    static RECEIVED: Cell<Received> = const { Cell::new(Received { bytes: 0, times: 0, end: None }) };
     static FINISHING: Cell<bool> = const { Cell::new(false) };
     static GREETING: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
@@ -64,8 +71,9 @@ pub(crate) fn take_greeting() -> Vec<u8> {
 }
 
 fn add_to_greeting(bytes: &[u8]) {
-    GREETING.with_borrow_mut(|greeting| {
-        if let Some(greeting) = greeting {
+    // Fails in a thread that is ending: it may end sessions that it kept, and greets nobody.
+    let _ = GREETING.try_with(|greeting| {
+        if let Some(greeting) = &mut *greeting.borrow_mut() {
             let room = GREETING_SIZE.saturating_sub(greeting.len());
             greeting.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
@@ -118,8 +126,8 @@ pub(crate) fn prepare(session: &Session) {
     }
 }
 
-/// Receives as libssh2 does by itself, but counts, and hides the end of the connection: libssh2
-/// would drop what it has received but not handed out.
+/// Receives as libssh2 does by itself, but counts, stops at [`RECEIVES_MAX`], and hides the end of the
+/// connection: libssh2 would drop what it has received but not handed out.
 extern "C" fn receive(
     socket: c_int,
     buffer: *mut c_void,
@@ -128,6 +136,11 @@ extern "C" fn receive(
     _session: *mut *mut c_void,
 ) -> isize {
     let again = -(Errno::AGAIN.raw_os_error() as isize);
+    let mut total = RECEIVED.get();
+    if total.times >= RECEIVES_MAX && !FINISHING.get() {
+        // What is left stays in the socket, and whoever waits for that finds it at once.
+        return again;
+    }
     // SAFETY: libssh2 passes the socket that the session owns and a buffer of this length, both
     // valid for the call. The buffer is written to only.
     let received = unsafe {
@@ -140,10 +153,10 @@ extern "C" fn receive(
             count
         })
     };
-    let mut total = RECEIVED.get();
     let end = match received {
         Ok(count) if count > 0 => {
             total.bytes += count as u64;
+            total.times += 1;
             RECEIVED.set(total);
             return count.cast_signed();
         }
@@ -207,6 +220,11 @@ pub(crate) fn is_connection(error: &Error) -> bool {
             | raw::LIBSSH2_ERROR_SOCKET_DISCONNECT
             | raw::LIBSSH2_ERROR_TIMEOUT
     )
+}
+
+/// Whether the server ended the connection in so many words.
+pub(crate) fn is_goodbye(error: &Error) -> bool {
+    code(error) == raw::LIBSSH2_ERROR_SOCKET_DISCONNECT
 }
 
 /// Whether both sides may have found no common algorithm.

@@ -148,8 +148,9 @@ impl Login<'_> {
         Ok(false)
     }
 
-    /// Asks the server once. A connection that ends here is no refusal, unless the server had
-    /// refused something before: then it has hung up on us (`MaxAuthTries`).
+    /// Asks the server once. A connection that ends here is no refusal, unless the server said
+    /// goodbye or had refused something before: then it has hung up on us (`MaxAuthTries`), and
+    /// the same credentials must not be tried again.
     fn ask(
         &mut self,
         name: String,
@@ -162,12 +163,17 @@ impl Login<'_> {
                 self.tried.push(name);
                 Ok(false)
             }
+            Err(StepError::Disconnected(_)) => Err(self.hung_up(&name)),
             Err(StepError::Fatal(SshError::ConnectionLost { .. })) if !self.tried.is_empty() => {
-                self.tried.push(format!("{name}, at which it hung up"));
-                Err(self.failure())
+                Err(self.hung_up(&name))
             }
             Err(StepError::Fatal(error)) => Err(error),
         }
+    }
+
+    fn hung_up(&mut self, name: &str) -> SshError {
+        self.tried.push(format!("{name}, at which it hung up"));
+        self.failure()
     }
 
     fn note(&mut self, error: SshError) {

@@ -13,7 +13,7 @@ use pool_core::{Backend as _, ErrorKind};
 use ssh_session::{Auth, Command, HostKeyPolicy, HostKeys, Kind, Options, Session as _, SshError};
 use testkit::embedded::EmbeddedServer;
 use testkit::keys::KeyKind;
-use testkit::sshd::Sshd;
+use testkit::sshd::{PasswordUser, Sshd};
 
 fn anybody() -> HostKeys {
     HostKeys::new(HostKeyPolicy::DangerAcceptAny)
@@ -209,6 +209,16 @@ fn known_types_of_keys_are_asked_for_first() {
 
 #[test]
 fn the_agents_keys_are_tried_one_after_another() {
+    // Only the environment says where the agent is, so the login happens in a child that has its
+    // own: this same test, told where to go.
+    if let Ok(at) = std::env::var("HUSSH_TEST_AT") {
+        let parts: Vec<_> = at.split(' ').collect();
+        let options = Options::new(target(parts[0], parts[1].parse().expect("a port"), parts[2]))
+            .auth(Auth::Agent)
+            .host_keys(anybody());
+        assert!(connect(&options).exec(&Command::new("true")).expect("output").success());
+        return;
+    }
     let server = Sshd::start().expect("sshd");
     let wrong = server.dir().join("wrong");
     testkit::keys::KeyPair::ed25519().expect("key").write(&wrong).expect("written");
@@ -227,10 +237,8 @@ fn the_agents_keys_are_tried_one_after_another() {
             Process::new("ssh-add").arg("-q").arg(key).env("SSH_AUTH_SOCK", &socket).status();
         assert!(added.expect("ssh-add").success());
     }
-    // Reading the environment is all that libssh2 offers; a child of ours has its own.
-    let probe = std::env::current_exe().expect("this test");
-    let output = Process::new(probe)
-        .args(["--exact", "child_logs_in_with_the_agent", "--ignored", "--nocapture"])
+    let output = Process::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", "the_agents_keys_are_tried_one_after_another", "--nocapture"])
         .env("SSH_AUTH_SOCK", &socket)
         .env("HUSSH_TEST_AT", format!("{} {} {}", server.host(), server.port(), server.user()))
         .output()
@@ -239,17 +247,6 @@ fn the_agents_keys_are_tried_one_after_another() {
     agent.wait().expect("ended");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     assert_eq!(server.authentications(), 1);
-}
-
-#[test]
-#[ignore = "run by the_agents_keys_are_tried_one_after_another, with an agent"]
-fn child_logs_in_with_the_agent() {
-    let at = std::env::var("HUSSH_TEST_AT").expect("where");
-    let parts: Vec<_> = at.split(' ').collect();
-    let options = Options::new(target(parts[0], parts[1].parse().expect("a port"), parts[2]))
-        .auth(Auth::Agent)
-        .host_keys(anybody());
-    assert!(connect(&options).exec(&Command::new("true")).expect("output").success());
 }
 
 #[test]
@@ -290,6 +287,11 @@ fn what_is_no_ssh_server_is_told_apart_in_bounded_time() {
     let start = Instant::now();
     assert_eq!(kind_of(&options(answering(b"", true))), Kind::Timeout);
     assert!(start.elapsed() < Duration::from_millis(1500), "{:?}", start.elapsed());
+    let flood = b"one more line before the banner\r\n".repeat(100_000);
+    let flood = endless(flood);
+    let start = Instant::now();
+    assert_eq!(kind_of(&options(flood)), Kind::Timeout);
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     let cut = answering(b"SSH-2.0-x\r\n", false);
     assert_eq!(kind_of(&options(cut)), Kind::ConnectionLost);
     let start = Instant::now();
@@ -318,4 +320,31 @@ fn every_later_session_of_a_pool_must_see_the_first_ones_key() {
     let error = backend.connect().expect_err("another key");
     assert!(error.to_string().contains("first session"), "{error}");
     assert_eq!(backend.classify(&error), ErrorKind::Permanent);
+}
+
+/// A port where everybody gets this again and again.
+fn endless(text: Vec<u8>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    std::thread::spawn(move || {
+        use std::io::Write as _;
+        while let Ok((mut stream, _)) = listener.accept() {
+            while stream.write_all(&text).is_ok() {}
+        }
+    });
+    port
+}
+
+#[test]
+fn a_server_that_hangs_up_on_a_wrong_password_refused_it() {
+    let server = Sshd::builder().option("MaxAuthTries 1").start().expect("sshd");
+    let user = PasswordUser::create().expect("a user; run the tests as root");
+    let options = Options::new(target(&server.host(), server.port(), user.name()))
+        .auth(Auth::password("wrong-secret"))
+        .host_keys(anybody());
+    let error = Ssh2Session::connect(&options).expect_err("refused");
+    assert_eq!(error.kind(), Kind::AuthenticationFailed, "{error}");
+    assert!(error.to_string().contains("hung up"), "{error}");
+    let backend = Ssh2Backend::new(options).expect("valid");
+    assert_eq!(backend.classify(&error), ErrorKind::Permanent, "so a pool does not try it again");
 }

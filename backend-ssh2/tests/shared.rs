@@ -193,3 +193,55 @@ fn an_idle_session_is_kept_alive_by_one_thread_and_found_dead_by_it() {
         assert!(!session.is_alive());
     }
 }
+
+#[test]
+fn a_server_that_never_stops_sending_keeps_nobody_from_leaving() {
+    on_both(|server, session| {
+        let command = Command::new("cat /dev/zero").timeout(Duration::from_secs(1));
+        let elapsed = within(Duration::from_secs(30), server, move || {
+            let start = Instant::now();
+            let error = session.exec(&command).expect_err("endless");
+            assert_eq!(error.kind(), Kind::Timeout, "{error}");
+            start.elapsed()
+        });
+        assert!(elapsed < Duration::from_secs(2), "{server}: {elapsed:?}");
+    });
+}
+
+#[test]
+fn closing_does_not_wait_for_a_flood_to_end() {
+    on_both(|server, session| {
+        let session = std::sync::Arc::new(session);
+        let running = std::sync::Arc::clone(&session);
+        let flood = std::thread::spawn(move || running.exec(&Command::new("cat /dev/zero")));
+        std::thread::sleep(Duration::from_millis(500));
+        let elapsed = within(Duration::from_secs(30), server, move || {
+            let start = Instant::now();
+            assert!(session.is_alive());
+            session.close();
+            start.elapsed()
+        });
+        assert!(elapsed < Duration::from_secs(1), "{server}: {elapsed:?}");
+        let error = flood.join().expect("no panic").expect_err("closed");
+        assert_eq!(error.kind(), Kind::Closed, "{server}: {error}");
+    });
+}
+
+#[test]
+fn a_session_in_a_thread_local_ends_with_its_thread() {
+    thread_local! {
+        static SESSION: std::cell::RefCell<Option<Ssh2Session>> =
+            const { std::cell::RefCell::new(None) };
+    }
+    let server = Sshd::start().expect("sshd");
+    let options = sshd_options(&server);
+    std::thread::spawn(move || {
+        SESSION.with_borrow_mut(|kept| {
+            let session = kept.insert(connect(&options));
+            // Leaves a channel open, so that there is something to wait for.
+            session.ping(Duration::from_secs(5)).expect("alive");
+        });
+    })
+    .join()
+    .expect("the thread, and with it the process, ends well");
+}
