@@ -250,6 +250,21 @@ fn sixteen_writers_at_once_lose_nothing_and_double_nothing() {
 }
 
 #[test]
+fn a_file_that_somebody_keeps_locked_holds_nobody_up() {
+    let keys = Keys::new();
+    let (_, a) = keys.make("a", "ed25519");
+    let path = keys.file("known_hosts", "");
+    let locked = fs::File::open(&path).expect("opened");
+    locked.lock().expect("locked");
+    let start = std::time::Instant::now();
+    let error = KnownHosts::files([&path]).add("h", 22, &a).expect_err("locked");
+    assert!(matches!(error, SshError::KnownHosts { path: at, .. } if at == path));
+    assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
+    locked.unlock().expect("unlocked");
+    KnownHosts::files([&path]).add("h", 22, &a).expect("added");
+}
+
+#[test]
 fn policies_differ_on_unknown_hosts_only() {
     let keys = Keys::new();
     let (a_text, a) = keys.make("a", "ed25519");

@@ -1,12 +1,17 @@
 //! Adding lines to a file that others may be adding to.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::unusable;
 use crate::SshError;
+
+/// How long to wait for others, who need microseconds: one that is stuck must not hold up a login.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A file open for appending, under an exclusive lock.
 pub(super) struct Append(File);
@@ -27,8 +32,16 @@ fn open(path: &Path) -> io::Result<Append> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
     let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-    file.lock()?;
-    Ok(Append(file))
+    let patience_ends = Instant::now() + PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Append(file)),
+            Err(TryLockError::WouldBlock) if Instant::now() < patience_ends => {
+                thread::sleep(Duration::from_millis(2));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 impl Append {

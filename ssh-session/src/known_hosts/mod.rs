@@ -1,15 +1,16 @@
 //! known_hosts files, read and written as OpenSSH does.
 //!
 //! * Names may be plain, hashed (`|1|…`), `[host]:port`, or patterns with `*`, `?` and `!`.
-//! * A host that is known by any key and presents another one, of whatever type, has changed.
+//! * A host that is known by any key and presents another one has changed.
 //! * `@revoked` keys are refused whatever else knows them. `@cert-authority` lines name keys that
 //!   sign host certificates; they are not host keys.
 //! * A host on a port of its own that has no line of its own is known by the line without a port,
 //!   if the key is the same.
 //! * Lines that make no sense are skipped with a warning.
 //!
-//! One thing is stricter: a file that is there but cannot be read is an error, because its lines
-//! might have refused the key.
+//! Two things are stricter. A file that is there but cannot be read is an error, because its lines
+//! might have refused the key. And a key of a type that the host is not known by is a changed one,
+//! where `StrictHostKeyChecking=accept-new` would add it: whoever sits in between chooses the type.
 
 mod append;
 mod line;
@@ -131,7 +132,8 @@ impl KnownHosts {
     ///
     /// # Errors
     ///
-    /// [`SshError::KnownHosts`] if the file cannot be written.
+    /// [`SshError::KnownHosts`] if the file cannot be written, or somebody else keeps it locked for
+    /// 2 s.
     pub fn add(&self, host: &str, port: u16, key: &HostKey) -> Result<(), SshError> {
         let Some(path) = self.written() else { return Ok(()) };
         append::locked(path, |append| {
