@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backend_ssh2::{Ssh2Backend, Ssh2Session};
 use pool_core::{Config, ConfigError, Guard, Pool, Pooled, Stats};
@@ -75,16 +75,23 @@ impl ConnectionPool {
     /// Borrows a connection, runs a command with input, environment or a deadline, and gives the
     /// connection back. The command's deadline does not count the time of borrowing.
     ///
+    /// If the connection dies before the command has been sent, it is sent on another one, once,
+    /// in what is left of the deadline.
+    ///
     /// # Errors
     ///
     /// As [`execute`](Self::execute).
     #[track_caller]
     pub fn execute_with(&self, command: &Command) -> Result<Output, Error> {
-        let result = self.get()?.execute_with(command);
+        let lease = self.get()?;
+        let start = Instant::now();
+        let result = lease.execute_with(command);
+        drop(lease);
         match result {
             // The connection died between the check and the command, which has not been sent.
             Err(error) if error.is_retryable() && error.kind() == Some(Kind::ConnectionLost) => {
-                self.get()?.execute_with(command)
+                let left = command.time_limit().map(|limit| limit.saturating_sub(start.elapsed()));
+                self.get()?.execute_with(&command.clone().timeout(left))
             }
             other => other,
         }

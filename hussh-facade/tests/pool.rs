@@ -7,6 +7,7 @@ use hussh::{
     Command, Connection, ConnectionPool, ConnectionPoolBuilder, Error, HostKeyPolicy, Kind,
 };
 use testkit::embedded::EmbeddedServer;
+use testkit::proxy::FaultProxy;
 use testkit::sshd::{PasswordUser, Sshd};
 
 fn on_sshd(server: &Sshd) -> ConnectionPoolBuilder {
@@ -166,6 +167,34 @@ fn a_changed_host_key_is_refused_before_any_credential_is_sent() {
     std::thread::sleep(Duration::from_millis(300));
     let log = server.log();
     assert!(!log[before..].contains("publickey"), "{}", &log[before..]);
+}
+
+#[test]
+fn a_command_is_sent_again_only_where_it_cannot_have_started() {
+    let server = EmbeddedServer::start().expect("embedded server");
+    let proxy = FaultProxy::start(server.addr()).expect("proxy");
+    let pool = on_embedded(&server).port(proxy.port()).build().expect("valid");
+    assert!(pool.execute("true").expect("output").success());
+    std::thread::scope(|scope| {
+        // Gets a connection, and no answer to its first request: the channel's.
+        proxy.black_hole();
+        let running = scope.spawn(|| pool.execute("echo again"));
+        std::thread::sleep(Duration::from_millis(300));
+        proxy.reset();
+        proxy.resume();
+        let output = running.join().expect("no panic").expect("sent on another connection");
+        assert_eq!(output.stdout_lossy(), "again\n");
+    });
+    assert_eq!((server.commands(), server.handshakes()), (2, 2));
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| pool.execute("echo begun; sleep 600"));
+        std::thread::sleep(Duration::from_millis(300));
+        proxy.reset();
+        let error = running.join().expect("no panic").expect_err("never twice");
+        assert!(error.may_have_started() && !error.is_retryable(), "{error}");
+        assert_eq!(&error.partial_output().expect("output").stdout[..], b"begun\n");
+    });
+    assert_eq!(server.commands(), 3);
 }
 
 #[test]
