@@ -1,7 +1,7 @@
 //! The words that SSH backends share: whom to talk to, as whom, which host keys to believe, what
 //! to run, what came back, and what went wrong.
 //!
-//! Nothing here opens a socket. A backend is given [`Options`], asks [`HostKeys`] about the key a
+//! Nothing here waits for a peer. A backend is given [`Options`], asks [`HostKeys`] about the key a
 //! server presents *before* it sends any credential, and answers in [`Output`] and [`SshError`].
 //!
 //! ```
@@ -24,6 +24,7 @@ mod error_text;
 mod fingerprint;
 mod host_keys;
 pub mod known_hosts;
+pub mod net;
 mod options;
 mod output;
 mod session;
@@ -42,6 +43,6 @@ pub use known_hosts::KnownHosts;
 pub use options::{KeepaliveOptions, Options};
 pub use output::{ExitStatus, Output};
 pub use secrecy::{ExposeSecret, SecretString};
-pub use session::Session;
+pub use session::{AsyncSession, Session};
 pub use target::Target;
 pub use text::printable;

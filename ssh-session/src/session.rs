@@ -1,5 +1,6 @@
 //! What every session can do, whichever library is below it.
 
+use std::future::Future;
 use std::time::Duration;
 
 use crate::{Command, Output, SshError, Target};
@@ -30,5 +31,28 @@ pub trait Session: Send + Sync {
 
     /// Ends the session. Whoever waits on it gets [`SshError::ConnectionLost`]. Never waits; calls
     /// after the first do nothing.
+    fn close(&self);
+}
+
+/// The async twin of [`Session`]: each method means what it means there.
+///
+/// A future that is dropped gives up what it was doing and nothing else: a command is killed as
+/// far as the server allows and its channel closed, and the session goes on.
+pub trait AsyncSession: Send + Sync {
+    /// Whom the session talks to.
+    fn target(&self) -> &Target;
+
+    /// Runs a command to its end and collects what it wrote.
+    fn exec(&self, command: &Command) -> impl Future<Output = Result<Output, SshError>> + Send;
+
+    /// Whether nothing is known that makes the session unusable. Never waits.
+    fn is_alive(&self) -> bool;
+
+    /// Asks the peer for a sign of life: one round trip. A session that gives none within
+    /// `timeout` is dead.
+    fn ping(&self, timeout: Duration) -> impl Future<Output = Result<(), SshError>> + Send;
+
+    /// Ends the session. Whoever waits on it gets an error. Never waits; calls after the first do
+    /// nothing.
     fn close(&self);
 }

@@ -1,0 +1,82 @@
+//! Sessions for a pool.
+
+use std::time::Duration;
+
+use pool_core::{AsyncBackend, ErrorKind};
+use ssh_session::{AsyncSession as _, Kind, Options, SshError};
+
+use crate::client::FirstKey;
+use crate::session::RusshSession;
+
+/// How long a server may take to answer a check. A pool's own limit is shorter, if anything.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a server may take to close the channel of a command that was given up. One that does
+/// not let us kill it takes as long as the command, and a new session is cheaper than to wait.
+const RESET_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Opens, checks and closes [`RusshSession`]s for a pool.
+///
+/// A check is one round trip. Every session must be shown the host key of the first one.
+#[derive(Debug)]
+pub struct RusshBackend {
+    options: Options,
+    first_key: FirstKey,
+}
+
+impl RusshBackend {
+    /// Takes what is needed to open sessions; opens none.
+    ///
+    /// # Errors
+    ///
+    /// [`SshError::InvalidInput`] if the options make no sense.
+    pub fn new(options: Options) -> Result<Self, SshError> {
+        options.validate()?;
+        Ok(Self { options, first_key: FirstKey::default() })
+    }
+
+    /// What sessions are opened with.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+}
+
+impl AsyncBackend for RusshBackend {
+    type Session = RusshSession;
+    type Error = SshError;
+
+    async fn connect(&self) -> Result<RusshSession, SshError> {
+        RusshSession::connect_as_before(&self.options, &self.first_key).await
+    }
+
+    fn is_broken(&self, session: &mut RusshSession) -> bool {
+        !session.is_alive()
+    }
+
+    async fn check(&self, session: &mut RusshSession) -> Result<(), SshError> {
+        session.ping(PATIENCE).await
+    }
+
+    fn needs_reset(&self, session: &mut RusshSession) -> bool {
+        session.needs_reset()
+    }
+
+    async fn reset(&self, session: &mut RusshSession) -> Result<(), SshError> {
+        session.reset(RESET_PATIENCE).await
+    }
+
+    async fn close(&self, session: RusshSession) {
+        session.finish().await;
+    }
+
+    fn classify(&self, error: &SshError) -> ErrorKind {
+        match error.kind() {
+            Kind::Busy => ErrorKind::Busy,
+            Kind::Timeout | Kind::ConnectionLost => ErrorKind::Transient,
+            _ if error.is_retryable() => ErrorKind::Transient,
+            // A name without an address stays so within the time anybody waits; the same goes for
+            // credentials, keys and what is no SSH server at all.
+            _ => ErrorKind::Permanent,
+        }
+    }
+}

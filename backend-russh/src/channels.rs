@@ -1,0 +1,147 @@
+//! Channels: where they come from, and where they go when a command is given up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use russh::client::Msg;
+use russh::{Channel, ChannelMsg, ChannelOpenFailure, ChannelReadHalf, ChannelWriteHalf, Sig};
+use ssh_session::{Phase, SshError};
+use tokio::time::timeout;
+
+use crate::client::describe;
+use crate::deadline::Deadline;
+use crate::line::End;
+use crate::link::Link;
+
+/// How long a killed command may take until its channel is closed without it.
+const GRACE: Duration = Duration::from_millis(300);
+
+/// How long a session may take to take a message on, before it is stuck for good.
+const STUCK: Duration = Duration::from_secs(5);
+
+/// How often a refused channel is asked for again while slots of commands given up come free:
+/// sshd frees one only after the next channel was asked for.
+const AGAIN: usize = 3;
+
+/// How long each of these waits for a slot.
+const SLOT_WAIT: Duration = Duration::from_millis(300);
+
+impl Link {
+    /// Opens a channel. Not to be dropped half-way: the server's slot would be lost.
+    pub(crate) async fn open(&self) -> Result<Channel<Msg>, SshError> {
+        let mut slots = self.leftovers.subscribe();
+        let mut hope = AGAIN;
+        loop {
+            let leftovers = *slots.borrow_and_update();
+            self.line.acknowledge_quickly();
+            let reason = match self.handle.channel_open_session().await {
+                Ok(channel) => return Ok(channel),
+                Err(russh::Error::ChannelOpenFailure(reason)) => reason,
+                Err(error) => {
+                    let end = self.line.end().unwrap_or_else(|| End::Lost(describe(&error)));
+                    return Err(end.error(&self.target, Phase::OpenChannel));
+                }
+            };
+            if hope == 0 || (leftovers == 0 && hope == AGAIN) {
+                return Err(SshError::ChannelRefused {
+                    target: self.target.clone(),
+                    detail: reason_text(&reason).into(),
+                });
+            }
+            hope -= 1;
+            if leftovers > 0 {
+                let _ = timeout(SLOT_WAIT, slots.changed()).await;
+            }
+        }
+    }
+
+    /// Whether a borrower left something open. Never waits.
+    pub(crate) fn has_leftovers(&self) -> bool {
+        *self.leftovers.borrow() > 0
+    }
+
+    /// Waits until nothing is left open. A command that the server does not let us kill holds one
+    /// of the server's session slots until its process ends; the session is over then.
+    pub(crate) async fn reset(&self, patience: Duration) -> Result<(), SshError> {
+        let deadline = Deadline::after(Some(patience));
+        let mut leftovers = self.leftovers.subscribe();
+        tokio::select! {
+            biased;
+            end = self.line.wait_end() => Err(end.error(&self.target, Phase::Reset)),
+            _ = leftovers.wait_for(|count| *count == 0) => Ok(()),
+            () = deadline.passed() => {
+                self.line.cut(End::Lost("channels stayed open".into()));
+                Err(deadline.error(&self.target, Phase::Reset))
+            }
+        }
+    }
+
+    /// Closes a channel on which nothing was started.
+    pub(crate) async fn close_unused(&self, channel: &ChannelWriteHalf<Msg>) {
+        self.tell(channel.close()).await;
+    }
+
+    /// Kills a command as far as the server allows, and closes its channel.
+    ///
+    /// The server closes it when the command has ended, and frees the slot. One that does not is
+    /// told to; it never says when the slot is free, so it counts as taken from then on.
+    pub(crate) async fn give_up(
+        &self,
+        mut leftover: Leftover,
+        mut read: ChannelReadHalf,
+        write: &ChannelWriteHalf<Msg>,
+    ) {
+        self.tell(write.signal(Sig::KILL)).await;
+        let closed = async {
+            loop {
+                match read.wait().await {
+                    Some(ChannelMsg::Close) | None => return,
+                    Some(_) => {}
+                }
+            }
+        };
+        if timeout(GRACE, closed).await.is_err() {
+            self.tell(write.close()).await;
+            leftover.stays = true;
+        }
+    }
+
+    async fn tell(&self, message: impl Future<Output = Result<(), russh::Error>>) {
+        // An error means that the session is over, and all its channels with it.
+        if timeout(STUCK, message).await.is_err() {
+            self.line.cut(End::Lost("the server takes nothing more".into()));
+        }
+    }
+}
+
+/// A channel given up, counted until the server has closed it.
+pub(crate) struct Leftover {
+    link: Arc<Link>,
+    /// Nobody will say when it is closed.
+    stays: bool,
+}
+
+impl Leftover {
+    pub(crate) fn new(link: &Arc<Link>) -> Self {
+        link.leftovers.send_modify(|count| *count += 1);
+        Self { link: Arc::clone(link), stays: false }
+    }
+}
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        if !self.stays {
+            self.link.leftovers.send_modify(|count| *count = count.saturating_sub(1));
+        }
+    }
+}
+
+fn reason_text(reason: &ChannelOpenFailure) -> &'static str {
+    match reason {
+        ChannelOpenFailure::AdministrativelyProhibited => "administratively prohibited",
+        ChannelOpenFailure::ConnectFailed => "open failed",
+        ChannelOpenFailure::UnknownChannelType => "unknown channel type",
+        ChannelOpenFailure::ResourceShortage => "resource shortage",
+        _ => "refused",
+    }
+}

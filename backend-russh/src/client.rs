@@ -1,0 +1,202 @@
+//! What russh asks us about: the server's key, and what to do when it is all over.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use russh::Channel;
+use russh::client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
+use russh::keys::PublicKeyOrCertificate;
+use ssh_session::{
+    Fingerprint, HostKey, HostKeyPolicy, HostKeyProblem, HostKeyRefused, HostKeys, SshError,
+    Target, Verdict, printable,
+};
+
+use crate::line::{End, Line};
+
+/// The key that the first session of a pool was shown; later ones must be shown the same.
+pub(crate) type FirstKey = Arc<OnceLock<Fingerprint>>;
+
+/// A host key we believe, to be recorded once login succeeded.
+pub(crate) type Believed = Arc<Mutex<Option<(Fingerprint, Verdict)>>>;
+
+/// Our side of russh's session task. When it is dropped, the task is at its end.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) target: Target,
+    pub(crate) host_keys: HostKeys,
+    pub(crate) first_key: FirstKey,
+    pub(crate) believed: Believed,
+    pub(crate) line: Arc<Line>,
+    /// The key of this session: every key exchange must show the same.
+    pub(crate) shown: Option<Fingerprint>,
+}
+
+/// Why russh's session task, or our part in it, failed.
+#[derive(Debug)]
+pub(crate) enum Problem {
+    Russh(russh::Error),
+    Ssh(SshError),
+}
+
+impl From<russh::Error> for Problem {
+    fn from(error: russh::Error) -> Self {
+        Self::Russh(error)
+    }
+}
+
+impl Client {
+    fn refused(&self, key: &HostKey, problem: HostKeyProblem) -> Problem {
+        Problem::Ssh(SshError::HostKey(Box::new(HostKeyRefused {
+            target: self.target.clone(),
+            problem,
+            algorithm: key.algorithm().to_owned(),
+            presented: key.fingerprint(),
+        })))
+    }
+}
+
+impl Handler for Client {
+    type Error = Problem;
+
+    async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Problem> {
+        let blob = match key {
+            PublicKeyOrCertificate::PublicKey { key, .. } => key.to_bytes().ok(),
+            // We asked for none.
+            PublicKeyOrCertificate::Certificate(_) => None,
+        };
+        let key = blob.and_then(|blob| HostKey::from_wire(&blob)).ok_or_else(|| {
+            Problem::Ssh(SshError::Handshake {
+                target: self.target.clone(),
+                detail: "the server's host key is of a kind we don't know".into(),
+            })
+        })?;
+        if let Some(first) = self.shown {
+            return if first == key.fingerprint() {
+                Ok(true)
+            } else {
+                Err(self.refused(&key, HostKeyProblem::NotTheFirst { first }))
+            };
+        }
+        let (host_keys, target, asked) = (self.host_keys.clone(), self.target.clone(), key.clone());
+        let verdict = tokio::task::spawn_blocking(move || host_keys.verify(&target, &asked))
+            .await
+            .map_err(|_| russh::Error::Inconsistent)?
+            .map_err(Problem::Ssh)?;
+        if let Some(first) = self.first_key.get()
+            && *first != key.fingerprint()
+            && self.host_keys.policy != HostKeyPolicy::DangerAcceptAny
+        {
+            return Err(self.refused(&key, HostKeyProblem::NotTheFirst { first: *first }));
+        }
+        self.shown = Some(key.fingerprint());
+        *self.believed.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((key.fingerprint(), verdict));
+        Ok(true)
+    }
+
+    async fn disconnected(&mut self, reason: DisconnectReason<Problem>) -> Result<(), Problem> {
+        self.line.ended(End::Lost(match reason {
+            DisconnectReason::ReceivedDisconnect(info) => {
+                format!("the server says: {}", printable(info.message.as_bytes()))
+            }
+            DisconnectReason::Error(Problem::Russh(error)) => describe(&error),
+            DisconnectReason::Error(Problem::Ssh(error)) => error.to_string(),
+        }));
+        Ok(())
+    }
+
+    // We asked for no forwarding, so whatever a server wants to open is refused: by dropping the
+    // handle that would accept it.
+
+    async fn server_channel_open_forwarded_tcpip(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Problem> {
+        Ok(())
+    }
+
+    async fn server_channel_open_forwarded_streamlocal(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Problem> {
+        Ok(())
+    }
+
+    async fn server_channel_open_agent_forward(
+        &mut self,
+        _: Channel<Msg>,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Problem> {
+        Ok(())
+    }
+
+    async fn server_channel_open_session(
+        &mut self,
+        _: Channel<Msg>,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Problem> {
+        Ok(())
+    }
+
+    async fn server_channel_open_direct_tcpip(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Problem> {
+        Ok(())
+    }
+
+    async fn server_channel_open_direct_streamlocal(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Problem> {
+        Ok(())
+    }
+
+    async fn server_channel_open_x11(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Problem> {
+        Ok(())
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // russh tells `disconnected` of most ends, not of all.
+        self.line.ended(End::Lost("the server closed it".into()));
+    }
+}
+
+/// Why a connection ended, as far as russh knows.
+pub(crate) fn describe(error: &russh::Error) -> String {
+    match error {
+        russh::Error::Disconnect | russh::Error::HUP => "the server closed it".into(),
+        russh::Error::IO(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            "the server closed it".into()
+        }
+        other => printable(other.to_string().as_bytes()),
+    }
+}

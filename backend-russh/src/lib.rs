@@ -1,0 +1,42 @@
+//! Async SSH sessions over russh, to be pooled or held.
+//!
+//! [`RusshSession`] is one logged-in connection that any number of tasks may use at once;
+//! [`RusshBackend`] opens such sessions for a [`pool_core::AsyncPool`].
+//!
+//! Every command runs in a task of its own, which always takes in what the server sends. So
+//! neither a slow reader nor a future that nobody polls holds up the connection's other commands,
+//! and a future that is dropped leaves somebody behind who kills the command and closes its
+//! channel. A connection that is stuck is ended from outside, by shutting its socket down.
+//!
+//! ```no_run
+//! use backend_russh::RusshSession;
+//! use ssh_session::{AsyncSession as _, Auth, Command, Options, Target};
+//!
+//! # async fn run() -> Result<(), ssh_session::SshError> {
+//! let target = Target::new("server.example.com", 22, "deploy")?;
+//! let session = RusshSession::connect(&Options::new(target).auth(Auth::Agent)).await?;
+//! let output = session.exec(&Command::new("uptime")).await?;
+//! println!("{}", output.stdout_lossy());
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+mod backend;
+mod channels;
+mod client;
+mod deadline;
+mod dial;
+mod exec;
+mod heartbeat;
+mod keys;
+mod line;
+mod link;
+mod login;
+mod pem;
+mod session;
+mod tcp;
+
+pub use backend::RusshBackend;
+pub use session::RusshSession;
+pub use ssh_session;

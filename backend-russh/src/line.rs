@@ -1,0 +1,207 @@
+//! What is known of a connection's line, whoever holds the session on it: signs of life, how it
+//! ended, and the switch that ends it.
+
+use std::fmt;
+use std::io;
+use std::net::{Shutdown, TcpStream as Switch};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ssh_session::net::{self, Pending};
+use ssh_session::{Phase, SshError, Target};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// How much of a server's first words is kept, to tell what it is if it is no SSH server.
+const GREETING_SIZE: usize = 512;
+
+/// Why a session is over.
+#[derive(Debug, Clone)]
+pub(crate) enum End {
+    /// We closed it.
+    Closed,
+    /// It broke.
+    Lost(String),
+}
+
+impl End {
+    /// The end in the words of the user, where no command had been sent.
+    pub(crate) fn error(self, target: &Target, phase: Phase) -> SshError {
+        let target = target.clone();
+        match self {
+            Self::Closed => SshError::Closed { target },
+            Self::Lost(detail) => SshError::ConnectionLost {
+                target,
+                phase,
+                detail,
+                partial: None,
+                maybe_started: false,
+            },
+        }
+    }
+}
+
+/// A connection's line. russh's session task cannot be aborted: shutting the socket down is the one
+/// way to end it when it is stuck.
+#[derive(Debug)]
+pub(crate) struct Line {
+    switch: Switch,
+    end: watch::Sender<Option<End>>,
+    born: Instant,
+    /// When the peer last gave a sign of life, in nanoseconds after `born`.
+    life: AtomicU64,
+    greeting: Mutex<Vec<u8>>,
+}
+
+impl Line {
+    /// Takes a second descriptor of the stream, which stays with russh.
+    pub(crate) fn new(stream: TcpStream) -> io::Result<(Arc<Self>, Watched)> {
+        let stream = stream.into_std()?;
+        let line = Arc::new(Self {
+            switch: stream.try_clone()?,
+            end: watch::Sender::new(None),
+            born: Instant::now(),
+            life: AtomicU64::new(0),
+            greeting: Mutex::new(Vec::new()),
+        });
+        let stream = TcpStream::from_std(stream)?;
+        Ok((Arc::clone(&line), Watched { stream, line, stalled: false }))
+    }
+
+    /// Says that the session is over. Only the first reason counts.
+    pub(crate) fn ended(&self, end: End) {
+        self.end.send_if_modified(|known| {
+            let first = known.is_none();
+            if first {
+                tracing::debug!(?end, "session over");
+                *known = Some(end);
+            }
+            first
+        });
+    }
+
+    /// Ends the session at once, whatever it is in the middle of.
+    pub(crate) fn cut(&self, end: End) {
+        self.ended(end);
+        self.shutdown();
+    }
+
+    pub(crate) fn shutdown(&self) {
+        // Fails only where it is not connected any more.
+        let _ = self.switch.shutdown(Shutdown::Both);
+    }
+
+    /// Why the session is over, if it is.
+    pub(crate) fn end(&self) -> Option<End> {
+        self.end.borrow().clone()
+    }
+
+    /// Waits until the session is over.
+    pub(crate) async fn wait_end(&self) -> End {
+        let mut end = self.end.subscribe();
+        let ended = end.wait_for(Option::is_some).await.ok().and_then(|end| end.clone());
+        // The sender lives as long as we do.
+        ended.unwrap_or(End::Closed)
+    }
+
+    /// Whether the session is over, from what is already here. Never waits.
+    pub(crate) fn is_over(&self) -> bool {
+        if self.end.borrow().is_none() && net::pending(&self.switch) == Pending::End {
+            self.cut(End::Lost("the server closed it".into()));
+        }
+        self.end.borrow().is_some()
+    }
+
+    /// Has the kernel acknowledge what comes next at once.
+    pub(crate) fn acknowledge_quickly(&self) {
+        net::acknowledge_quickly(&self.switch);
+    }
+
+    /// When the peer last gave a sign of life.
+    pub(crate) fn last_life(&self) -> Instant {
+        self.born + Duration::from_nanos(self.life.load(Ordering::Relaxed))
+    }
+
+    /// The first words of the server.
+    pub(crate) fn greeting(&self) -> Vec<u8> {
+        self.greeting.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn lives(&self) {
+        let age = u64::try_from(self.born.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.life.store(age, Ordering::Relaxed);
+    }
+
+    fn received(&self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let mut greeting = self.greeting.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = GREETING_SIZE.saturating_sub(greeting.len());
+        greeting.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        drop(greeting);
+        self.lives();
+    }
+}
+
+/// The stream that russh reads and writes, with somebody watching.
+pub(crate) struct Watched {
+    stream: TcpStream,
+    line: Arc<Line>,
+    /// The kernel took nothing more.
+    stalled: bool,
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut this.stream).poll_read(context, buffer);
+        if let Some(bytes) = buffer.filled().get(before..) {
+            this.line.received(bytes);
+        }
+        result
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.stream).poll_write(context, bytes);
+        match &result {
+            Poll::Pending => this.stalled = true,
+            // russh reads nothing while it cannot write; that the peer takes bytes again is the
+            // only sign of life there is then.
+            Poll::Ready(Ok(_)) if std::mem::take(&mut this.stalled) => this.line.lives(),
+            Poll::Ready(_) => {}
+        }
+        result
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watched").finish_non_exhaustive()
+    }
+}
