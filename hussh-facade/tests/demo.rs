@@ -116,6 +116,16 @@ fn the_embedded_server_counts_a_handshake_per_command_and_then_one_per_connectio
 }
 
 #[test]
+fn a_server_far_away_is_counted_through_the_proxy_before_it() {
+    let demo =
+        Demo::new(&["--json", "--round-trip", "40", "--commands", "8", "--connections", "2"]);
+    let report = json(&demo.run());
+    check(&report, "embedded 40 ms away", 8, 2);
+    let half = |name: &str| report[name]["p50_ms"].as_f64().expect("a figure");
+    assert!(half("pooled") > 40.0 && half("fresh") > 3.0 * 40.0, "{report}");
+}
+
+#[test]
 fn a_real_sshd_counts_the_same() {
     let demo = Demo::new(&["--sshd", "--json", "--commands", "40", "--connections", "4"]);
     check(&json(&demo.run()), "sshd", 40, 4);
@@ -190,6 +200,8 @@ fn nonsense_is_refused_in_one_sentence() {
         ("--host u@", "host"),
         ("--host u@-oProxyCommand=x", "host"),
         ("--sshd --host u@h", "--sshd"),
+        ("--round-trip 9999", "--round-trip"),
+        ("--round-trip 9 --host u@h", "--round-trip"),
         ("--identity key", "--host"),
         ("--known-hosts file", "--host"),
     ] {

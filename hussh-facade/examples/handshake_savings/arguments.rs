@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use clap::Parser;
@@ -12,15 +13,15 @@ use hussh::Target;
 #[command(name = "handshake_savings")]
 pub(crate) struct Arguments {
     /// How many commands each half runs
-    #[arg(long, value_name = "N", default_value = "400", value_parser = count::<10_000_000>)]
+    #[arg(long, value_name = "N", default_value = "400", value_parser = count::<1, 10_000_000>)]
     pub(crate) commands: usize,
 
     /// The most connections the pool opens
-    #[arg(long, value_name = "N", default_value = "4", value_parser = count::<1000>)]
+    #[arg(long, value_name = "N", default_value = "4", value_parser = count::<1, 1000>)]
     pub(crate) connections: usize,
 
     /// How many threads run the commands, in both halves [default: as many as --connections]
-    #[arg(long, value_name = "N", value_parser = count::<1000>)]
+    #[arg(long, value_name = "N", value_parser = count::<1, 1000>)]
     threads: Option<usize>,
 
     /// The command to run
@@ -34,6 +35,11 @@ pub(crate) struct Arguments {
     /// Start this machine's OpenSSH server on a free port, and use that
     #[arg(long, conflicts_with = "host")]
     pub(crate) sshd: bool,
+
+    /// Put a server of ours so many milliseconds of round trip away
+    #[arg(long, value_name = "MS", default_value = "0", value_parser = count::<0, 5000>)]
+    #[arg(conflicts_with = "host")]
+    round_trip: usize,
 
     /// Use a server of your own; the password comes from HUSSH_PASSWORD or a prompt
     #[arg(long, value_name = "USER@HOST[:PORT]", value_parser = target)]
@@ -71,15 +77,19 @@ impl Arguments {
         })
     }
 
+    pub(crate) fn round_trip(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.round_trip).unwrap_or(u64::MAX))
+    }
+
     pub(crate) fn threads(&self) -> usize {
         self.threads.unwrap_or(self.connections)
     }
 }
 
-fn count<const MOST: usize>(text: &str) -> Result<usize, String> {
+fn count<const LEAST: usize, const MOST: usize>(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(count) if (1..=MOST).contains(&count) => Ok(count),
-        _ => Err(format!("must be a number from 1 to {MOST}")),
+        Ok(count) if (LEAST..=MOST).contains(&count) => Ok(count),
+        _ => Err(format!("must be a number from {LEAST} to {MOST}")),
     }
 }
 

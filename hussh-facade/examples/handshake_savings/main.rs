@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --release --example handshake_savings
+//! cargo run --release --example handshake_savings -- --round-trip 20
 //! cargo run --release --example handshake_savings -- --sshd --commands 500 --connections 8
 //! cargo run --release --example handshake_savings -- --host deploy@myserver.example.com
 //! ```

@@ -6,6 +6,8 @@ use std::{fs, io};
 use anyhow::{Result, anyhow};
 use hussh::Target;
 use testkit::embedded::EmbeddedServer;
+use testkit::keys::known_hosts_line;
+use testkit::proxy::FaultProxy;
 use testkit::sshd::Sshd;
 
 use crate::arguments::Arguments;
@@ -15,7 +17,13 @@ use crate::login::Login;
 const LOG_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running server. Those of ours end when dropped, with their commands and files.
-pub(crate) enum Server {
+pub(crate) struct Server {
+    kind: Kind,
+    /// What stands before a server of ours to make the way there longer.
+    network: Option<(FaultProxy, Duration)>,
+}
+
+enum Kind {
     Embedded(Box<EmbeddedServer>),
     Sshd(Box<Sshd>),
     Own(Target),
@@ -23,6 +31,70 @@ pub(crate) enum Server {
 
 impl Server {
     pub(crate) fn start(arguments: &Arguments) -> Result<Self> {
+        let kind = Kind::start(arguments)?;
+        let address = match &kind {
+            Kind::Embedded(server) => server.addr(),
+            Kind::Sshd(server) => server.addr(),
+            Kind::Own(_) => return Ok(Self { kind, network: None }),
+        };
+        let round_trip = arguments.round_trip();
+        if round_trip.is_zero() {
+            return Ok(Self { kind, network: None });
+        }
+        let proxy = FaultProxy::start(address)
+            .map_err(|error| anyhow!("cannot start the proxy before the server: {error}"))?;
+        proxy.delay(round_trip / 2);
+        Ok(Self { kind, network: Some((proxy, round_trip)) })
+    }
+
+    /// How to log in to a server of ours. Its key is told beforehand, in a file that goes when the
+    /// server does; the user's own known_hosts is left alone.
+    pub(crate) fn login(&self) -> Result<Option<Login>> {
+        let (folder, host_key, address) = match &self.kind {
+            Kind::Embedded(server) => (server.dir(), server.host_public_key(), server.addr()),
+            Kind::Sshd(server) => (server.dir(), server.host_public_key(), server.addr()),
+            Kind::Own(_) => return Ok(None),
+        };
+        let address = self.network.as_ref().map_or(address, |(proxy, _)| proxy.addr());
+        let to = |user| Login::to(&address.ip().to_string(), address.port(), user);
+        let login = match &self.kind {
+            Kind::Embedded(server) => to(server.user()).password(server.password()),
+            Kind::Sshd(server) => to(server.user()).private_key(&server.identity(), None),
+            Kind::Own(_) => return Ok(None),
+        };
+        let file = folder.join("known_hosts");
+        fs::write(&file, format!("{}\n", known_hosts_line(address, host_key)))
+            .map_err(|error| anyhow!("cannot write {}: {error}", file.display()))?;
+        Ok(Some(login.known_hosts(&file).strict()))
+    }
+
+    /// The logins a server of ours has seen, once it has also seen so many commands.
+    pub(crate) fn counted(&self, commands: usize) -> io::Result<Option<usize>> {
+        match &self.kind {
+            Kind::Embedded(server) => Ok(Some(server.handshakes())),
+            Kind::Sshd(server) => {
+                let truth = server.wait_for(LOG_PATIENCE, |truth| truth.sessions >= commands)?;
+                Ok(Some(truth.authentications))
+            }
+            Kind::Own(_) => Ok(None),
+        }
+    }
+
+    pub(crate) fn name(&self) -> String {
+        let name = match &self.kind {
+            Kind::Embedded(_) => "embedded".into(),
+            Kind::Sshd(_) => "sshd".into(),
+            Kind::Own(target) => target.to_string(),
+        };
+        match &self.network {
+            Some((_, round_trip)) => format!("{name} {} ms away", round_trip.as_millis()),
+            None => name,
+        }
+    }
+}
+
+impl Kind {
+    fn start(arguments: &Arguments) -> Result<Self> {
         if let Some(target) = &arguments.host {
             return Ok(Self::Own(target.clone()));
         }
@@ -37,47 +109,5 @@ impl Server {
         let server = EmbeddedServer::start();
         let server = server.map_err(|error| anyhow!("cannot start the server: {error}"))?;
         Ok(Self::Embedded(Box::new(server)))
-    }
-
-    /// How to log in to a server of ours. Its key is told beforehand, in a file that goes when the
-    /// server does; the user's own known_hosts is left alone.
-    pub(crate) fn login(&self) -> Result<Option<Login>> {
-        let (login, file, line) = match self {
-            Self::Embedded(server) => (
-                Login::to(&server.host(), server.port(), server.user()).password(server.password()),
-                server.dir().join("known_hosts"),
-                server.known_hosts_line(),
-            ),
-            Self::Sshd(server) => (
-                Login::to(&server.host(), server.port(), server.user())
-                    .private_key(&server.identity(), None),
-                server.dir().join("known_hosts"),
-                server.known_hosts_line(),
-            ),
-            Self::Own(_) => return Ok(None),
-        };
-        fs::write(&file, format!("{line}\n"))
-            .map_err(|error| anyhow!("cannot write {}: {error}", file.display()))?;
-        Ok(Some(login.known_hosts(&file).strict()))
-    }
-
-    /// The logins a server of ours has seen, once it has also seen so many commands.
-    pub(crate) fn counted(&self, commands: usize) -> io::Result<Option<usize>> {
-        match self {
-            Self::Embedded(server) => Ok(Some(server.handshakes())),
-            Self::Sshd(server) => {
-                let truth = server.wait_for(LOG_PATIENCE, |truth| truth.sessions >= commands)?;
-                Ok(Some(truth.authentications))
-            }
-            Self::Own(_) => Ok(None),
-        }
-    }
-
-    pub(crate) fn name(&self) -> String {
-        match self {
-            Self::Embedded(_) => "embedded".into(),
-            Self::Sshd(_) => "sshd".into(),
-            Self::Own(target) => target.to_string(),
-        }
     }
 }
