@@ -38,6 +38,26 @@ fn i24_what_arrives_after_close_is_closed() {
 }
 
 #[test]
+fn i24_what_is_under_way_at_close_ends_in_a_close() {
+    let config = Config::builder().max_size(3).check_after_idle(millis(10));
+    let mut rig = Rig::new(config);
+    rig.warm(3);
+    let (reset, lent) = (rig.get(), rig.get());
+    rig.release(reset, Returned::NeedsReset);
+    rig.pass(millis(20));
+    rig.wait();
+    rig.wait();
+    let under_way = rig.start();
+    assert_eq!((rig.stats().checking, rig.stats().resetting), (1, 1));
+    rig.core.close(rig.now);
+    under_way.into_iter().for_each(|task| rig.end(task));
+    rig.core.release(lent.slot, lent.session, Returned::Clean, rig.now);
+    assert_eq!((rig.stats().open(), rig.stats().closing), (3, 3));
+    rig.work();
+    assert_eq!(rig.stats().counters.closed(CloseReason::PoolClosed), 3);
+}
+
+#[test]
 fn i25_drained_is_said_once_when_the_last_session_is_closed() {
     let mut rig = Rig::new(Config::builder().close_timeout(millis(10)));
     rig.warm(2);

@@ -14,6 +14,7 @@ impl Harness {
             self.come_to_rest()?;
             self.check_min_idle()?;
             self.lend_everything()?;
+            self.get_busy()?;
             self.close()?;
         }
         self.drain()
@@ -140,6 +141,18 @@ impl Harness {
         }
         ensure!(false, "I14", "{} of {} lent: {:?}", self.held.len(), self.max_size, self.book);
         Ok(())
+    }
+
+    /// Some are served, some wait, and checks, resets and connects are under way.
+    fn get_busy(&mut self) -> Checked {
+        for _ in 0..self.max_size + 2 {
+            self.acquire(Patience::Endless)?;
+        }
+        self.collect()?;
+        for _ in 0..self.held.len() / 2 {
+            self.release(0, Return::Dirty)?;
+        }
+        self.start_all()
     }
 
     /// After `close` and the return of everything nothing is left.

@@ -121,7 +121,7 @@ impl Op {
             47 => Self::Finish(arg, End::Lost),
             48 if arg < 96 => Self::Resize(arg % 8),
             48 if arg < 128 => Self::EvictAll,
-            48 if arg < 132 => Self::Close,
+            48 if arg < 148 => Self::Close,
             48 | 49 => Self::Add,
             50 => Self::Inspect(arg),
             51 => Self::Inspected(arg, arg & 64 == 0),
