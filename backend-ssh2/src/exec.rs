@@ -14,6 +14,9 @@ const LONGEST: usize = 34_000;
 /// What is read at once: libssh2's packets are smaller.
 const CHUNK: usize = 64 * 1024;
 
+/// What is sent before the other side and the deadline are looked at again.
+const SLICE: usize = 128 * 1024;
+
 const STDOUT: i32 = 0;
 const STDERR: i32 = 1;
 
@@ -130,24 +133,31 @@ impl Run<'_> {
         let (stdout, stderr) = (&mut self.stdout, &mut self.stderr);
         let mut input = Input { left: stdin.clone(), ended: false };
         let mut chunk = vec![0; CHUNK];
-        link.drive(op, &self.deadline, |_, _| {
-            loop {
+        // One slice after another, so that neither a server that takes all nor one that sends
+        // without end keeps the session's lock, or the call beyond its deadline.
+        loop {
+            let ended = link.drive(op, &self.deadline, |_, _| {
                 // Writing first: what was sent in part must be repeated before anything else.
                 let wrote = input.feed(channel)?;
                 drain(channel, STDOUT, stdout, &mut chunk)?;
                 let seen = ffi::received_so_far();
                 drain(channel, STDERR, stderr, &mut chunk)?;
-                if channel.eof() {
-                    return Ok(());
-                }
                 // Reading the one stream may have taken in bytes of the other, and the socket
                 // would not tell of them again.
-                if !wrote && ffi::received_so_far() == seen {
-                    return Err(ffi::again());
+                let more = wrote || ffi::received_so_far() != seen;
+                match channel.eof() {
+                    true => Ok(true),
+                    false if more => Ok(false),
+                    false => Err(ffi::again()),
                 }
+            })?;
+            if ended {
+                return Ok(());
             }
-        })?;
-        Ok(())
+            if self.deadline.is_over() {
+                return Err(Stop::Timeout.into());
+            }
+        }
     }
 
     fn status(&mut self) -> Option<ExitStatus> {
@@ -214,10 +224,11 @@ struct Input {
 }
 
 impl Input {
-    /// Sends what the server takes now, and the end behind it. True if anything went out.
+    /// Sends what the server takes now, up to a slice, and the end behind it. True if anything
+    /// went out.
     fn feed(&mut self, channel: &mut Channel) -> Result<bool, Error> {
-        let mut wrote = false;
-        while !self.ended {
+        let mut wrote = 0;
+        while !self.ended && wrote < SLICE {
             let result = if self.left.is_empty() {
                 channel.send_eof().map(|()| None)
             } else {
@@ -228,7 +239,7 @@ impl Input {
                 Ok(Some(0)) => break,
                 Ok(Some(count)) => {
                     let _ = self.left.split_to(count);
-                    wrote = true;
+                    wrote += count;
                 }
                 Err(error) if ffi::is_again(&error) => break,
                 // The command may end without reading all of its input: its output and status
@@ -238,7 +249,7 @@ impl Input {
                 Err(error) => return Err(error),
             }
         }
-        Ok(wrote)
+        Ok(wrote > 0)
     }
 }
 
