@@ -111,10 +111,8 @@ impl Line {
 
     /// Whether the session is over, from what is already here. Never waits.
     pub(crate) fn is_over(&self) -> bool {
-        if self.end.borrow().is_none() && net::pending(&self.switch) == Pending::End {
-            self.cut(End::Lost("the server closed it".into()));
-        }
-        self.end.borrow().is_some()
+        // russh may not have passed on what came before the end, so it is left to it to say so.
+        self.end.borrow().is_some() || net::pending(&self.switch) == Pending::End
     }
 
     /// Has the kernel acknowledge what comes next at once.

@@ -20,7 +20,7 @@ pub(crate) async fn connect(options: &Options, deadline: &Deadline) -> Result<Tc
         let _ = answer.send(found);
     });
     let addresses = deadline.bound(target, Phase::Resolve, answered).await?.map_err(|_| {
-        net::connect_error(target, io::Error::other("no thread to look the name up"))
+        net::resolve_error(target, io::Error::other("no thread to look it up"))
     })??;
 
     let connecting = async {

@@ -4,59 +4,32 @@ use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::RecvFlags;
-use socket2::{SockRef, TcpKeepalive};
 use ssh_session::KeepaliveOptions;
+use ssh_session::net;
+pub(crate) use ssh_session::net::Pending;
 
 /// A connected socket that never blocks, shared with libssh2. Shutting it down is the one way to
 /// end whatever libssh2 is in the middle of.
 #[derive(Debug, Clone)]
 pub(crate) struct Socket(Arc<TcpStream>);
 
-/// What a look at the socket says, without taking anything from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pending {
-    Nothing,
-    Bytes,
-    End,
-}
-
 impl Socket {
     pub(crate) fn new(stream: TcpStream) -> Self {
         Self(Arc::new(stream))
     }
 
-    /// Sets what every session wants: small packets at once, and a kernel that notices dead peers.
-    ///
-    /// `SO_KEEPALIVE` finds those that die while the line is idle, `TCP_USER_TIMEOUT` those that
-    /// die with something of ours on its way.
+    /// Sets what every session wants.
     pub(crate) fn tune(&self, keepalive: Option<KeepaliveOptions>) {
-        let (interval, count) = keepalive
-            .map_or((Duration::from_secs(30), 3), |chosen| (chosen.interval, chosen.count_max));
-        // The kernel counts in seconds.
-        let interval = interval.max(Duration::from_secs(1));
-        let socket = SockRef::from(&*self.0);
-        let probes =
-            TcpKeepalive::new().with_time(interval).with_interval(interval).with_retries(count);
-        let mut refused = vec![socket.set_tcp_nodelay(true), socket.set_tcp_keepalive(&probes)];
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        refused.push(
-            socket.set_tcp_user_timeout(Some(interval.saturating_mul(count.saturating_add(1)))),
-        );
-        for error in refused.drain(..).filter_map(Result::err) {
-            tracing::debug!(%error, "socket option refused");
-        }
+        net::tune(&*self.0, keepalive);
     }
 
-    /// Acknowledges at once for a while. sshd sends its answer to the first channel request behind
-    /// Nagle's algorithm, which would wait for our delayed acknowledgement: 40 ms.
+    /// Acknowledges at once for a while.
     pub(crate) fn acknowledge_quickly(&self) {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        let _ = SockRef::from(&*self.0).set_tcp_quickack(true);
+        net::acknowledge_quickly(&*self.0);
     }
 
     /// Waits until the socket can be read (or written), somebody wakes us, or time is up.
@@ -78,18 +51,7 @@ impl Socket {
 
     /// What is there to be read, without taking it.
     pub(crate) fn pending(&self) -> Pending {
-        match self.peek(&mut [0]) {
-            Ok(0) => Pending::End,
-            Ok(_) => Pending::Bytes,
-            Err(Errno::AGAIN | Errno::INTR) => Pending::Nothing,
-            Err(_) => Pending::End,
-        }
-    }
-
-    /// Reads what is there without taking it.
-    pub(crate) fn peek(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
-        rustix::net::recv(&*self.0, buffer, RecvFlags::PEEK | RecvFlags::DONTWAIT)
-            .map(|(_, count)| count)
+        net::pending(&*self.0)
     }
 
     /// Ends the connection: whoever waits on it wakes up, and nothing can block on it any more.

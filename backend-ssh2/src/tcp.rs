@@ -2,18 +2,14 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags};
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
-use ssh_session::{ConnectProblem, Options, Phase, SshError};
+use ssh_session::{Options, Phase, SshError, net};
 
 use crate::deadline::Deadline;
 use crate::socket::{Socket, poll_until};
-
-/// How long an address has before the next one is tried beside it (RFC 8305).
-const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Connects to the first address that answers.
 pub(crate) fn connect(
@@ -25,7 +21,7 @@ pub(crate) fn connect(
     let mut untried = addresses.iter();
     let mut last_error = None;
     loop {
-        let next_start = Instant::now() + HEAD_START;
+        let next_start = Instant::now() + net::HEAD_START;
         let started = match untried.next() {
             Some(address) => match start(*address) {
                 Ok(socket) => {
@@ -75,11 +71,7 @@ pub(crate) fn connect(
         }
         if waiting.is_empty() && untried.len() == 0 {
             let source = last_error.unwrap_or_else(|| io::Error::other("no address to connect to"));
-            return Err(SshError::Connect {
-                target: options.target.clone(),
-                problem: problem(&source),
-                source: Arc::new(source),
-            });
+            return Err(net::connect_error(&options.target, source));
         }
     }
 }
@@ -104,16 +96,4 @@ fn ready(waiting: &[RawSocket], until: Option<Instant>) -> Vec<usize> {
         waiting.iter().map(|socket| PollFd::new(socket, PollFlags::OUT)).collect();
     let _ = poll_until(&mut watched, until);
     (0..watched.len()).filter(|index| !watched[*index].revents().is_empty()).collect()
-}
-
-fn problem(error: &io::Error) -> ConnectProblem {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => ConnectProblem::Refused,
-        io::ErrorKind::HostUnreachable
-        | io::ErrorKind::NetworkUnreachable
-        | io::ErrorKind::NetworkDown
-        | io::ErrorKind::TimedOut => ConnectProblem::Unreachable,
-        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => ConnectProblem::Reset,
-        _ => ConnectProblem::Other,
-    }
 }

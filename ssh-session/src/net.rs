@@ -44,10 +44,10 @@ pub fn lookup(
         answer(match found {
             Ok(addresses) if addresses.is_empty() => {
                 let error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-                Err(failed(&asked, error))
+                Err(resolve_error(&asked, error))
             }
             Ok(addresses) => Ok(interleave(addresses)),
-            Err(error) => Err(failed(&asked, error)),
+            Err(error) => Err(resolve_error(&asked, error)),
         });
     });
     // Without a thread `answer` is dropped, which its other end notices.
@@ -110,7 +110,8 @@ pub fn connect_error(target: &Target, source: io::Error) -> SshError {
     SshError::Connect { target: target.clone(), problem, source: Arc::new(source) }
 }
 
-fn failed(target: &Target, source: io::Error) -> SshError {
+/// Why a name has no address, in the words of a user.
+pub fn resolve_error(target: &Target, source: io::Error) -> SshError {
     SshError::Resolve {
         target: target.clone(),
         // All that std tells about the resolver's answer is its text.
