@@ -91,6 +91,7 @@ fn i21_each_session_draws_its_own_share() {
         ages.sort();
         assert!(ages[0] >= lifetime / 2 && ages[99] <= lifetime + millis(1));
         assert!(ages[20] < lifetime * 7 / 10 && ages[80] > lifetime * 8 / 10, "{ages:?}");
+        assert!(ages[50] < lifetime * 17 / 20, "{ages:?}");
     }
 }
 
