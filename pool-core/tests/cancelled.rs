@@ -51,7 +51,7 @@ fn a_hundred_thousand_cancelled_borrows_leave_every_session_lendable() {
                 tokio::spawn(async move {
                     let mut cancelled = 0;
                     while cancelled < CANCELLED / TASKS {
-                        let most = if draw(&mut seed, 4) == 0 { 100 } else { 4 };
+                        let most = if draw(&mut seed, 4) == 0 { 40 } else { 4 };
                         let polls = draw(&mut seed, most);
                         let Some(got) = polled_at_most(polls, pool.get()).await else {
                             cancelled += 1;

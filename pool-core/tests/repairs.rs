@@ -3,8 +3,9 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -250,6 +251,34 @@ fn i28_errors_are_dropped_outside_the_lock() {
     }
     executor.block_on(pool.close()).unwrap();
     assert_eq!(backend.truth.alive(), 0);
+}
+
+/// Notes what the observer knew when it woke.
+struct Informed {
+    observer: Nosy,
+    known: AtomicU64,
+}
+
+impl Wake for Informed {
+    fn wake(self: Arc<Self>) {
+        self.known.store(self.observer.calls(Call::Observer), Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn an_observer_hears_of_a_return_before_the_next_borrower_wakes() {
+    let (observer, executor) = (Nosy::default(), Executor::new());
+    let builder = AsyncPool::builder_on(executor.runtime(), FakeAsyncBackend::default());
+    let config = Config::builder().max_size(1).build().unwrap();
+    let pool = builder.config(config).observer(Arc::new(observer.clone())).build();
+    let held = executor.block_on(pool.get()).unwrap();
+    let informed = Arc::new(Informed { observer: observer.clone(), known: AtomicU64::new(0) });
+    let waker = Waker::from(Arc::clone(&informed));
+    let mut next = Box::pin(pool.get());
+    assert!(next.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    drop(held);
+    // Connected, acquired, released.
+    assert_eq!(informed.known.load(Ordering::SeqCst), 3);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! F1: one script, three pools. The bare core, the async front and the sync front see the same
-//! events in the same order, end every step with the same counts, and serve the same borrowers
-//! with the same sessions.
+//! events in the same order (threads: step by step, as two of them may act at once), end every
+//! step with the same counts and the same work under way, and serve the same borrowers with the
+//! same sessions.
 
 mod bare;
 mod desk;
