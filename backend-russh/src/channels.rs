@@ -33,8 +33,10 @@ impl Link {
         let mut hope = AGAIN;
         loop {
             let leftovers = *slots.borrow_and_update();
-            self.line.acknowledge_quickly();
-            let reason = match self.handle.channel_open_session().await {
+            let opening = self.line.acknowledge_quickly();
+            let opened = self.handle.channel_open_session().await;
+            drop(opening);
+            let reason = match opened {
                 Ok(channel) => return Ok(channel),
                 Err(russh::Error::ChannelOpenFailure(reason)) => reason,
                 Err(error) => {

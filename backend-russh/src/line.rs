@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::net::{Shutdown, TcpStream as Switch};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -56,6 +56,17 @@ pub(crate) struct Line {
     /// When the peer last gave a sign of life, in nanoseconds after `born`.
     life: AtomicU64,
     greeting: Mutex<Vec<u8>>,
+    /// Channels being opened.
+    opening: AtomicUsize,
+}
+
+/// Counts a channel as being opened.
+pub(crate) struct Opening<'a>(&'a Line);
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        self.0.opening.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Line {
@@ -68,6 +79,7 @@ impl Line {
             born: Instant::now(),
             life: AtomicU64::new(0),
             greeting: Mutex::new(Vec::new()),
+            opening: AtomicUsize::new(0),
         });
         let stream = TcpStream::from_std(stream)?;
         Ok((Arc::clone(&line), Watched { stream, line, stalled: false }))
@@ -115,9 +127,12 @@ impl Line {
         self.end.borrow().is_some() || net::pending(&self.switch) == Pending::End
     }
 
-    /// Has the kernel acknowledge what comes next at once.
-    pub(crate) fn acknowledge_quickly(&self) {
+    /// Has the kernel acknowledge at once until the result is dropped. Sending ends that, so it is
+    /// asked anew behind each packet.
+    pub(crate) fn acknowledge_quickly(&self) -> Opening<'_> {
+        self.opening.fetch_add(1, Ordering::Relaxed);
         net::acknowledge_quickly(&self.switch);
+        Opening(self)
     }
 
     /// When the peer last gave a sign of life.
@@ -179,6 +194,9 @@ impl AsyncWrite for Watched {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.stream).poll_write(context, bytes);
+        if result.is_ready() && this.line.opening.load(Ordering::Relaxed) > 0 {
+            net::acknowledge_quickly(&this.stream);
+        }
         match &result {
             Poll::Pending => this.stalled = true,
             // russh reads nothing while it cannot write; that the peer takes bytes again is the
