@@ -19,9 +19,10 @@ pub(crate) async fn connect(options: &Options, deadline: &Deadline) -> Result<Tc
         // Nobody waits any more if this fails.
         let _ = answer.send(found);
     });
-    let addresses = deadline.bound(target, Phase::Resolve, answered).await?.map_err(|_| {
-        net::resolve_error(target, io::Error::other("no thread to look it up"))
-    })??;
+    let addresses = deadline
+        .bound(target, Phase::Resolve, answered)
+        .await?
+        .map_err(|_| net::resolve_error(target, io::Error::other("no thread to look it up")))??;
 
     let connecting = async {
         let mut attempts = FuturesUnordered::new();
