@@ -1,7 +1,7 @@
 //! More borrowers than sessions: throughput, waits, and how evenly the borrowers are served.
 
 use std::hint::black_box;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
@@ -21,9 +21,15 @@ const FIGURES: [Figure; 4] = [
 /// How long a round of threads lasts: 64 of them need some slices of the two cores each.
 const LONG_ROUND: Duration = Duration::from_millis(60);
 /// How long a round of tasks lasts: often the machine turns to nothing else meanwhile.
-const SHORT_ROUND: Duration = Duration::from_millis(15);
+const SHORT_ROUND: Duration = Duration::from_millis(30);
 /// In return there are more of those.
-const MORE: u32 = 3;
+const MORE: u32 = 2;
+/// In which all tasks get to work, so that none is behind only because it was started last.
+const RUN_UP: Duration = Duration::from_millis(3);
+/// What the tasks are doing.
+const RUNNING_UP: u8 = 0;
+const COUNTING: u8 = 1;
+const STOPPED: u8 = 2;
 /// One wait in so many is timed, as looking at the clock costs as much as a checkout.
 const SAMPLE: u64 = 8;
 
@@ -68,28 +74,27 @@ impl Tally {
         Self { served: 0, waits: Vec::with_capacity(1 << 14) }
     }
 
-    /// When the wait began, if it is one of those that are timed.
-    fn begin(&self) -> Option<Instant> {
-        self.served.is_multiple_of(SAMPLE).then(Instant::now)
+    fn end(&mut self, began: Option<Instant>) {
+        self.waited(began);
+        self.served += 1;
     }
 
-    fn end(&mut self, began: Option<Instant>) {
+    fn waited(&mut self, began: Option<Instant>) {
         self.waits.extend(began.map(|began| began.elapsed().as_nanos() as u64));
-        self.served += 1;
     }
 }
 
 fn by_threads<P: ThreadPool>(borrowers: usize, sessions: usize) -> Subject<'static> {
     let pool = P::open(Numbers::default(), sessions, None);
     fill(&pool, sessions);
-    Subject::new(P::NAME, move || {
+    until_served(P::NAME, move || {
         let (stop, barrier) = (AtomicBool::new(false), Barrier::new(borrowers + 1));
         std::thread::scope(|scope| {
             let borrow = || {
                 let mut tally = Tally::new();
                 barrier.wait();
                 while !stop.load(Ordering::Relaxed) {
-                    let began = tally.begin();
+                    let began = tally.served.is_multiple_of(SAMPLE).then(Instant::now);
                     let lent = pool.take().unwrap();
                     tally.end(began);
                     black_box(*lent);
@@ -113,27 +118,38 @@ fn by_tasks<P: TaskPool>(runtime: &Runtime, borrowers: usize, sessions: usize) -
         fill_async(&pool, sessions).await;
         pool
     });
-    Subject::new(P::NAME, move || {
-        let stop = Arc::new(AtomicBool::new(false));
+    until_served(P::NAME, move || {
+        let phase = Arc::new(AtomicU8::new(RUNNING_UP));
         runtime.block_on(async {
-            let borrow = |pool: P, stop: Arc<AtomicBool>| async move {
+            let borrow = |pool: P, phase: Arc<AtomicU8>| async move {
                 let mut tally = Tally::new();
-                while !stop.load(Ordering::Relaxed) {
-                    let began = tally.begin();
+                for turn in 0_u64.. {
+                    let began = turn.is_multiple_of(SAMPLE).then(Instant::now);
                     let lent = pool.take().await.unwrap();
-                    tally.end(began);
+                    // A wait counts when it ends, however long ago it began, or those of the
+                    // starved would count for nothing.
+                    match phase.load(Ordering::Relaxed) {
+                        RUNNING_UP => {}
+                        COUNTING => tally.end(began),
+                        _ => {
+                            tally.waited(began);
+                            break;
+                        }
+                    }
                     tokio::task::yield_now().await;
                     black_box(*lent);
                 }
                 tally
             };
-            let start = Instant::now();
             let at_work: Vec<_> = (0..borrowers)
-                .map(|_| tokio::spawn(borrow(pool.clone(), Arc::clone(&stop))))
+                .map(|_| tokio::spawn(borrow(pool.clone(), Arc::clone(&phase))))
                 .collect();
             let timer = std::thread::spawn(move || {
+                std::thread::sleep(RUN_UP);
+                phase.store(COUNTING, Ordering::Relaxed);
+                let start = Instant::now();
                 std::thread::sleep(SHORT_ROUND);
-                stop.store(true, Ordering::Relaxed);
+                phase.store(STOPPED, Ordering::Relaxed);
                 start.elapsed()
             });
             let mut tallies = Vec::with_capacity(borrowers);
@@ -145,14 +161,31 @@ fn by_tasks<P: TaskPool>(runtime: &Runtime, borrowers: usize, sessions: usize) -
     })
 }
 
-fn summary(time: Duration, mut tallies: Vec<Tally>) -> Vec<f64> {
+fn until_served<'a>(
+    name: &'static str,
+    mut round: impl FnMut() -> Option<Vec<f64>> + 'a,
+) -> Subject<'a> {
+    Subject::new(name, move || {
+        loop {
+            if let Some(found) = round() {
+                return found;
+            }
+        }
+    })
+}
+
+/// `None` where the machine was so busy with something else that nobody was served.
+fn summary(time: Duration, mut tallies: Vec<Tally>) -> Option<Vec<f64>> {
     let served = || tallies.iter().map(|tally| tally.served as f64);
     let all: f64 = served().sum();
     let (least, best) = served().fold((f64::MAX, 0.0), |(least, best): (f64, f64), served| {
         (least.min(served), best.max(served))
     });
     let mut waits: Vec<_> = tallies.iter_mut().flat_map(|tally| tally.waits.drain(..)).collect();
+    if waits.is_empty() {
+        return None;
+    }
     waits.sort_unstable();
     let percentile = |share: usize| waits[(waits.len() - 1) * share / 100] as f64 / 1e3;
-    vec![all / time.as_secs_f64() / 1e3, percentile(50), percentile(99), least / best]
+    Some(vec![all / time.as_secs_f64() / 1e3, percentile(50), percentile(99), least / best])
 }
