@@ -70,8 +70,12 @@ fn each_key_has_its_limit_and_all_have_the_total() {
 
 #[test]
 fn the_longest_idle_session_of_another_key_makes_room() {
-    let (backend, pool) = shared(config(2, 2));
+    let backend = FakeBackend::new();
+    let of_key = backend.clone();
+    let clock = Arc::new(ManualClock::new());
+    let pool = KeyedPool::with_clock(config(2, 2), clock.clone(), move |_: &&str| of_key.clone());
     drop(pool.get(&"old").unwrap());
+    clock.advance(SECOND);
     drop(pool.get(&"young").unwrap());
     drop(pool.get(&"new").unwrap());
     let open = |key| pool.stats_of(&key).map_or(0, |stats| stats.open());
