@@ -48,3 +48,8 @@ pub use ssh_session::{
 pub use connection::{Connection, ConnectionBuilder};
 #[cfg(feature = "ssh2")]
 pub use pool::{ConnectionPool, ConnectionPoolBuilder, PooledConnection};
+
+/// The README's example compiles.
+#[cfg(all(doctest, feature = "ssh2"))]
+#[doc = include_str!("../../README.md")]
+mod readme {}
