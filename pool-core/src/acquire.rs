@@ -54,15 +54,15 @@ impl<P: Probe> Acquiring<P> {
     ) -> Poll<Result<Guard<P>, AcquireError<P::Error>>> {
         let mut broken = None;
         let mut register = None;
-        if self.request.is_none()
-            && let Some(lease) = self.ready()
-        {
-            match self.accept(lease) {
-                Ok(guard) => return Poll::Ready(Ok(guard)),
-                Err((lease, reason)) => {
+        if self.request.is_none() {
+            match self.ready().map(|lease| self.accept(lease)) {
+                Some(Ok(guard)) => return Poll::Ready(Ok(guard)),
+                Some(Err((lease, reason))) => {
                     self.request = Some(self.request_at(Some(lease.ticket)));
                     broken = Some((lease, reason));
                 }
+                // It will most likely have to wait.
+                None => register = Some(waker()),
             }
         }
         loop {
@@ -80,7 +80,7 @@ impl<P: Probe> Acquiring<P> {
                 }
                 Step::Wait { registered: true } => return Poll::Pending,
                 // Cloning a waker is its owner's code, so it happens outside the lock; asking
-                // once more with it finds what came meanwhile.
+                // once more with it finds what came meanwhile. Who was woken has no need of it.
                 Step::Wait { registered: false } => register = Some(waker()),
             }
         }
@@ -116,7 +116,11 @@ impl<P: Probe> Acquiring<P> {
     ) -> Step<P> {
         let Self { shared, timeout, site, request, waiter } = self;
         let Some(shared) = shared else { return Step::Refused(Refusal::Closed) };
-        let (step, unneeded) = shared.with(|state, now| {
+        let now = match waiter {
+            Some(_) => shared.clock.coarse(),
+            None => shared.clock.now(),
+        };
+        let (step, unneeded) = shared.at(now, |state, now| {
             if let Some((lease, reason)) = broken {
                 if let Some(request) = request {
                     request.ticket = Some(lease.ticket);
@@ -135,11 +139,11 @@ impl<P: Probe> Acquiring<P> {
                     }
                 }
             };
-            let Some(waker) = register else { return (Step::Wait { registered: false }, None) };
-            match state.core.take(id, now) {
-                Taken::Ready(lease) => (Step::Lease(lease), Some(waker)),
-                Taken::Refused(refusal) => (Step::Refused(refusal), Some(waker)),
-                Taken::Pending => {
+            match (state.core.take(id, now), register) {
+                (Taken::Ready(lease), register) => (Step::Lease(lease), register),
+                (Taken::Refused(refusal), register) => (Step::Refused(refusal), register),
+                (Taken::Pending, None) => (Step::Wait { registered: false }, None),
+                (Taken::Pending, Some(waker)) => {
                     (Step::Wait { registered: true }, state.set_waker(id.index(), waker))
                 }
             }

@@ -104,7 +104,7 @@ impl<P: Probe> Shared<P> {
     }
 
     #[inline]
-    fn at<R>(&self, now: Instant, input: impl FnOnce(&mut State<P>, Instant) -> R) -> R {
+    pub(crate) fn at<R>(&self, now: Instant, input: impl FnOnce(&mut State<P>, Instant) -> R) -> R {
         let mut state = self.lock();
         let result = input(&mut state, now);
         let outbox = state.collect(now);
@@ -203,7 +203,7 @@ impl<P: Probe> Shared<P> {
         }
     }
 
-    #[cold]
+    #[inline(never)]
     fn deliver_all(&self, outbox: Outbox) {
         // Before anybody wakes up and causes the next event.
         if let Some(observer) = &self.observer {
@@ -233,7 +233,7 @@ impl<P: Probe> State<P> {
         (nudge || self.core.has_notice()).then(|| self.collect_all(nudge))
     }
 
-    #[cold]
+    #[inline(never)]
     fn collect_all(&mut self, nudge: bool) -> Outbox {
         let mut outbox = Outbox { nudge: nudge && self.sleeping > 0, ..Outbox::default() };
         if nudge {
