@@ -42,6 +42,8 @@ pub(crate) struct Link {
     keepalive: Option<KeepaliveOptions>,
     waker: Waker,
     turn: Condvar,
+    /// Held while waiting for the lock, so that a busy thread that wants it again comes second.
+    turnstile: Mutex<()>,
     /// Channels go before the session they are of, and both before `finishing`.
     state: Mutex<State>,
     session: Session,
@@ -114,6 +116,7 @@ impl Link {
             session,
             finishing: Finishing::later(),
             waker,
+            turnstile: Mutex::new(()),
             turn: Condvar::new(),
             state: Mutex::new(State {
                 end: None,
@@ -134,6 +137,7 @@ impl Link {
 
     pub(crate) fn lock(&self) -> Guard<'_> {
         // A panic under the lock leaves libssh2 in a state nobody knows; `Drop` still frees it.
+        let _next = self.turnstile.lock().unwrap_or_else(PoisonError::into_inner);
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

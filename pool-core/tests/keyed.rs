@@ -136,7 +136,8 @@ fn idle_keys_are_forgotten() {
         clock.advance(SECOND);
         pool.stats().keys == 1
     });
-    assert_eq!(backend.truth.alive(), 1);
+    // A close that the clock has overtaken counts as given up and may still be under way.
+    until(|| backend.truth.alive() == 1);
     drop(held);
 }
 
