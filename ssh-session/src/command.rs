@@ -12,17 +12,52 @@ use crate::SshError;
 pub struct Command {
     command: Vec<u8>,
     env: Vec<(String, String)>,
-    stdin: Bytes,
+    stdin: Stdin,
+    pty: Option<Pty>,
     timeout: Option<Duration>,
 }
 
+/// Where a command's standard input comes from.
+#[derive(Clone)]
+pub enum Stdin {
+    /// These bytes, then the end of input.
+    Bytes(Bytes),
+    /// Whatever [`Process::write`](crate::Process::write) gives it, until
+    /// [`close_stdin`](crate::Process::close_stdin).
+    Piped,
+}
+
+/// A terminal for a command (RFC 4254, 6.2). What it writes to standard error then arrives as
+/// standard output, line ends as `\r\n`, and input is echoed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pty {
+    /// The terminal's type, the command's `TERM`.
+    pub term: String,
+    /// Characters in a line.
+    pub columns: u32,
+    /// Lines.
+    pub rows: u32,
+}
+
+/// An `xterm` of 80 × 24.
+impl Default for Pty {
+    fn default() -> Self {
+        Self { term: "xterm".into(), columns: 80, rows: 24 }
+    }
+}
+
 impl Command {
+    /// As long as a command, or a variable with its name, may be, in bytes: what libssh2 puts into
+    /// one packet, less what stands around it there. The same for all backends.
+    pub const LONGEST: usize = 34_000;
+
     /// A command line, as the remote user's shell reads it. Its standard input is empty.
     pub fn new(command: impl AsRef<[u8]>) -> Self {
         Self {
             command: command.as_ref().to_vec(),
             env: Vec::new(),
-            stdin: Bytes::new(),
+            stdin: Stdin::Bytes(Bytes::new()),
+            pty: None,
             timeout: None,
         }
     }
@@ -38,7 +73,22 @@ impl Command {
     /// Gives the command this on its standard input, then the end of it.
     #[must_use]
     pub fn stdin(mut self, stdin: impl Into<Bytes>) -> Self {
-        self.stdin = stdin.into();
+        self.stdin = Stdin::Bytes(stdin.into());
+        self
+    }
+
+    /// Leaves standard input open for [`Process::write`](crate::Process::write): for commands that
+    /// are spawned, not for those whose output is collected.
+    #[must_use]
+    pub fn stdin_piped(mut self) -> Self {
+        self.stdin = Stdin::Piped;
+        self
+    }
+
+    /// Runs the command in a terminal; `Pty::default()` is an `xterm` of 80 × 24.
+    #[must_use]
+    pub fn pty(mut self, pty: Pty) -> Self {
+        self.pty = Some(pty);
         self
     }
 
@@ -62,8 +112,13 @@ impl Command {
     }
 
     /// What the command reads.
-    pub fn stdin_bytes(&self) -> &Bytes {
+    pub fn input(&self) -> &Stdin {
         &self.stdin
+    }
+
+    /// The terminal it runs in, if any.
+    pub fn terminal(&self) -> Option<&Pty> {
+        self.pty.as_ref()
     }
 
     /// The deadline for the whole call.
@@ -75,8 +130,9 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// [`SshError::InvalidInput`] if there is a NUL in the command or the environment, or a
-    /// variable's name is empty or has `=` in it.
+    /// [`SshError::InvalidInput`] if there is a NUL in the command, the environment or the
+    /// terminal's type, a variable's name is empty or has `=` in it, or any of them is longer than
+    /// [`LONGEST`](Self::LONGEST).
     pub fn validate(&self) -> Result<(), SshError> {
         if self.command.contains(&0) {
             return Err(SshError::invalid("command", "has a NUL character in it"));
@@ -92,7 +148,36 @@ impl Command {
                 return Err(SshError::invalid("env", "has a value with a NUL character in it"));
             }
         }
+        let longest = self.env.iter().map(|(name, value)| name.len() + value.len()).max();
+        if self.command.len().max(longest.unwrap_or(0)) > Self::LONGEST {
+            return Err(SshError::invalid(
+                "command",
+                format!(
+                    "or its environment is longer than {} bytes; send it through stdin",
+                    Self::LONGEST
+                ),
+            ));
+        }
+        if self.pty.as_ref().is_some_and(|pty| pty.term.contains('\0')) {
+            return Err(SshError::invalid("pty", "has a NUL character in its type"));
+        }
         Ok(())
+    }
+
+    /// As [`validate`](Self::validate), for a command whose output is collected.
+    ///
+    /// # Errors
+    ///
+    /// As [`validate`](Self::validate), and where standard input is piped: nobody could write to
+    /// it, and the command would wait for ever.
+    pub fn validate_collected(&self) -> Result<(), SshError> {
+        match self.stdin {
+            Stdin::Piped => Err(SshError::invalid(
+                "stdin",
+                "is piped: spawn the command and write to it, or give it all its input",
+            )),
+            Stdin::Bytes(_) => self.validate(),
+        }
     }
 }
 
@@ -108,8 +193,18 @@ impl fmt::Debug for Command {
         f.debug_struct("Command")
             .field("command_bytes", &self.command.len())
             .field("env_count", &self.env.len())
-            .field("stdin_bytes", &self.stdin.len())
+            .field("stdin", &self.stdin)
+            .field("pty", &self.pty)
             .field("timeout", &self.timeout)
             .finish()
+    }
+}
+
+impl fmt::Debug for Stdin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+            Self::Piped => f.write_str("piped"),
+        }
     }
 }

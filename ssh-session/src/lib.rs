@@ -32,7 +32,7 @@ mod target;
 mod text;
 
 pub use auth::Auth;
-pub use command::Command;
+pub use command::{Command, Pty, Stdin};
 pub use error::{
     ConnectProblem, HostKeyProblem, HostKeyRefused, KeyProblem, Kind, PartialOutput, Phase,
     SshError,
@@ -43,6 +43,6 @@ pub use known_hosts::KnownHosts;
 pub use options::{KeepaliveOptions, Options};
 pub use output::{ExitStatus, Output};
 pub use secrecy::{ExposeSecret, SecretString};
-pub use session::{AsyncSession, Session};
+pub use session::{AsyncProcess, AsyncSession, Chunk, Process, Session};
 pub use target::Target;
 pub use text::printable;

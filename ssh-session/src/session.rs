@@ -1,12 +1,20 @@
 //! What every session can do, whichever library is below it.
 
+use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use crate::{Command, Output, SshError, Target};
+use bytes::Bytes;
+
+use crate::{Command, ExitStatus, Output, SshError, Target};
 
 /// A logged-in session whose methods wait for the peer. Usable from many threads at once.
 pub trait Session: Send + Sync {
+    /// A command under way, which cannot outlive the session.
+    type Process<'s>: Process
+    where
+        Self: 's;
+
     /// Whom the session talks to.
     fn target(&self) -> &Target;
 
@@ -17,6 +25,14 @@ pub trait Session: Send + Sync {
     /// Whenever there is no exit status to report; [`SshError::may_have_started`] tells whether
     /// the command can have run.
     fn exec(&self, command: &Command) -> Result<Output, SshError>;
+
+    /// Starts a command whose output is read, and input written, while it runs. Returns when the
+    /// server has said that it runs.
+    ///
+    /// # Errors
+    ///
+    /// Where it was not started, or nobody knows whether it was.
+    fn spawn(&self, command: &Command) -> Result<Self::Process<'_>, SshError>;
 
     /// Whether nothing is known that makes the session unusable. Never waits, so a peer that
     /// fell silent still counts as alive; [`ping`](Self::ping) finds out.
@@ -34,16 +50,87 @@ pub trait Session: Send + Sync {
     fn close(&self);
 }
 
+/// A command under way. Several threads may use it at once: one that writes while another reads,
+/// for a command that answers before it has read everything.
+///
+/// The command's deadline ([`Command::timeout`]) bounds every call; after it has passed, and after
+/// any other error but that of a refused signal, all calls fail. Dropped before its end, the
+/// command is killed as far as the server allows and its channel closed, without waiting.
+///
+/// What is not read is kept within bounds by the flow control of its own channel (RFC 4254, 5.2):
+/// the command waits, and nothing else on the session does. Where the library below has none, as
+/// russh, it is kept in a file without a name.
+pub trait Process: Send + Sync {
+    /// The next piece of what it writes; `None` when it has ended and all of it was read.
+    ///
+    /// # Errors
+    ///
+    /// [`SshError::Timeout`] at the deadline, [`SshError::ConnectionLost`] where the session
+    /// ended. What was read before is the caller's; errors carry none of it.
+    fn read(&self) -> Result<Option<Chunk>, SshError>;
+
+    /// Writes all of this to its standard input, waiting while the command reads nothing. A
+    /// command that ended, or closed its input, takes everything and reads nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read); [`SshError::InvalidInput`] where its input is not piped or was
+    /// closed.
+    fn write(&self, bytes: &[u8]) -> Result<(), SshError>;
+
+    /// Ends its standard input. Calls after the first do nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    fn close_stdin(&self) -> Result<(), SshError>;
+
+    /// Sends it a signal, by its name without `SIG`, such as `TERM`. There is no answer: servers
+    /// may ignore it, and sshd refuses some.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read); [`SshError::InvalidInput`] where the name is none of RFC 4254's.
+    fn signal(&self, name: &str) -> Result<(), SshError>;
+
+    /// Ends its input, drops what it still writes, waits for its end and says how it came.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read), and [`SshError::NoExitStatus`].
+    fn wait(self) -> Result<ExitStatus, SshError>;
+}
+
+/// A piece of what a command wrote, never empty. Pieces have no meaning beyond their order.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Chunk {
+    /// To standard output.
+    Stdout(Bytes),
+    /// To standard error.
+    Stderr(Bytes),
+}
+
 /// The async twin of [`Session`]: each method means what it means there.
 ///
 /// A future that is dropped gives up what it was doing and nothing else: a command is killed as
 /// far as the server allows and its channel closed, and the session goes on.
 pub trait AsyncSession: Send + Sync {
+    /// A command under way, which cannot outlive the session.
+    type Process<'s>: AsyncProcess
+    where
+        Self: 's;
+
     /// Whom the session talks to.
     fn target(&self) -> &Target;
 
     /// Runs a command to its end and collects what it wrote.
     fn exec(&self, command: &Command) -> impl Future<Output = Result<Output, SshError>> + Send;
+
+    /// Starts a command whose output is read, and input written, while it runs.
+    fn spawn(
+        &self,
+        command: &Command,
+    ) -> impl Future<Output = Result<Self::Process<'_>, SshError>> + Send;
 
     /// Whether nothing is known that makes the session unusable. Never waits.
     fn is_alive(&self) -> bool;
@@ -55,4 +142,42 @@ pub trait AsyncSession: Send + Sync {
     /// Ends the session. Whoever waits on it gets an error. Never waits; calls after the first do
     /// nothing.
     fn close(&self);
+}
+
+/// The async twin of [`Process`]: each method means what it means there. A future that is dropped
+/// loses nothing: what it had not returned is read by the next; bytes of a write that was dropped
+/// may have been sent in part.
+pub trait AsyncProcess: Send + Sync {
+    /// The next piece of what it writes; `None` when it has ended and all of it was read.
+    fn read(&self) -> impl Future<Output = Result<Option<Chunk>, SshError>> + Send;
+
+    /// Writes all of this to its standard input.
+    fn write(&self, bytes: &[u8]) -> impl Future<Output = Result<(), SshError>> + Send;
+
+    /// Ends its standard input.
+    fn close_stdin(&self) -> impl Future<Output = Result<(), SshError>> + Send;
+
+    /// Sends it a signal, by its name without `SIG`.
+    fn signal(&self, name: &str) -> impl Future<Output = Result<(), SshError>> + Send;
+
+    /// Ends its input, drops what it still writes, waits for its end and says how it came.
+    fn wait(self) -> impl Future<Output = Result<ExitStatus, SshError>> + Send;
+}
+
+impl Chunk {
+    /// The bytes, whichever stream they are of.
+    pub fn bytes(&self) -> &Bytes {
+        match self {
+            Self::Stdout(bytes) | Self::Stderr(bytes) => bytes,
+        }
+    }
+}
+
+impl fmt::Debug for Chunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout(bytes) => write!(f, "Stdout({} bytes)", bytes.len()),
+            Self::Stderr(bytes) => write!(f, "Stderr({} bytes)", bytes.len()),
+        }
+    }
 }
