@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use pool_core::{
     AcquireError, AsyncBackend, AsyncPool, Backend, Config, MultiplexError, Multiplexed, Share,
 };
-use testkit::fake::FakeError;
+use testkit::fake::{FakeError, ManualClock};
 
 /// A session that carries a few streams, as an SSH connection carries channels.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ struct Line {
     streams: AtomicUsize,
     most: usize,
     dead: AtomicBool,
+    /// A borrower left something that cannot be cleaned up.
+    stained: AtomicBool,
     truth: Arc<Truth>,
 }
 
@@ -56,6 +59,7 @@ impl Lines {
             streams: AtomicUsize::new(0),
             most: self.carried,
             dead: AtomicBool::new(false),
+            stained: AtomicBool::new(false),
             truth: Arc::clone(&self.truth),
         })
     }
@@ -85,6 +89,14 @@ impl Backend for Lines {
 
     fn check(&self, _line: &mut Arc<Line>) -> Result<(), FakeError> {
         Ok(())
+    }
+
+    fn needs_reset(&self, line: &mut Arc<Line>) -> bool {
+        line.stained.load(Ordering::SeqCst)
+    }
+
+    fn reset(&self, _line: &mut Arc<Line>) -> Result<(), FakeError> {
+        Err(FakeError(pool_core::ErrorKind::Transient))
     }
 }
 
@@ -182,6 +194,42 @@ fn a_session_that_breaks_takes_all_its_shares_with_it() {
     let next = pool.get().unwrap();
     assert_eq!(next.number, 1);
     assert_eq!(lines.truth.closed.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_reset_that_fails_retires_the_session_and_disturbs_nobody() {
+    let lines = Lines::new(10);
+    let pool = Multiplexed::pool(lines.clone(), 2, &config(2)).unwrap();
+    let (leaver, sibling) = (pool.get().unwrap(), pool.get().unwrap());
+    assert!(Share::same_session(&leaver, &sibling));
+    leaver.stained.store(true, Ordering::SeqCst);
+    drop(leaver);
+    let next = pool.get().unwrap();
+    assert_eq!((next.number, lines.open_now()), (1, 2), "no share of the stained one is lent");
+    drop(sibling);
+    pool.close_timeout(Duration::ZERO).unwrap_err();
+    drop(next);
+    pool.close().unwrap();
+    assert_eq!(lines.open_now(), 0);
+}
+
+#[test]
+fn a_session_is_replaced_at_its_age_however_young_its_shares() {
+    let lines = Lines::new(10);
+    let clock = Arc::new(ManualClock::new());
+    let config = Config::builder().max_size(1).max_lifetime(Some(Duration::from_secs(100)));
+    let config = config.idle_timeout(None).check_after_idle(Duration::MAX).build().unwrap();
+    let time = Arc::clone(&clock);
+    let pool =
+        Multiplexed::pool_with(lines.clone(), 2, &config, |builder| builder.clock(time)).unwrap();
+    let first = pool.get().unwrap();
+    clock.advance(Duration::from_secs(60));
+    let second = pool.get().unwrap();
+    assert!(Share::same_session(&first, &second));
+    clock.advance(Duration::from_secs(50));
+    drop((first, second));
+    let third = pool.get().unwrap();
+    assert_eq!((third.number, lines.open_now()), (1, 1));
 }
 
 #[test]

@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::clock::Clock;
 
 /// One session, as its shares know it.
 #[derive(Debug, Default)]
@@ -24,8 +27,16 @@ type Resize = Box<dyn Fn(usize) + Send + Sync>;
 pub(super) struct Books<S> {
     state: Mutex<State<S>>,
     max_sessions: usize,
+    /// How old a session may become. A share's own age says nothing about that.
+    max_lifetime: Option<Duration>,
+    pool: OnceLock<PoolOfShares>,
+}
+
+/// What the books know of the pool that they are kept for.
+struct PoolOfShares {
+    clock: Arc<dyn Clock>,
     /// Tells the pool how many shares there can be in all.
-    resize: OnceLock<Resize>,
+    resize: Resize,
 }
 
 struct State<S> {
@@ -38,24 +49,27 @@ struct Entry<S> {
     member: Arc<Member>,
     shares: usize,
     lent: usize,
+    /// From here on it is replaced, share by share as they come back.
+    expires_at: Option<Instant>,
 }
 
 impl<S> Books<S> {
-    pub(super) fn new(max_sessions: usize, limit: usize) -> Self {
+    pub(super) fn new(max_sessions: usize, limit: usize, max_lifetime: Option<Duration>) -> Self {
         let state = Mutex::new(State { entries: Vec::new(), limit });
-        Self { state, max_sessions, resize: OnceLock::new() }
+        Self { state, max_sessions, max_lifetime, pool: OnceLock::new() }
     }
 
-    /// Who is told when the limit falls; the first one stays.
-    pub(super) fn on_resize(&self, resize: Resize) {
-        let _ = self.resize.set(resize);
+    /// Whose time counts, and who is told when the limit falls; the first one stays.
+    pub(super) fn belong_to(&self, clock: Arc<dyn Clock>, resize: Resize) {
+        let _ = self.pool.set(PoolOfShares { clock, resize });
     }
 
     /// A place on a session that is open: the fullest one, so that others can empty.
     pub(super) fn attach(&self) -> Option<(Arc<S>, Arc<Member>)> {
+        let now = self.now();
         let mut state = self.state();
         let limit = state.limit;
-        let open = state.entries.iter_mut();
+        let open = state.entries.iter_mut().filter(|entry| !entry.is_expired(now));
         let entry = open
             .filter(|entry| !entry.member.is_broken() && entry.shares < limit)
             .max_by_key(|entry| entry.shares)?;
@@ -69,12 +83,14 @@ impl<S> Books<S> {
 
     /// Enters a new session with its first share; none where there are enough.
     pub(super) fn admit(&self, session: Arc<S>) -> Option<Arc<Member>> {
+        let expires_at = self.max_lifetime.zip(self.now());
+        let expires_at = expires_at.and_then(|(lifetime, now)| now.checked_add(lifetime));
         let mut state = self.state();
         if state.entries.len() >= self.max_sessions {
             return None;
         }
         let member = Arc::new(Member::default());
-        let entry = Entry { session, member: Arc::clone(&member), shares: 1, lent: 0 };
+        let entry = Entry { session, member: Arc::clone(&member), shares: 1, lent: 0, expires_at };
         state.entries.push(entry);
         Some(member)
     }
@@ -98,10 +114,14 @@ impl<S> Books<S> {
         }
     }
 
-    /// Whether a session has more shares than it can carry.
+    /// Whether a session has more shares than it can carry, or is too old for any.
     pub(super) fn is_surplus(&self, member: &Arc<Member>) -> bool {
+        let now = self.now();
         let state = self.state();
-        state.position(member).is_some_and(|index| state.entries[index].shares > state.limit)
+        state.position(member).is_some_and(|index| {
+            let entry = &state.entries[index];
+            entry.shares > state.limit || entry.is_expired(now)
+        })
     }
 
     pub(super) fn refused(&self, member: &Arc<Member>) {
@@ -116,8 +136,8 @@ impl<S> Books<S> {
             }
             falls.then_some(carried)
         };
-        if let (Some(limit), Some(resize)) = (learned, self.resize.get()) {
-            resize(limit.saturating_mul(self.max_sessions));
+        if let (Some(limit), Some(pool)) = (learned, self.pool.get()) {
+            (pool.resize)(limit.saturating_mul(self.max_sessions));
         }
     }
 
@@ -129,8 +149,18 @@ impl<S> Books<S> {
         self.state().entries.len()
     }
 
+    fn now(&self) -> Option<Instant> {
+        self.pool.get().map(|pool| pool.clock.coarse())
+    }
+
     fn state(&self) -> MutexGuard<'_, State<S>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S> Entry<S> {
+    fn is_expired(&self, now: Option<Instant>) -> bool {
+        self.expires_at.zip(now).is_some_and(|(end, now)| now >= end)
     }
 }
 

@@ -7,6 +7,10 @@
 //!
 //! How many shares a session really carries is the peer's decision. A borrower that is refused
 //! says so with [`Share::refused`]; from then on fewer shares of each session are lent.
+//!
+//! A check or reset of one share is one of its session, on which others may be at work: the backend
+//! must not disturb them. Where it fails, the session takes no more shares, and is closed when the
+//! last one has come back.
 
 mod books;
 mod pools;
@@ -134,6 +138,15 @@ where
         share.note(checked)
     }
 
+    fn needs_reset(&self, share: &mut Share<S>) -> bool {
+        self.inner.needs_reset(&mut share.session)
+    }
+
+    fn reset(&self, share: &mut Share<S>) -> Result<(), Self::Error> {
+        let reset = self.inner.reset(&mut share.session);
+        share.note(reset)
+    }
+
     fn close(&self, share: Share<S>) {
         if let Some(session) = share.leave() {
             self.inner.close(session);
@@ -185,6 +198,15 @@ where
     async fn keepalive(&self, share: &mut Share<S>) -> Result<(), Self::Error> {
         let checked = self.inner.keepalive(&mut share.session).await;
         share.note(checked)
+    }
+
+    fn needs_reset(&self, share: &mut Share<S>) -> bool {
+        self.inner.needs_reset(&mut share.session)
+    }
+
+    async fn reset(&self, share: &mut Share<S>) -> Result<(), Self::Error> {
+        let reset = self.inner.reset(&mut share.session).await;
+        share.note(reset)
     }
 
     async fn close(&self, share: Share<S>) {

@@ -15,7 +15,7 @@ where
 {
     /// A pool of shares for threads: up to `config.max_size()` sessions underneath, each carrying
     /// up to `leases_per_session` shares until the peer refuses one. The configuration's other
-    /// values (`min_idle`, timeouts) apply to shares.
+    /// values (`min_idle`, timeouts) apply to shares; `max_lifetime` applies to sessions, too.
     ///
     /// # Errors
     ///
@@ -49,11 +49,12 @@ where
         let books = Arc::clone(&decorated.books);
         let pool = build(Pool::builder(decorated).config(config)).build();
         let handle = pool.downgrade();
-        books.on_resize(Box::new(move |shares| {
+        let resize = Box::new(move |shares| {
             if let Some(pool) = handle.upgrade() {
                 pool.resize(shares);
             }
-        }));
+        });
+        books.belong_to(pool.clock(), resize);
         Ok(pool)
     }
 
@@ -76,11 +77,12 @@ where
         let books = Arc::clone(&decorated.books);
         let pool = build(decorated).config(config).build();
         let handle = pool.downgrade();
-        books.on_resize(Box::new(move |shares| {
+        let resize = Box::new(move |shares| {
             if let Some(pool) = handle.upgrade() {
                 pool.resize(shares);
             }
-        }));
+        });
+        books.belong_to(pool.clock(), resize);
         Ok(pool)
     }
 
@@ -90,7 +92,7 @@ where
             return Err(ConfigError::new("leases_per_session", "1 or more"));
         }
         let shares = config.clone().with_max_size(max_sessions.saturating_mul(leases))?;
-        let books = Arc::new(Books::new(max_sessions, leases));
+        let books = Arc::new(Books::new(max_sessions, leases, config.max_lifetime));
         Ok((Self { inner, books }, shares))
     }
 }

@@ -193,6 +193,10 @@ impl<B: Backend> Pool<B> {
         }
     }
 
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.shared().clock)
+    }
+
     pub(crate) fn downgrade(&self) -> WeakPool<B> {
         WeakPool(Arc::downgrade(&self.handle))
     }

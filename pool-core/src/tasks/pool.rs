@@ -13,6 +13,7 @@ use super::driver;
 use super::job::{End, within};
 use super::runtime::Runtime;
 use crate::acquire::Acquiring;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::core::{Core, OldestLease};
 use crate::error::DrainTimeout;
@@ -214,6 +215,10 @@ impl<B: AsyncBackend> AsyncPool<B> {
             }
         })
         .await
+    }
+
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.shared().clock)
     }
 
     pub(crate) fn downgrade(&self) -> WeakAsyncPool<B> {
