@@ -3,8 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use pool_core::{AcquireError, DrainTimeout};
+use pool_core::{DrainTimeout, MultiplexError};
 use ssh_session::{Kind, PartialOutput, SshError, Target};
+
+/// Why a pool has no connection for a borrower.
+pub(crate) type AcquireError = pool_core::AcquireError<MultiplexError<SshError>>;
 
 /// Why something failed, in one sentence that names the host and what to do. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -17,7 +20,7 @@ pub enum Error {
         /// Whom the pool talks to.
         target: Target,
         /// What it was waiting for, who holds the connections, and the last connect's error.
-        source: Arc<AcquireError<SshError>>,
+        source: Arc<AcquireError>,
     },
     /// Connections were still open when the time to close the pool was up.
     Close {
@@ -29,11 +32,13 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn from_pool(target: &Target, error: AcquireError<SshError>) -> Self {
-        match error {
-            AcquireError::Connect(error) => Self::Ssh((*error).clone()),
-            other => Self::Pool { target: target.clone(), source: Arc::new(other) },
+    pub(crate) fn from_pool(target: &Target, error: AcquireError) -> Self {
+        if let AcquireError::Connect(cause) = &error
+            && let MultiplexError::Connect(cause) = &**cause
+        {
+            return Self::Ssh(cause.clone());
         }
+        Self::Pool { target: target.clone(), source: Arc::new(error) }
     }
 
     /// The class of the SSH error behind it, if there is one: for a pool that ran out of time, that
@@ -46,7 +51,10 @@ impl Error {
     pub fn ssh(&self) -> Option<&SshError> {
         match self {
             Self::Ssh(error) => Some(error),
-            Self::Pool { source, .. } => source.connect_error(),
+            Self::Pool { source, .. } => match source.connect_error()? {
+                MultiplexError::Connect(error) => Some(error),
+                MultiplexError::Full { .. } => None,
+            },
             Self::Close { .. } => None,
         }
     }
@@ -104,7 +112,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Ssh(error) => error.source(),
-            Self::Pool { source, .. } => source.connect_error().map(|error| error as _),
+            Self::Pool { .. } => self.ssh().map(|error| error as _),
             Self::Close { .. } => None,
         }
     }

@@ -17,39 +17,95 @@
 //! ```
 //!
 //! * [`ConnectionPool`]: up to `max_connections` sessions, opened when needed, lent to one caller
-//!   at a time, checked when they were idle, replaced when they died. For many threads.
+//!   at a time (or to a few, `channels_per_connection`), checked when they were idle, replaced when
+//!   they died. For many threads.
 //! * [`Connection`]: one session, held for as long as you like.
+//! * `AsyncConnectionPool` and `AsyncConnection`: the same for tasks, on tokio.
 //!
 //! Host keys are checked against `~/.ssh/known_hosts` before any password or key is sent; unknown
 //! hosts are recorded there, changed keys refused ([`HostKeyPolicy`]). A command that may have
 //! started is never run twice. A command without an exit status is an [`Error`], and one that was
 //! killed by a signal is no success.
+//!
+//! # Features
+//!
+//! | features | threads | tasks | needs |
+//! |---|---|---|---|
+//! | default: `ssh2` and `russh` | libssh2 | russh | a C compiler, OpenSSL and zlib headers |
+//! | `russh` alone | russh, on a runtime of its own (`blocking`) | russh | a C compiler |
+//! | `ssh2` alone | libssh2 | – | a C compiler, OpenSSL and zlib headers |
+//! | `ssh2` and `vendored-openssl` | libssh2 | – | a C compiler, make and perl; OpenSSL is built in |
+//!
+//! All of them pass the same tests. With the default, `hussh::blocking` has the sync API over
+//! russh, too.
 #![forbid(unsafe_code)]
 
-#[cfg(not(feature = "ssh2"))]
-compile_error!("hussh needs a backend: enable the feature `ssh2` (on by default)");
+#[cfg(not(any(feature = "ssh2", feature = "russh")))]
+compile_error!(
+    "hussh needs a backend: enable the feature `ssh2` (libssh2) or `russh`, or leave the default \
+     features on"
+);
 
-#[cfg(feature = "ssh2")]
-mod connection;
+#[cfg(any(feature = "ssh2", feature = "russh"))]
+mod again;
+#[cfg(feature = "russh")]
+pub mod blocking;
 mod error;
-#[cfg(feature = "ssh2")]
-mod pool;
-#[cfg(feature = "ssh2")]
+#[cfg(any(feature = "ssh2", feature = "russh"))]
 mod settings;
+#[cfg(any(feature = "ssh2", feature = "russh"))]
+mod shared;
+#[cfg(any(feature = "ssh2", feature = "russh"))]
+pub mod sync;
+#[cfg(feature = "russh")]
+mod tasks;
 
 pub use error::Error;
 pub use pool_core::Stats;
 pub use ssh_session::{
-    Command, ExitStatus, Fingerprint, HostKeyPolicy, Kind, Output, PartialOutput, SecretString,
-    SshError, Target,
+    Chunk, Command, ExitStatus, Fingerprint, HostKeyPolicy, Kind, Output, PartialOutput, Pty,
+    SecretString, SshError, Target,
 };
 
+#[cfg(all(feature = "russh", not(feature = "ssh2")))]
+pub use blocking::{
+    Connection, ConnectionBuilder, ConnectionPool, ConnectionPoolBuilder, PooledConnection, Process,
+};
 #[cfg(feature = "ssh2")]
-pub use connection::{Connection, ConnectionBuilder};
+pub use libssh2::{
+    Connection, ConnectionBuilder, ConnectionPool, ConnectionPoolBuilder, PooledConnection, Process,
+};
+#[cfg(feature = "russh")]
+pub use tasks::{
+    AsyncConnection, AsyncConnectionBuilder, AsyncConnectionPool, AsyncConnectionPoolBuilder,
+    AsyncProcess, PooledAsyncConnection,
+};
+
+/// The sync API over libssh2.
 #[cfg(feature = "ssh2")]
-pub use pool::{ConnectionPool, ConnectionPoolBuilder, PooledConnection};
+mod libssh2 {
+    use crate::sync::{self, Libssh2};
+
+    /// One SSH connection, held as long as you like. See [`sync::Connection`].
+    pub type Connection = sync::Connection<Libssh2>;
+
+    /// Makes a [`Connection`]. See [`sync::ConnectionBuilder`].
+    pub type ConnectionBuilder = sync::ConnectionBuilder<Libssh2>;
+
+    /// A pool of SSH connections to one host as one user. See [`sync::ConnectionPool`].
+    pub type ConnectionPool = sync::ConnectionPool<Libssh2>;
+
+    /// Makes a [`ConnectionPool`]. See [`sync::ConnectionPoolBuilder`].
+    pub type ConnectionPoolBuilder = sync::ConnectionPoolBuilder<Libssh2>;
+
+    /// A connection on loan from a [`ConnectionPool`]. See [`sync::PooledConnection`].
+    pub type PooledConnection = sync::PooledConnection<Libssh2>;
+
+    /// A command whose output is read, and input written, while it runs. See [`sync::Process`].
+    pub type Process<'s> = sync::Process<'s, Libssh2>;
+}
 
 /// The README's example compiles.
-#[cfg(all(doctest, feature = "ssh2"))]
+#[cfg(all(doctest, feature = "ssh2", feature = "russh"))]
 #[doc = include_str!("../../README.md")]
 mod readme {}

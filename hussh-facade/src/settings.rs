@@ -1,9 +1,13 @@
-//! What a connection and a pool have in common: whom to talk to, and as whom.
+//! What connections and pools are made with, said once for sync and async.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use pool_core::{Config, ConfigBuilder, ConfigError};
 use ssh_session::{Auth, HostKeyPolicy, HostKeys, KeepaliveOptions, Options, SshError, Target};
+
+/// How often a pool's connections are asked for a sign of life, unless somebody says otherwise.
+const POOL_KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// What is known of a connection before it is checked.
 #[derive(Debug, Clone)]
@@ -34,6 +38,12 @@ impl Settings {
         }
     }
 
+    pub(crate) fn of_pool(host: String, username: String) -> Self {
+        let mut settings = Self::new(host, username);
+        settings.keepalive_interval = Some(POOL_KEEPALIVE);
+        settings
+    }
+
     pub(crate) fn options(self) -> Result<Options, SshError> {
         let mut options = Options::new(Target::new(self.host, self.port, self.username)?);
         options.auth = self.auth;
@@ -50,7 +60,45 @@ impl Settings {
     }
 }
 
-/// The setters that both builders have.
+/// What is known of a pool before it is checked.
+#[derive(Debug, Clone)]
+pub(crate) struct PoolSettings {
+    pub(crate) config: ConfigBuilder,
+    pub(crate) channels_per_connection: usize,
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        Self { config: Config::builder(), channels_per_connection: 1 }
+    }
+}
+
+impl PoolSettings {
+    /// The pool's configuration, and how many leases a connection carries.
+    pub(crate) fn config(self, settings: &Settings) -> Result<(Config, usize), SshError> {
+        let config = self
+            .config
+            .connect_timeout(settings.connect_timeout)
+            .keepalive_interval(settings.keepalive_interval)
+            .build()
+            .map_err(|error| Self::invalid(&error))?;
+        Ok((config, self.channels_per_connection))
+    }
+
+    /// The pool's own words about a parameter, with the name it has here.
+    pub(crate) fn invalid(error: &ConfigError) -> SshError {
+        let field = match error.field() {
+            "max_size" => "max_connections",
+            "leases_per_session" => "channels_per_connection",
+            other => other,
+        };
+        let text = error.to_string().replace("max_size", "max_connections");
+        let expected = text.rsplit_once(" must be ").map_or("in range", |(_, expected)| expected);
+        SshError::invalid(field, format!("must be {expected}"))
+    }
+}
+
+/// The setters that all builders have.
 macro_rules! shared_setters {
     ($default_keepalive:literal) => {
         /// The TCP port, 1 to 65535; default 22.
@@ -144,3 +192,52 @@ macro_rules! shared_setters {
     };
 }
 pub(crate) use shared_setters;
+
+/// The setters that both builders of pools have.
+macro_rules! pool_setters {
+    () => {
+        /// The most connections open at once: 1 and up, default 10. sshd's `MaxStartups` and the
+        /// server's memory bound what is sensible.
+        pub fn max_connections(mut self, count: usize) -> Self {
+            self.pool.config = self.pool.config.max_size(count);
+            self
+        }
+
+        /// How many borrowers share a connection at most, each with a channel of its own: 1 and
+        /// up, default 1. sshd opens 10 (`MaxSessions`) and frees them late, so that 5 is the
+        /// sensible most. A server that opens fewer is found out and not asked again; what it
+        /// refused is run elsewhere or waits.
+        pub fn channels_per_connection(mut self, count: usize) -> Self {
+            self.pool.channels_per_connection = count;
+            self
+        }
+
+        /// How many leases are kept ready though nobody uses them, each a connection or a channel's
+        /// share of one: up to `max_connections`, default 0.
+        pub fn min_idle(mut self, count: usize) -> Self {
+            self.pool.config = self.pool.config.min_idle(count);
+            self
+        }
+
+        /// How long a borrower waits for a connection; `None` waits for ever. Default 30 s.
+        pub fn acquire_timeout(mut self, timeout: impl Into<Option<std::time::Duration>>) -> Self {
+            self.pool.config = self.pool.config.acquire_timeout(timeout.into());
+            self
+        }
+
+        /// Connections that nobody used for this long are closed, down to `min_idle`; `None` keeps
+        /// them. Above zero, default 10 min.
+        pub fn idle_timeout(mut self, timeout: impl Into<Option<std::time::Duration>>) -> Self {
+            self.pool.config = self.pool.config.idle_timeout(timeout.into());
+            self
+        }
+
+        /// Connections older than this are replaced once nobody uses them; `None` keeps them.
+        /// Above zero, default 30 min.
+        pub fn max_lifetime(mut self, lifetime: impl Into<Option<std::time::Duration>>) -> Self {
+            self.pool.config = self.pool.config.max_lifetime(lifetime.into());
+            self
+        }
+    };
+}
+pub(crate) use pool_setters;

@@ -45,6 +45,18 @@ pub trait Session: Send + Sync {
     /// If none comes within `timeout`, or the connection is lost. The session is dead then.
     fn ping(&self, timeout: Duration) -> Result<(), SshError>;
 
+    /// Whether a command that was given up may still take one of the server's session slots. Never
+    /// waits.
+    fn has_leftovers(&self) -> bool;
+
+    /// Waits until no command that was given up takes a slot of the server's any more.
+    ///
+    /// # Errors
+    ///
+    /// [`SshError::Timeout`] where some do at the end; the session goes on, for those who use it,
+    /// with fewer slots.
+    fn settle(&self, timeout: Duration) -> Result<(), SshError>;
+
     /// Ends the session. Whoever waits on it gets [`SshError::ConnectionLost`]. Never waits; calls
     /// after the first do nothing.
     fn close(&self);
@@ -138,6 +150,13 @@ pub trait AsyncSession: Send + Sync {
     /// Asks the peer for a sign of life: one round trip. A session that gives none within
     /// `timeout` is dead.
     fn ping(&self, timeout: Duration) -> impl Future<Output = Result<(), SshError>> + Send;
+
+    /// Whether a command that was given up may still take one of the server's session slots. Never
+    /// waits.
+    fn has_leftovers(&self) -> bool;
+
+    /// Waits until no command that was given up takes a slot of the server's any more.
+    fn settle(&self, timeout: Duration) -> impl Future<Output = Result<(), SshError>> + Send;
 
     /// Ends the session. Whoever waits on it gets an error. Never waits; calls after the first do
     /// nothing.

@@ -1,0 +1,53 @@
+//! Whether a pool sends a command once more: never one that may have started.
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use ssh_session::{Command, Kind};
+
+use crate::Error;
+
+/// How often a command may be refused a channel. Each refusal tells the pool that a connection
+/// carries fewer commands than it thought, or that one still holds slots of commands given up.
+const REFUSALS: u32 = 10;
+
+/// One command's way through a pool.
+pub(crate) struct Attempts<'a> {
+    command: &'a Command,
+    lost: bool,
+    refused: u32,
+    /// Time that went by while the command was on a connection; borrowing does not count.
+    started: Option<Instant>,
+}
+
+impl<'a> Attempts<'a> {
+    pub(crate) fn new(command: &'a Command) -> Self {
+        Self { command, lost: false, refused: 0, started: None }
+    }
+
+    /// The command, with what is left of its deadline since it was first sent.
+    pub(crate) fn next(&mut self) -> Cow<'a, Command> {
+        let started = *self.started.get_or_insert_with(Instant::now);
+        match self.command.time_limit() {
+            Some(limit) if self.lost || self.refused > 0 => {
+                let left = limit.saturating_sub(started.elapsed());
+                Cow::Owned(self.command.clone().timeout(left))
+            }
+            _ => Cow::Borrowed(self.command),
+        }
+    }
+
+    /// Whether to try on another connection after this error.
+    pub(crate) fn again(&mut self, error: &Error) -> bool {
+        match error.kind() {
+            _ if error.may_have_started() => false,
+            // It died between the check and the command.
+            Some(Kind::ConnectionLost) => !std::mem::replace(&mut self.lost, true),
+            Some(Kind::ChannelRefused) => {
+                self.refused += 1;
+                self.refused <= REFUSALS
+            }
+            _ => false,
+        }
+    }
+}

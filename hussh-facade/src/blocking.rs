@@ -1,0 +1,28 @@
+//! The sync API over russh, on a runtime of its own: no C library, no OpenSSL.
+//!
+//! The same names as the crate's own, for programs that have both libraries and want this one for
+//! some connections. Where the feature `ssh2` is off, the crate's own names are these.
+//!
+//! The runtime is one for the process, with a thread or two, and is started with the first
+//! connection. May be called from anywhere, also from within another runtime's task, though it
+//! blocks that.
+
+use crate::sync::{self, Russh};
+
+/// One SSH connection, held as long as you like. See [`sync::Connection`].
+pub type Connection = sync::Connection<Russh>;
+
+/// Makes a [`Connection`]. See [`sync::ConnectionBuilder`].
+pub type ConnectionBuilder = sync::ConnectionBuilder<Russh>;
+
+/// A pool of SSH connections to one host as one user. See [`sync::ConnectionPool`].
+pub type ConnectionPool = sync::ConnectionPool<Russh>;
+
+/// Makes a [`ConnectionPool`]. See [`sync::ConnectionPoolBuilder`].
+pub type ConnectionPoolBuilder = sync::ConnectionPoolBuilder<Russh>;
+
+/// A connection on loan from a [`ConnectionPool`]. See [`sync::PooledConnection`].
+pub type PooledConnection = sync::PooledConnection<Russh>;
+
+/// A command whose output is read, and input written, while it runs. See [`sync::Process`].
+pub type Process<'s> = sync::Process<'s, Russh>;

@@ -1,0 +1,136 @@
+//! One connection, held by its owner.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use ssh_session::{Command, Output, Session as _, Target};
+
+use super::{Library, Process};
+use crate::Error;
+use crate::settings::{Settings, shared_setters};
+
+/// One SSH connection, open until it is dropped or closed. May be used from many threads at once;
+/// their commands run side by side, as many as the server's `MaxSessions` allows.
+///
+/// It is not reopened when it dies. A [`ConnectionPool`](crate::ConnectionPool) of one does that.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use hussh::Connection;
+///
+/// let connection = Connection::builder("myserver.example.com", "deploy")
+///     .agent()
+///     .keepalive_interval(Duration::from_secs(30))
+///     .keepalive_count_max(3)
+///     .connect()?;
+/// let result = connection.execute("uptime")?;
+/// assert!(result.success());
+/// # Ok::<(), hussh::Error>(())
+/// ```
+pub struct Connection<L: Library> {
+    session: L::Session,
+}
+
+impl<L: Library> Connection<L> {
+    /// Starts with a host's name or address and the user to log in as.
+    pub fn builder(host: impl Into<String>, username: impl Into<String>) -> ConnectionBuilder<L> {
+        let settings = Settings::new(host.into(), username.into());
+        ConnectionBuilder { settings, library: PhantomData }
+    }
+
+    /// Runs a command to its end and collects what it wrote, without a deadline.
+    ///
+    /// # Errors
+    ///
+    /// Whenever there is no exit status to report. A command that ran and failed is an
+    /// [`Output`] whose [`success`](Output::success) is false.
+    pub fn execute(&self, command: impl AsRef<[u8]>) -> Result<Output, Error> {
+        self.execute_with(&Command::new(command))
+    }
+
+    /// Runs a command with input, environment, a terminal or a deadline.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute); and when the command's deadline passes, with the output so
+    /// far in the error.
+    pub fn execute_with(&self, command: &Command) -> Result<Output, Error> {
+        Ok(self.session.exec(command)?)
+    }
+
+    /// Starts a command whose output is read, and input written, while it runs.
+    ///
+    /// # Errors
+    ///
+    /// Where it was not started, or nobody knows whether it was.
+    pub fn spawn(&self, command: &Command) -> Result<Process<'_, L>, Error> {
+        Ok(Process::new(self.session.spawn(command)?))
+    }
+
+    /// Whether nothing is known that makes the connection unusable. Never waits.
+    pub fn is_alive(&self) -> bool {
+        self.session.is_alive()
+    }
+
+    /// Asks the server for a sign of life: one round trip.
+    ///
+    /// # Errors
+    ///
+    /// If none comes in time. The connection is dead then.
+    pub fn ping(&self, timeout: Duration) -> Result<(), Error> {
+        Ok(self.session.ping(timeout)?)
+    }
+
+    /// Whom it talks to.
+    pub fn target(&self) -> &Target {
+        self.session.target()
+    }
+
+    /// Ends the connection; commands under way fail. Never waits.
+    pub fn close(&self) {
+        self.session.close();
+    }
+}
+
+impl<L: Library> fmt::Debug for Connection<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("target", self.target())
+            .field("alive", &self.is_alive())
+            .finish()
+    }
+}
+
+/// Makes a [`Connection`].
+#[must_use = "a builder does nothing until `connect`"]
+pub struct ConnectionBuilder<L> {
+    settings: Settings,
+    library: PhantomData<fn() -> L>,
+}
+
+impl<L: Library> ConnectionBuilder<L> {
+    shared_setters!("`None`");
+
+    /// Connects and logs in.
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept us from it, told apart by [`Error::kind`].
+    pub fn connect(self) -> Result<Connection<L>, Error> {
+        Ok(Connection { session: L::connect(&self.settings.options()?)? })
+    }
+}
+
+impl<L> Clone for ConnectionBuilder<L> {
+    fn clone(&self) -> Self {
+        Self { settings: self.settings.clone(), library: PhantomData }
+    }
+}
+
+impl<L> fmt::Debug for ConnectionBuilder<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionBuilder").field("settings", &self.settings).finish()
+    }
+}

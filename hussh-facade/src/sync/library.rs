@@ -1,0 +1,72 @@
+//! The libraries that can be below the sync API.
+
+use pool_core::Backend;
+use ssh_session::{Options, Session, SshError};
+
+/// A library below the sync API: [`Libssh2`] or [`Russh`], by cargo feature. Nobody else can
+/// implement it.
+pub trait Library: sealed::Sealed + 'static {
+    /// Its sessions.
+    #[doc(hidden)]
+    type Session: Session + Send + 'static;
+    /// What opens them for a pool.
+    #[doc(hidden)]
+    type Backend: Backend<Session = Self::Session, Error = SshError>;
+
+    #[doc(hidden)]
+    fn connect(options: &Options) -> Result<Self::Session, SshError>;
+
+    #[doc(hidden)]
+    fn backend(options: Options) -> Result<Self::Backend, SshError>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// libssh2: one lock and no thread for a connection, OpenSSL's cryptography.
+#[cfg(feature = "ssh2")]
+#[derive(Debug)]
+pub enum Libssh2 {}
+
+#[cfg(feature = "ssh2")]
+impl sealed::Sealed for Libssh2 {}
+
+#[cfg(feature = "ssh2")]
+impl Library for Libssh2 {
+    type Session = backend_ssh2::Ssh2Session;
+    type Backend = backend_ssh2::Ssh2Backend;
+
+    fn connect(options: &Options) -> Result<Self::Session, SshError> {
+        let session = backend_ssh2::Ssh2Session::connect(options)?;
+        session.keep_alive_when_idle();
+        Ok(session)
+    }
+
+    fn backend(options: Options) -> Result<Self::Backend, SshError> {
+        backend_ssh2::Ssh2Backend::new(options)
+    }
+}
+
+/// russh on a runtime of its own: one for the process, on threads that it starts when the first
+/// connection is opened.
+#[cfg(feature = "russh")]
+#[derive(Debug)]
+pub enum Russh {}
+
+#[cfg(feature = "russh")]
+impl sealed::Sealed for Russh {}
+
+#[cfg(feature = "russh")]
+impl Library for Russh {
+    type Session = backend_russh::blocking::BlockingSession;
+    type Backend = backend_russh::blocking::BlockingBackend;
+
+    fn connect(options: &Options) -> Result<Self::Session, SshError> {
+        backend_russh::blocking::BlockingSession::connect(options)
+    }
+
+    fn backend(options: Options) -> Result<Self::Backend, SshError> {
+        backend_russh::blocking::BlockingBackend::new(options)
+    }
+}

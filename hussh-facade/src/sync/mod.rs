@@ -1,0 +1,18 @@
+//! Connections and pools for threads, whichever library is below.
+//!
+//! [`hussh::Connection`](crate::Connection) and [`hussh::ConnectionPool`](crate::ConnectionPool)
+//! are these with the library that the cargo features chose.
+
+mod connection;
+mod library;
+mod pool;
+mod process;
+
+pub use self::connection::{Connection, ConnectionBuilder};
+pub use self::library::Library;
+#[cfg(feature = "ssh2")]
+pub use self::library::Libssh2;
+#[cfg(feature = "russh")]
+pub use self::library::Russh;
+pub use self::pool::{ConnectionPool, ConnectionPoolBuilder, PooledConnection};
+pub use self::process::Process;

@@ -1,0 +1,269 @@
+//! Connections on loan, for threads.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use pool_core::{Guard, Multiplexed, Pool, Pooled, Stats};
+use ssh_session::{Command, Kind, Output, Session as _, SshError, Target};
+
+use super::{Library, Process};
+use crate::Error;
+use crate::again::Attempts;
+use crate::settings::{PoolSettings, Settings, pool_setters, shared_setters};
+use crate::shared::Shared;
+
+type Backend<L> = Multiplexed<Shared<<L as Library>::Backend>, <L as Library>::Session>;
+
+/// A pool of SSH connections to one host as one user. Clones are handles to the same pool; when the
+/// last one is dropped, the pool closes.
+///
+/// Connections are opened when they are needed and at most a few at once. One that died while
+/// nobody used it is replaced before it is lent, and the borrower never sees it. A refused login is
+/// told to everybody who waits, and not repeated for them.
+///
+/// ```no_run
+/// use hussh::ConnectionPool;
+///
+/// let pool = ConnectionPool::builder("myserver.example.com", "deploy").agent().build()?;
+/// std::thread::scope(|scope| {
+///     for _ in 0..32 {
+///         scope.spawn(|| pool.execute("uptime"));
+///     }
+/// });
+/// # Ok::<(), hussh::Error>(())
+/// ```
+pub struct ConnectionPool<L: Library> {
+    pool: Pool<Backend<L>>,
+    target: Target,
+}
+
+impl<L: Library> ConnectionPool<L> {
+    /// Starts with a host's name or address and the user to log in as.
+    pub fn builder(
+        host: impl Into<String>,
+        username: impl Into<String>,
+    ) -> ConnectionPoolBuilder<L> {
+        ConnectionPoolBuilder {
+            settings: Settings::of_pool(host.into(), username.into()),
+            pool: PoolSettings::default(),
+            library: PhantomData,
+        }
+    }
+
+    /// Borrows a connection, waiting up to `acquire_timeout` for one. Dropping it gives it back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Ssh`] if no connection can be opened for a reason that will not go away (wrong
+    /// password, changed host key); [`Error::Pool`] if none came free in time or the pool is
+    /// closed.
+    #[track_caller]
+    pub fn get(&self) -> Result<PooledConnection<L>, Error> {
+        let lease = self.pool.get().map_err(|error| Error::from_pool(&self.target, error))?;
+        Ok(PooledConnection { lease })
+    }
+
+    /// Borrows a connection that is ready this moment. Never waits.
+    #[track_caller]
+    pub fn try_get(&self) -> Option<PooledConnection<L>> {
+        self.pool.try_get().map(|lease| PooledConnection { lease })
+    }
+
+    /// Borrows a connection, runs a command on it to its end, and gives it back.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get) and [`PooledConnection::execute`].
+    #[track_caller]
+    pub fn execute(&self, command: impl AsRef<[u8]>) -> Result<Output, Error> {
+        self.execute_with(&Command::new(command))
+    }
+
+    /// Borrows a connection, runs a command with input, environment, a terminal or a deadline, and
+    /// gives the connection back. The command's deadline does not count the time of borrowing.
+    ///
+    /// If the connection dies before the command has been sent, or the server opens no further
+    /// channel on it, the command is sent on another one, in what is left of the deadline.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute).
+    #[track_caller]
+    pub fn execute_with(&self, command: &Command) -> Result<Output, Error> {
+        let mut attempts = Attempts::new(command);
+        loop {
+            let result = self.get()?.execute_with(&attempts.next());
+            match result {
+                Err(error) if attempts.again(&error) => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// How many leases are out, ready, being opened, and so on, all of one moment. With
+    /// `channels_per_connection` above 1 several leases are one connection.
+    pub fn stats(&self) -> Stats {
+        self.pool.stats()
+    }
+
+    /// How many connections are open.
+    pub fn connections(&self) -> usize {
+        self.pool.backend().sessions()
+    }
+
+    /// How many commands a connection carries at once: `channels_per_connection`, or less once the
+    /// server refused one more (`MaxSessions`).
+    pub fn channels_per_connection(&self) -> usize {
+        self.pool.backend().limit()
+    }
+
+    /// Whom it talks to.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Closes the pool and waits up to 5 s until its connections are closed, those lent included.
+    /// Whoever waits for one gets an error at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Close`] if some were still open then; they are closed when they come back.
+    pub fn close(&self) -> Result<(), Error> {
+        self.pool.close().map_err(|source| Error::Close { target: self.target.clone(), source })
+    }
+}
+
+impl<L: Library> Clone for ConnectionPool<L> {
+    fn clone(&self) -> Self {
+        Self { pool: self.pool.clone(), target: self.target.clone() }
+    }
+}
+
+impl<L: Library> fmt::Debug for ConnectionPool<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionPool")
+            .field("target", &self.target)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A connection on loan; dropping it gives it back to its pool.
+#[must_use = "dropping it gives the connection back at once"]
+pub struct PooledConnection<L: Library> {
+    lease: Pooled<Backend<L>>,
+}
+
+impl<L: Library> PooledConnection<L> {
+    /// Runs a command to its end and collects what it wrote, without a deadline.
+    ///
+    /// # Errors
+    ///
+    /// Whenever there is no exit status to report. A command that ran and failed is an
+    /// [`Output`] whose [`success`](Output::success) is false.
+    pub fn execute(&self, command: impl AsRef<[u8]>) -> Result<Output, Error> {
+        self.execute_with(&Command::new(command))
+    }
+
+    /// Runs a command with input, environment, a terminal or a deadline.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute); and when the command's deadline passes, with the output so
+    /// far in the error.
+    pub fn execute_with(&self, command: &Command) -> Result<Output, Error> {
+        self.learn(self.lease.exec(command))
+    }
+
+    /// Starts a command whose output is read, and input written, while it runs.
+    ///
+    /// # Errors
+    ///
+    /// Where it was not started, or nobody knows whether it was.
+    pub fn spawn(&self, command: &Command) -> Result<Process<'_, L>, Error> {
+        self.learn(self.lease.spawn(command)).map(Process::new)
+    }
+
+    /// Whether nothing is known that makes the connection unusable. Never waits.
+    pub fn is_alive(&self) -> bool {
+        self.lease.is_alive()
+    }
+
+    /// Asks the server for a sign of life: one round trip.
+    ///
+    /// # Errors
+    ///
+    /// If none comes in time. The connection is dead then, and replaced when it is given back.
+    pub fn ping(&self, timeout: Duration) -> Result<(), Error> {
+        Ok(self.lease.ping(timeout)?)
+    }
+
+    /// Whom it talks to.
+    pub fn target(&self) -> &Target {
+        self.lease.target()
+    }
+
+    /// Says that this connection is not to be lent again.
+    pub fn mark_broken(&mut self) {
+        Guard::mark_broken(&mut self.lease);
+    }
+
+    /// A refused channel tells the pool how many commands a connection carries.
+    fn learn<T>(&self, result: Result<T, SshError>) -> Result<T, Error> {
+        if result.as_ref().is_err_and(|error| error.kind() == Kind::ChannelRefused) {
+            self.lease.refused();
+        }
+        Ok(result?)
+    }
+}
+
+impl<L: Library> fmt::Debug for PooledConnection<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PooledConnection").field("target", self.target()).finish_non_exhaustive()
+    }
+}
+
+/// Makes a [`ConnectionPool`].
+#[must_use = "a builder does nothing until `build`"]
+pub struct ConnectionPoolBuilder<L> {
+    settings: Settings,
+    pool: PoolSettings,
+    library: PhantomData<fn() -> L>,
+}
+
+impl<L: Library> ConnectionPoolBuilder<L> {
+    shared_setters!("30 s");
+    pool_setters!();
+
+    /// Makes the pool. Nothing is opened yet, but for `min_idle` connections in the background.
+    ///
+    /// # Errors
+    ///
+    /// [`SshError::InvalidInput`] naming the parameter that makes no sense.
+    pub fn build(self) -> Result<ConnectionPool<L>, Error> {
+        let (config, channels) = self.pool.config(&self.settings)?;
+        let options = self.settings.options()?;
+        let target = options.target.clone();
+        let backend = Shared(L::backend(options)?);
+        let pool = Multiplexed::pool(backend, channels, &config)
+            .map_err(|error| PoolSettings::invalid(&error))?;
+        Ok(ConnectionPool { pool, target })
+    }
+}
+
+impl<L> Clone for ConnectionPoolBuilder<L> {
+    fn clone(&self) -> Self {
+        let Self { settings, pool, library } = self;
+        Self { settings: settings.clone(), pool: pool.clone(), library: *library }
+    }
+}
+
+impl<L> fmt::Debug for ConnectionPoolBuilder<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionPoolBuilder")
+            .field("settings", &self.settings)
+            .field("pool", &self.pool)
+            .finish()
+    }
+}

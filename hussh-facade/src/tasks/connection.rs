@@ -1,0 +1,130 @@
+//! One connection, held by its owner.
+
+use std::fmt;
+use std::time::Duration;
+
+use backend_russh::RusshSession;
+use ssh_session::{AsyncSession as _, Command, Output, Target};
+
+use super::AsyncProcess;
+use crate::Error;
+use crate::settings::{Settings, shared_setters};
+
+/// One SSH connection, open until it is dropped or closed. May be used by many tasks at once; their
+/// commands run side by side, as many as the server's `MaxSessions` allows. A future that is
+/// dropped ends its command and nothing else.
+///
+/// It lives on the tokio runtime it was opened on. It is not reopened when it dies; an
+/// [`AsyncConnectionPool`](crate::AsyncConnectionPool) of one does that.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use hussh::AsyncConnection;
+///
+/// # async fn run() -> Result<(), hussh::Error> {
+/// let connection = AsyncConnection::builder("myserver.example.com", "deploy")
+///     .agent()
+///     .keepalive_interval(Duration::from_secs(30))
+///     .keepalive_count_max(3)
+///     .connect()
+///     .await?;
+/// let result = connection.execute("uptime").await?;
+/// assert!(result.success());
+/// # Ok(())
+/// # }
+/// ```
+pub struct AsyncConnection {
+    session: RusshSession,
+}
+
+impl AsyncConnection {
+    /// Starts with a host's name or address and the user to log in as.
+    pub fn builder(host: impl Into<String>, username: impl Into<String>) -> AsyncConnectionBuilder {
+        AsyncConnectionBuilder { settings: Settings::new(host.into(), username.into()) }
+    }
+
+    /// Runs a command to its end and collects what it wrote, without a deadline.
+    ///
+    /// # Errors
+    ///
+    /// Whenever there is no exit status to report. A command that ran and failed is an
+    /// [`Output`] whose [`success`](Output::success) is false.
+    pub async fn execute(&self, command: impl AsRef<[u8]>) -> Result<Output, Error> {
+        self.execute_with(&Command::new(command)).await
+    }
+
+    /// Runs a command with input, environment, a terminal or a deadline.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute); and when the command's deadline passes, with the output so
+    /// far in the error.
+    pub async fn execute_with(&self, command: &Command) -> Result<Output, Error> {
+        Ok(self.session.exec(command).await?)
+    }
+
+    /// Starts a command whose output is read, and input written, while it runs.
+    ///
+    /// # Errors
+    ///
+    /// Where it was not started, or nobody knows whether it was.
+    pub async fn spawn(&self, command: &Command) -> Result<AsyncProcess<'_>, Error> {
+        Ok(AsyncProcess::new(self.session.spawn(command).await?))
+    }
+
+    /// Whether nothing is known that makes the connection unusable. Never waits.
+    pub fn is_alive(&self) -> bool {
+        self.session.is_alive()
+    }
+
+    /// Asks the server for a sign of life: one round trip.
+    ///
+    /// # Errors
+    ///
+    /// If none comes in time. The connection is dead then.
+    pub async fn ping(&self, timeout: Duration) -> Result<(), Error> {
+        Ok(self.session.ping(timeout).await?)
+    }
+
+    /// Whom it talks to.
+    pub fn target(&self) -> &Target {
+        self.session.target()
+    }
+
+    /// Ends the connection; commands under way fail. Never waits.
+    pub fn close(&self) {
+        self.session.close();
+    }
+}
+
+impl fmt::Debug for AsyncConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncConnection")
+            .field("target", self.target())
+            .field("alive", &self.is_alive())
+            .finish()
+    }
+}
+
+/// Makes an [`AsyncConnection`].
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until `connect`"]
+pub struct AsyncConnectionBuilder {
+    settings: Settings,
+}
+
+impl AsyncConnectionBuilder {
+    shared_setters!("`None`");
+
+    /// Connects and logs in. To be awaited within a tokio runtime; dropping the future ends the
+    /// attempt.
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept us from it, told apart by [`Error::kind`].
+    pub async fn connect(self) -> Result<AsyncConnection, Error> {
+        let session = RusshSession::connect(&self.settings.options()?).await?;
+        Ok(AsyncConnection { session })
+    }
+}

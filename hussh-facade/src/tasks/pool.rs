@@ -1,0 +1,262 @@
+//! Connections on loan, for tasks.
+
+use std::fmt;
+use std::time::Duration;
+
+use backend_russh::{RusshBackend, RusshSession};
+use pool_core::{AsyncPool, AsyncPooled, Guard, Multiplexed, Stats};
+use ssh_session::{AsyncSession as _, Command, Kind, Output, SshError, Target};
+
+use super::AsyncProcess;
+use crate::Error;
+use crate::again::Attempts;
+use crate::settings::{PoolSettings, Settings, pool_setters, shared_setters};
+use crate::shared::Shared;
+
+type Backend = Multiplexed<Shared<RusshBackend>, RusshSession>;
+
+/// A pool of SSH connections to one host as one user. Clones are handles to the same pool; when the
+/// last one is dropped, the pool closes.
+///
+/// Connections are opened when they are needed and at most a few at once. One that died while
+/// nobody used it is replaced before it is lent, and the borrower never sees it. A refused login is
+/// told to everybody who waits, and not repeated for them. All futures are cancel-safe: dropped, they
+/// leave the queue, or end their command and give the connection back.
+///
+/// Its connections live on the tokio runtime on which they are opened, that of the first borrow.
+///
+/// ```no_run
+/// use hussh::AsyncConnectionPool;
+///
+/// # async fn run() -> Result<(), hussh::Error> {
+/// let pool = AsyncConnectionPool::builder("myserver.example.com", "deploy").agent().build()?;
+/// let commands = (0..32).map(|number| {
+///     let pool = pool.clone();
+///     tokio::spawn(async move { pool.execute(format!("echo {number}")).await })
+/// });
+/// for command in commands.collect::<Vec<_>>() {
+///     println!("{}", command.await.expect("no panic")?.stdout_lossy());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct AsyncConnectionPool {
+    pool: AsyncPool<Backend>,
+    target: Target,
+}
+
+impl AsyncConnectionPool {
+    /// Starts with a host's name or address and the user to log in as.
+    pub fn builder(
+        host: impl Into<String>,
+        username: impl Into<String>,
+    ) -> AsyncConnectionPoolBuilder {
+        AsyncConnectionPoolBuilder {
+            settings: Settings::of_pool(host.into(), username.into()),
+            pool: PoolSettings::default(),
+        }
+    }
+
+    /// Borrows a connection, waiting up to `acquire_timeout` for one. Dropping it gives it back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Ssh`] if no connection can be opened for a reason that will not go away (wrong
+    /// password, changed host key); [`Error::Pool`] if none came free in time or the pool is
+    /// closed.
+    #[track_caller]
+    pub fn get(&self) -> impl Future<Output = Result<PooledAsyncConnection, Error>> + Send + '_ {
+        // Here and not in an async block, so that the pool knows who called.
+        let acquire = self.pool.get();
+        async move {
+            let lease = acquire.await.map_err(|error| Error::from_pool(&self.target, error))?;
+            Ok(PooledAsyncConnection { lease })
+        }
+    }
+
+    /// Borrows a connection that is ready this moment. Never waits.
+    #[track_caller]
+    pub fn try_get(&self) -> Option<PooledAsyncConnection> {
+        self.pool.try_get().map(|lease| PooledAsyncConnection { lease })
+    }
+
+    /// Borrows a connection, runs a command on it to its end, and gives it back.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get) and [`PooledAsyncConnection::execute`].
+    pub async fn execute(&self, command: impl AsRef<[u8]>) -> Result<Output, Error> {
+        self.execute_with(&Command::new(command)).await
+    }
+
+    /// Borrows a connection, runs a command with input, environment, a terminal or a deadline, and
+    /// gives the connection back. The command's deadline does not count the time of borrowing.
+    ///
+    /// If the connection dies before the command has been sent, or the server opens no further
+    /// channel on it, the command is sent on another one, in what is left of the deadline.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute).
+    pub async fn execute_with(&self, command: &Command) -> Result<Output, Error> {
+        let mut attempts = Attempts::new(command);
+        loop {
+            let lease = self.get().await?;
+            let result = lease.execute_with(&attempts.next()).await;
+            drop(lease);
+            match result {
+                Err(error) if attempts.again(&error) => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// How many leases are out, ready, being opened, and so on, all of one moment. With
+    /// `channels_per_connection` above 1 several leases are one connection.
+    pub fn stats(&self) -> Stats {
+        self.pool.stats()
+    }
+
+    /// How many connections are open.
+    pub fn connections(&self) -> usize {
+        self.pool.backend().sessions()
+    }
+
+    /// How many commands a connection carries at once: `channels_per_connection`, or less once the
+    /// server refused one more (`MaxSessions`).
+    pub fn channels_per_connection(&self) -> usize {
+        self.pool.backend().limit()
+    }
+
+    /// Whom it talks to.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Closes the pool and waits up to 5 s until its connections are closed, those lent included.
+    /// Whoever waits for one gets an error at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Close`] if some were still open then; they are closed when they come back.
+    pub async fn close(&self) -> Result<(), Error> {
+        let closed = self.pool.close().await;
+        closed.map_err(|source| Error::Close { target: self.target.clone(), source })
+    }
+}
+
+impl fmt::Debug for AsyncConnectionPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncConnectionPool")
+            .field("target", &self.target)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A connection on loan; dropping it gives it back to its pool.
+#[must_use = "dropping it gives the connection back at once"]
+pub struct PooledAsyncConnection {
+    lease: AsyncPooled<Backend>,
+}
+
+impl PooledAsyncConnection {
+    /// Runs a command to its end and collects what it wrote, without a deadline.
+    ///
+    /// # Errors
+    ///
+    /// Whenever there is no exit status to report. A command that ran and failed is an
+    /// [`Output`] whose [`success`](Output::success) is false.
+    pub async fn execute(&self, command: impl AsRef<[u8]>) -> Result<Output, Error> {
+        self.execute_with(&Command::new(command)).await
+    }
+
+    /// Runs a command with input, environment, a terminal or a deadline.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute); and when the command's deadline passes, with the output so
+    /// far in the error.
+    pub async fn execute_with(&self, command: &Command) -> Result<Output, Error> {
+        self.learn(self.lease.exec(command).await)
+    }
+
+    /// Starts a command whose output is read, and input written, while it runs.
+    ///
+    /// # Errors
+    ///
+    /// Where it was not started, or nobody knows whether it was.
+    pub async fn spawn(&self, command: &Command) -> Result<AsyncProcess<'_>, Error> {
+        self.learn(self.lease.spawn(command).await).map(AsyncProcess::new)
+    }
+
+    /// Whether nothing is known that makes the connection unusable. Never waits.
+    pub fn is_alive(&self) -> bool {
+        self.lease.is_alive()
+    }
+
+    /// Asks the server for a sign of life: one round trip.
+    ///
+    /// # Errors
+    ///
+    /// If none comes in time. The connection is dead then, and replaced when it is given back.
+    pub async fn ping(&self, timeout: Duration) -> Result<(), Error> {
+        Ok(self.lease.ping(timeout).await?)
+    }
+
+    /// Whom it talks to.
+    pub fn target(&self) -> &Target {
+        self.lease.target()
+    }
+
+    /// Says that this connection is not to be lent again.
+    pub fn mark_broken(&mut self) {
+        Guard::mark_broken(&mut self.lease);
+    }
+
+    /// A refused channel tells the pool how many commands a connection carries.
+    fn learn<T>(&self, result: Result<T, SshError>) -> Result<T, Error> {
+        if result.as_ref().is_err_and(|error| error.kind() == Kind::ChannelRefused) {
+            self.lease.refused();
+        }
+        Ok(result?)
+    }
+}
+
+impl fmt::Debug for PooledAsyncConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PooledAsyncConnection")
+            .field("target", self.target())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes an [`AsyncConnectionPool`].
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct AsyncConnectionPoolBuilder {
+    settings: Settings,
+    pool: PoolSettings,
+}
+
+impl AsyncConnectionPoolBuilder {
+    shared_setters!("30 s");
+    pool_setters!();
+
+    /// Makes the pool. Nothing is opened yet, but for `min_idle` connections in the background if
+    /// this is called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`SshError::InvalidInput`] naming the parameter that makes no sense.
+    pub fn build(self) -> Result<AsyncConnectionPool, Error> {
+        let (config, channels) = self.pool.config(&self.settings)?;
+        let options = self.settings.options()?;
+        let target = options.target.clone();
+        let backend = Shared(RusshBackend::new(options)?);
+        let pool = Multiplexed::async_pool(backend, channels, &config, AsyncPool::builder)
+            .map_err(|error| PoolSettings::invalid(&error))?;
+        Ok(AsyncConnectionPool { pool, target })
+    }
+}
