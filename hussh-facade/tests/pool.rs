@@ -1,31 +1,34 @@
-//! The main job, end to end: pooled commands on a real sshd and on the embedded server.
+//! The main job, end to end: pooled commands on a real sshd and on the embedded server, over every
+//! library that the features chose.
+
+mod common;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use hussh::{
-    Command, Connection, ConnectionPool, ConnectionPoolBuilder, Error, HostKeyPolicy, Kind,
-};
+use common::{for_each_library, on_embedded, on_sshd};
+use hussh::sync::{Connection, ConnectionPool, Library};
+use hussh::{Command, Error, HostKeyPolicy, Kind};
 use testkit::embedded::EmbeddedServer;
 use testkit::proxy::FaultProxy;
 use testkit::sshd::{PasswordUser, Sshd};
 
-fn on_sshd(server: &Sshd) -> ConnectionPoolBuilder {
-    ConnectionPool::builder(server.host(), server.user())
-        .port(server.port())
-        .private_key(server.identity(), None)
-        .known_hosts([server.dir().join("known_hosts_of_test")])
-}
-
-fn on_embedded(server: &EmbeddedServer) -> ConnectionPoolBuilder {
-    ConnectionPool::builder(server.host(), server.user())
-        .port(server.port())
-        .password(server.password())
-        .known_hosts([server.dir().join("known_hosts_of_test")])
+for_each_library! {
+    thirty_two_threads_share_four_connections_on_sshd
+    thirty_two_threads_share_four_connections_on_the_embedded_server
+    a_server_restarted_between_two_borrows_is_not_noticed
+    a_wrong_password_is_tried_exactly_once_however_many_threads_wait
+    a_deadline_ends_a_command_and_the_pool_is_whole_afterwards
+    streams_and_signals_arrive_through_a_pool
+    a_changed_host_key_is_refused_before_any_credential_is_sent
+    a_command_is_sent_again_only_where_it_cannot_have_started
+    a_full_pool_says_who_holds_it
+    nonsense_is_refused_by_name
+    a_connection_with_keepalive_serves_many_threads
 }
 
 /// 32 threads run 50 commands each; the number of right outputs.
-fn many_commands(pool: &ConnectionPool) -> usize {
+fn many_commands<L: Library>(pool: &ConnectionPool<L>) -> usize {
     let right = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for thread in 0..32 {
@@ -46,10 +49,9 @@ fn many_commands(pool: &ConnectionPool) -> usize {
     right.into_inner()
 }
 
-#[test]
-fn thirty_two_threads_share_four_connections_on_sshd() {
+fn thirty_two_threads_share_four_connections_on_sshd<L: Library>() {
     let server = Sshd::start().expect("sshd");
-    let pool = on_sshd(&server).max_connections(4).build().expect("valid");
+    let pool = on_sshd::<L>(&server).max_connections(4).build().expect("valid");
     let start = Instant::now();
     assert_eq!(many_commands(&pool), 1600);
     println!("sshd: 1600 commands in {:?}", start.elapsed());
@@ -58,10 +60,9 @@ fn thirty_two_threads_share_four_connections_on_sshd() {
     assert!((1..=4).contains(&server.authentications()), "{}", server.authentications());
 }
 
-#[test]
-fn thirty_two_threads_share_four_connections_on_the_embedded_server() {
+fn thirty_two_threads_share_four_connections_on_the_embedded_server<L: Library>() {
     let server = EmbeddedServer::builder().max_sessions(2000).start().expect("embedded server");
-    let pool = on_embedded(&server).max_connections(4).build().expect("valid");
+    let pool = on_embedded::<L>(&server).max_connections(4).build().expect("valid");
     let start = Instant::now();
     assert_eq!(many_commands(&pool), 1600);
     println!("embedded: 1600 commands in {:?}", start.elapsed());
@@ -69,10 +70,9 @@ fn thirty_two_threads_share_four_connections_on_the_embedded_server() {
     assert_eq!(server.commands(), 1600);
 }
 
-#[test]
-fn a_server_restarted_between_two_borrows_is_not_noticed() {
+fn a_server_restarted_between_two_borrows_is_not_noticed<L: Library>() {
     let mut server = Sshd::start().expect("sshd");
-    let pool = on_sshd(&server).max_connections(3).build().expect("valid");
+    let pool = on_sshd::<L>(&server).max_connections(3).build().expect("valid");
     let leases: Vec<_> = (0..3).map(|_| pool.get().expect("a connection")).collect();
     drop(leases);
     server.restart().expect("restarted");
@@ -83,14 +83,13 @@ fn a_server_restarted_between_two_borrows_is_not_noticed() {
     assert_eq!(pool.stats().open(), 1, "the dead ones are gone");
 }
 
-#[test]
-fn a_wrong_password_is_tried_exactly_once_however_many_threads_wait() {
+fn a_wrong_password_is_tried_exactly_once_however_many_threads_wait<L: Library>() {
     let sshd = Sshd::start().expect("sshd");
     let user = PasswordUser::create().expect("a user; run the tests as root");
     let embedded = EmbeddedServer::start().expect("embedded server");
     let builders = [
-        ConnectionPool::builder(sshd.host(), user.name()).port(sshd.port()),
-        ConnectionPool::builder(embedded.host(), embedded.user()).port(embedded.port()),
+        ConnectionPool::<L>::builder(sshd.host(), user.name()).port(sshd.port()),
+        ConnectionPool::<L>::builder(embedded.host(), embedded.user()).port(embedded.port()),
     ];
     for builder in builders {
         let pool = builder
@@ -116,10 +115,9 @@ fn a_wrong_password_is_tried_exactly_once_however_many_threads_wait() {
     assert_eq!(embedded.failed_authentications(), 1);
 }
 
-#[test]
-fn a_deadline_ends_a_command_and_the_pool_is_whole_afterwards() {
+fn a_deadline_ends_a_command_and_the_pool_is_whole_afterwards<L: Library>() {
     let server = Sshd::start().expect("sshd");
-    let pool = on_sshd(&server).max_connections(2).build().expect("valid");
+    let pool = on_sshd::<L>(&server).max_connections(2).build().expect("valid");
     for _ in 0..3 {
         let lease = pool.get().expect("a connection");
         let start = Instant::now();
@@ -139,10 +137,9 @@ fn a_deadline_ends_a_command_and_the_pool_is_whole_afterwards() {
     assert_eq!((pool.stats().open(), pool.stats().lent), (2, 0));
 }
 
-#[test]
-fn streams_and_signals_arrive_through_a_pool() {
+fn streams_and_signals_arrive_through_a_pool<L: Library>() {
     let server = Sshd::start().expect("sshd");
-    let pool = on_sshd(&server).build().expect("valid");
+    let pool = on_sshd::<L>(&server).build().expect("valid");
     let output = pool.execute("head -c 10000000 /dev/zero >&2").expect("output");
     assert_eq!(output.stderr.len(), 10_000_000);
     let output = pool.execute(r"printf '\377\376'").expect("output");
@@ -155,25 +152,23 @@ fn streams_and_signals_arrive_through_a_pool() {
     assert_eq!(pool.stats().open(), 1, "one connection did it all");
 }
 
-#[test]
-fn a_changed_host_key_is_refused_before_any_credential_is_sent() {
+fn a_changed_host_key_is_refused_before_any_credential_is_sent<L: Library>() {
     let mut server = Sshd::start().expect("sshd");
-    let build = || on_sshd(&server).build().expect("valid");
+    let build = || on_sshd::<L>(&server).build().expect("valid");
     assert!(build().execute("true").expect("recorded").success());
     server.change_host_key().expect("changed");
     let before = server.log().len();
-    let error = on_sshd(&server).build().expect("valid").execute("true").expect_err("changed");
+    let error = on_sshd::<L>(&server).build().expect("valid").execute("true").expect_err("changed");
     assert_eq!(error.kind(), Some(Kind::HostKey), "{error}");
     std::thread::sleep(Duration::from_millis(300));
     let log = server.log();
     assert!(!log[before..].contains("publickey"), "{}", &log[before..]);
 }
 
-#[test]
-fn a_command_is_sent_again_only_where_it_cannot_have_started() {
+fn a_command_is_sent_again_only_where_it_cannot_have_started<L: Library>() {
     let server = EmbeddedServer::start().expect("embedded server");
     let proxy = FaultProxy::start(server.addr()).expect("proxy");
-    let pool = on_embedded(&server).port(proxy.port()).build().expect("valid");
+    let pool = on_embedded::<L>(&server).port(proxy.port()).build().expect("valid");
     assert!(pool.execute("true").expect("output").success());
     std::thread::scope(|scope| {
         // Gets a connection, and no answer to its first request: the channel's.
@@ -197,10 +192,9 @@ fn a_command_is_sent_again_only_where_it_cannot_have_started() {
     assert_eq!(server.commands(), 3);
 }
 
-#[test]
-fn a_full_pool_says_who_holds_it() {
+fn a_full_pool_says_who_holds_it<L: Library>() {
     let server = EmbeddedServer::start().expect("embedded server");
-    let pool = on_embedded(&server)
+    let pool = on_embedded::<L>(&server)
         .max_connections(1)
         .acquire_timeout(Duration::from_millis(200))
         .build()
@@ -218,12 +212,11 @@ fn a_full_pool_says_who_holds_it() {
     assert!(error.to_string().contains("closed"), "{error}");
 }
 
-#[test]
-fn nonsense_is_refused_by_name() {
-    let builder = || ConnectionPool::builder("h", "u").password("p");
+fn nonsense_is_refused_by_name<L: Library>() {
+    let builder = || ConnectionPool::<L>::builder("h", "u").password("p");
     for (built, field) in [
-        (ConnectionPool::builder("", "u").password("p").build(), "host"),
-        (ConnectionPool::builder("h", "u").build(), "auth"),
+        (ConnectionPool::<L>::builder("", "u").password("p").build(), "host"),
+        (ConnectionPool::<L>::builder("h", "u").build(), "auth"),
         (builder().port(0).build(), "port"),
         (builder().max_connections(0).build(), "max_connections"),
         (builder().max_connections(2).min_idle(3).build(), "min_idle"),
@@ -237,10 +230,9 @@ fn nonsense_is_refused_by_name() {
     }
 }
 
-#[test]
-fn a_connection_with_keepalive_serves_many_threads() {
+fn a_connection_with_keepalive_serves_many_threads<L: Library>() {
     let server = Sshd::start().expect("sshd");
-    let connection = Connection::builder(server.host(), server.user())
+    let connection = Connection::<L>::builder(server.host(), server.user())
         .port(server.port())
         .private_key(server.identity(), None)
         .known_hosts([server.dir().join("known_hosts_of_test")])
@@ -270,8 +262,8 @@ fn a_connection_with_keepalive_serves_many_threads() {
 #[test]
 fn everything_is_send_and_sync() {
     fn shared<T: Send + Sync>() {}
-    shared::<ConnectionPool>();
-    shared::<Connection>();
+    shared::<hussh::ConnectionPool>();
+    shared::<hussh::Connection>();
     shared::<hussh::PooledConnection>();
     shared::<Error>();
 }

@@ -39,9 +39,8 @@ pub(crate) struct Row {
 impl Scene {
     pub(crate) fn all() -> Vec<Self> {
         let kinds = [Kind::Embedded, Kind::Sshd];
-        let scenes = kinds.iter().flat_map(|&kind| {
-            [0, 50].map(|milliseconds| Self { kind, milliseconds })
-        });
+        let scenes =
+            kinds.iter().flat_map(|&kind| [0, 50].map(|milliseconds| Self { kind, milliseconds }));
         scenes.collect()
     }
 

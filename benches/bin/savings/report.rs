@@ -14,11 +14,8 @@ pub(crate) fn full(measured: &Measured) -> String {
     for row in &measured.rows {
         let fresh = measured.ratio((row.library, "fresh"), (row.library, row.way));
         let fresh = fresh.map_or_else(|| "–".into(), |ratio| format!("{ratio:.1}"));
-        let _ = writeln!(
-            text,
-            "| {} | {} | {:.2} | {fresh} |",
-            row.library, row.way, row.median_ms
-        );
+        let _ =
+            writeln!(text, "| {} | {} | {:.2} | {fresh} |", row.library, row.way, row.median_ms);
     }
     for (ours, by_hand) in [("ssh2", "raw ssh2"), ("russh", "raw russh")] {
         if let Some(ratio) = measured.ratio((ours, "pool"), (by_hand, "held by hand")) {
