@@ -1,6 +1,7 @@
 //! Developer commands: `cargo xtask test` is the one that must pass.
 
 mod needs;
+mod rows;
 mod run;
 mod test;
 
@@ -20,6 +21,12 @@ enum Command {
     Test,
     /// Only see to it that what the tests need is installed.
     Needs,
+    /// Build and test `hussh` with each set of features that it can have.
+    Rows {
+        /// Build each from nothing, and say how long that takes.
+        #[arg(long)]
+        clean: bool,
+    },
     /// Run every fuzz target.
     Fuzz {
         /// How long each target runs.
@@ -32,6 +39,7 @@ fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Test => test::all(),
         Command::Needs => needs::check(),
+        Command::Rows { clean } => rows::rows(clean),
         Command::Fuzz { seconds } => test::fuzz(seconds),
     }
 }

@@ -4,8 +4,8 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::needs;
 use crate::run::{cargo, root, step, succeeds};
+use crate::{needs, rows};
 
 /// All that can be on at once without building OpenSSL from its source (`vendored-openssl`).
 const FEATURES: &str = "pool-core/tokio,pool-core/metrics,testkit/ssh,testkit/fake";
@@ -32,12 +32,13 @@ pub(crate) fn all() -> Result<()> {
     let mut doctests = cargo();
     doctests.args(["test", "--doc", "--workspace", "--features", FEATURES, "--locked"]);
     step("doctests", &mut doctests)?;
+    rows::rows(false)?;
     println!("==> all checks passed");
     Ok(())
 }
 
 /// cargo-nextest where it is installed, else cargo's own runner.
-fn runner() -> Command {
+pub(crate) fn runner() -> Command {
     let mut command = cargo();
     if succeeds("cargo", &["nextest", "--version"]) {
         command.args(["nextest", "run"]);
