@@ -59,11 +59,11 @@ impl Backend for Ssh2Backend {
     }
 
     fn needs_reset(&self, session: &mut Ssh2Session) -> bool {
-        session.needs_reset()
+        session.has_leftovers()
     }
 
     fn reset(&self, session: &mut Ssh2Session) -> Result<(), SshError> {
-        session.reset(RESET_PATIENCE)
+        session.settle(RESET_PATIENCE)
     }
 
     fn classify(&self, error: &SshError) -> ErrorKind {

@@ -76,18 +76,14 @@ impl Link {
     }
 
     /// Waits until nothing is left open. A command that the server does not let us kill holds its
-    /// channel, and one of the server's session slots, until its process ends; the session is
-    /// over then.
-    pub(crate) fn reset(&self, timeout: Duration) -> Result<(), SshError> {
+    /// channel, and one of the server's session slots, until its process ends.
+    pub(crate) fn settle(&self, timeout: Duration) -> Result<(), SshError> {
         let deadline = Deadline::after(Some(timeout));
         let user = self.enter();
         let closed = self.drive(user.op, &deadline, |state, _| {
             if state.leftovers.is_empty() { Ok(()) } else { Err(ffi::again()) }
         });
-        closed.map_err(|stop| {
-            self.end(&mut self.lock(), End::Lost("channels stayed open".into()));
-            self.error(stop, Phase::Reset, &deadline)
-        })
+        closed.map_err(|stop| self.error(stop, Phase::Reset, &deadline))
     }
 
     /// An operation's end in the words of the user, where no command had been sent.

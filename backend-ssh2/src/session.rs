@@ -44,17 +44,6 @@ impl Ssh2Session {
             service::serve(&self.link);
         }
     }
-
-    /// Whether a borrower left a channel open, or gave up so many commands that the server's
-    /// session slots run out. Never waits.
-    pub(crate) fn needs_reset(&self) -> bool {
-        self.link.has_leftovers()
-    }
-
-    /// Waits until what a borrower left open is closed.
-    pub(crate) fn reset(&self, timeout: Duration) -> Result<(), SshError> {
-        self.link.reset(timeout)
-    }
 }
 
 impl Session for Ssh2Session {
@@ -79,6 +68,14 @@ impl Session for Ssh2Session {
 
     fn ping(&self, timeout: Duration) -> Result<(), SshError> {
         self.link.ping(timeout)
+    }
+
+    fn has_leftovers(&self) -> bool {
+        self.link.has_leftovers()
+    }
+
+    fn settle(&self, timeout: Duration) -> Result<(), SshError> {
+        self.link.settle(timeout)
     }
 
     fn close(&self) {
