@@ -58,11 +58,11 @@ impl AsyncBackend for RusshBackend {
     }
 
     fn needs_reset(&self, session: &mut RusshSession) -> bool {
-        session.needs_reset()
+        session.has_leftovers()
     }
 
     async fn reset(&self, session: &mut RusshSession) -> Result<(), SshError> {
-        session.reset(RESET_PATIENCE).await
+        session.settle(RESET_PATIENCE).await
     }
 
     async fn close(&self, session: RusshSession) {

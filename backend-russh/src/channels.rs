@@ -66,18 +66,15 @@ impl Link {
     }
 
     /// Waits until nothing is left open. A command that the server does not let us kill holds one
-    /// of the server's session slots until its process ends; the session is over then.
-    pub(crate) async fn reset(&self, patience: Duration) -> Result<(), SshError> {
+    /// of the server's session slots until its process ends.
+    pub(crate) async fn settle(&self, patience: Duration) -> Result<(), SshError> {
         let deadline = Deadline::after(Some(patience));
         let mut leftovers = self.leftovers.subscribe();
         tokio::select! {
             biased;
             end = self.line.wait_end() => Err(end.error(&self.target, Phase::Reset)),
             _ = leftovers.wait_for(|count| *count == 0) => Ok(()),
-            () = deadline.passed() => {
-                self.line.cut(End::Lost("channels stayed open".into()));
-                Err(deadline.error(&self.target, Phase::Reset))
-            }
+            () = deadline.passed() => Err(deadline.error(&self.target, Phase::Reset)),
         }
     }
 

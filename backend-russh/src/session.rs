@@ -40,17 +40,6 @@ impl RusshSession {
         Ok(Self { link: dial(options, first_key).await? })
     }
 
-    /// Whether a borrower left a channel open, or gave up a command that may run still. Never
-    /// waits.
-    pub(crate) fn needs_reset(&self) -> bool {
-        self.link.has_leftovers()
-    }
-
-    /// Waits until what a borrower left open is closed.
-    pub(crate) async fn reset(&self, timeout: Duration) -> Result<(), SshError> {
-        self.link.reset(timeout).await
-    }
-
     /// Closes the session and waits until the goodbye is said.
     pub(crate) async fn finish(self) {
         self.link.close();
@@ -80,6 +69,14 @@ impl AsyncSession for RusshSession {
 
     async fn ping(&self, timeout: Duration) -> Result<(), SshError> {
         self.link.ping(timeout).await
+    }
+
+    fn has_leftovers(&self) -> bool {
+        self.link.has_leftovers()
+    }
+
+    async fn settle(&self, timeout: Duration) -> Result<(), SshError> {
+        self.link.settle(timeout).await
     }
 
     fn close(&self) {
