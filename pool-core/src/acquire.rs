@@ -11,6 +11,10 @@ use crate::event::CloseReason;
 use crate::guard::Guard;
 use crate::shared::{Probe, Shared, discard, quietly};
 
+/// Timeouts shorter than this count from the very moment, longer ones from the last tick of the
+/// cheap clock, a few milliseconds before.
+const PRECISE: Duration = Duration::from_secs(1);
+
 /// One borrow under way. Dropped before its end, it leaves the queue and nothing behind.
 #[derive(Debug)]
 pub(crate) struct Acquiring<P: Probe> {
@@ -20,11 +24,13 @@ pub(crate) struct Acquiring<P: Probe> {
     site: &'static Location<'static>,
     request: Option<Request>,
     waiter: Option<WaiterId>,
+    /// Somebody is there to work for it, as far as it knows.
+    attended: bool,
 }
 
 enum Step<P: Probe> {
     Lease(Lease<P::Session>),
-    Wait { registered: bool },
+    Wait { registered: bool, attended: bool },
     Refused(Refusal<Arc<P::Error>>),
 }
 
@@ -34,7 +40,8 @@ impl<P: Probe> Acquiring<P> {
         timeout: Option<Duration>,
         site: &'static Location<'static>,
     ) -> Self {
-        Self { shared: Some(shared), timeout, site, request: None, waiter: None }
+        let shared = Some(shared);
+        Self { shared, timeout, site, request: None, waiter: None, attended: false }
     }
 
     /// When this borrow gives up, once it has begun.
@@ -47,24 +54,40 @@ impl<P: Probe> Acquiring<P> {
         self.shared.as_ref()
     }
 
+    /// Whether there was a worker or a driver when this borrow began to wait.
+    pub(crate) fn is_attended(&self) -> bool {
+        self.attended
+    }
+
     /// Goes on; the waker is asked for only where the borrow has to wait.
+    #[inline]
     pub(crate) fn poll(
         &mut self,
         waker: impl Fn() -> Waker,
     ) -> Poll<Result<Guard<P>, AcquireError<P::Error>>> {
         let mut broken = None;
-        let mut register = None;
-        if self.request.is_none() {
-            match self.ready().map(|lease| self.accept(lease)) {
-                Some(Ok(guard)) => return Poll::Ready(Ok(guard)),
-                Some(Err((lease, reason))) => {
+        if self.request.is_none()
+            && let Some(lease) = self.ready()
+        {
+            match self.accept(lease) {
+                Ok(guard) => return Poll::Ready(Ok(guard)),
+                Err((lease, reason)) => {
                     self.request = Some(self.request_at(Some(lease.ticket)));
                     broken = Some((lease, reason));
                 }
-                // It will most likely have to wait.
-                None => register = Some(waker()),
             }
         }
+        self.poll_queue(broken, waker)
+    }
+
+    #[inline(never)]
+    fn poll_queue(
+        &mut self,
+        mut broken: Option<(Lease<P::Session>, CloseReason)>,
+        waker: impl Fn() -> Waker,
+    ) -> Poll<Result<Guard<P>, AcquireError<P::Error>>> {
+        // A newcomer will most likely have to wait.
+        let mut register = self.request.is_none().then(&waker);
         loop {
             match self.step(broken.take(), register.take()) {
                 Step::Refused(refusal) => {
@@ -78,10 +101,13 @@ impl<P: Probe> Acquiring<P> {
                         Err(unusable) => broken = Some(unusable),
                     }
                 }
-                Step::Wait { registered: true } => return Poll::Pending,
+                Step::Wait { registered: true, attended } => {
+                    self.attended = attended;
+                    return Poll::Pending;
+                }
                 // Cloning a waker is its owner's code, so it happens outside the lock; asking
                 // once more with it finds what came meanwhile. Who was woken has no need of it.
-                Step::Wait { registered: false } => register = Some(waker()),
+                Step::Wait { registered: false, .. } => register = Some(waker()),
             }
         }
     }
@@ -100,7 +126,7 @@ impl<P: Probe> Acquiring<P> {
     /// By the cheap clock, as nearly all borrows end here.
     #[inline]
     fn ready(&self) -> Option<Lease<P::Session>> {
-        let shared = self.shared.as_ref()?;
+        let shared = self.shared.as_ref().filter(|shared| !shared.is_crowded())?;
         shared.with_coarse(|state, now| state.core.acquire_ready(self.site, now))
     }
 
@@ -114,11 +140,12 @@ impl<P: Probe> Acquiring<P> {
         broken: Option<(Lease<P::Session>, CloseReason)>,
         register: Option<Waker>,
     ) -> Step<P> {
-        let Self { shared, timeout, site, request, waiter } = self;
+        let Self { shared, timeout, site, request, waiter, .. } = self;
         let Some(shared) = shared else { return Step::Refused(Refusal::Closed) };
+        let short = timeout.is_some_and(|timeout| timeout < PRECISE);
         let now = match waiter {
-            Some(_) => shared.clock.coarse(),
-            None => shared.clock.now(),
+            None if short => shared.clock.now(),
+            _ => shared.coarse(),
         };
         let (step, unneeded) = shared.at(now, |state, now| {
             if let Some((lease, reason)) = broken {
@@ -142,9 +169,10 @@ impl<P: Probe> Acquiring<P> {
             match (state.core.take(id, now), register) {
                 (Taken::Ready(lease), register) => (Step::Lease(lease), register),
                 (Taken::Refused(refusal), register) => (Step::Refused(refusal), register),
-                (Taken::Pending, None) => (Step::Wait { registered: false }, None),
-                (Taken::Pending, Some(waker)) => {
-                    (Step::Wait { registered: true }, state.set_waker(id.index(), waker))
+                (Taken::Pending, waker) => {
+                    let (registered, attended) = (waker.is_some(), state.workers > 0);
+                    let replaced = waker.and_then(|waker| state.set_waker(id.index(), waker));
+                    (Step::Wait { registered, attended }, replaced)
                 }
             }
         });

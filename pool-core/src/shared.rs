@@ -7,6 +7,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 use std::time::Instant;
 
@@ -34,6 +35,9 @@ pub(crate) type PoolCore<P> = Core<<P as Probe>::Session, Arc<<P as Probe>::Erro
 
 pub(crate) struct Shared<P: Probe> {
     state: Mutex<State<P>>,
+    /// Whether a newcomer would have had to wait when the lock was last released: a hint, so that
+    /// it has its waker ready.
+    crowded: AtomicBool,
     /// Tells sleeping workers that there is a task or an earlier deadline.
     pub(crate) changed: Condvar,
     pub(crate) probe: P,
@@ -89,7 +93,8 @@ impl<P: Probe> Shared<P> {
             sleeping: 0,
             itself: None,
         };
-        Self { state: Mutex::new(state), changed: Condvar::new(), probe, clock, observer }
+        let (state, changed) = (Mutex::new(state), Condvar::new());
+        Self { state, crowded: AtomicBool::new(true), changed, probe, clock, observer }
     }
 
     /// Uses the core, then does what it wants done at once.
@@ -100,7 +105,21 @@ impl<P: Probe> Shared<P> {
     /// As [`with`](Self::with), by the cheap clock: for what happens at every borrow.
     #[inline]
     pub(crate) fn with_coarse<R>(&self, input: impl FnOnce(&mut State<P>, Instant) -> R) -> R {
-        self.at(self.clock.coarse(), input)
+        self.at(self.coarse(), input)
+    }
+
+    /// The cheap clock, but where an observer is told how long things took.
+    #[inline]
+    pub(crate) fn coarse(&self) -> Instant {
+        match self.observer {
+            None => self.clock.coarse(),
+            Some(_) => self.clock.now(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.crowded.load(Ordering::Relaxed)
     }
 
     #[inline]
@@ -108,6 +127,10 @@ impl<P: Probe> Shared<P> {
         let mut state = self.lock();
         let result = input(&mut state, now);
         let outbox = state.collect(now);
+        let crowded = state.core.is_crowded();
+        if crowded != self.is_crowded() {
+            self.crowded.store(crowded, Ordering::Relaxed);
+        }
         drop(state);
         self.deliver(outbox);
         result

@@ -138,15 +138,17 @@ impl<S, E: Clone> Core<S, E> {
     }
 
     /// Whether a connect is wanted and allowed but for the backoff.
+    #[inline]
     pub(super) fn connect_is_wanted(&self) -> bool {
         let at_once = if self.gate.proven { self.config.max_connecting } else { 1 };
-        self.connects_wanted() > 0
+        self.slots.in_use() < self.config.max_size
             && !self.closed
-            && self.slots.in_use() < self.config.max_size
+            && self.connects_wanted() > 0
             && self.slots.count(Phase::Connecting) < at_once
             && self.gate.abandoned < self.most_abandoned()
     }
 
+    #[inline]
     pub(super) fn connect_is_due(&self, now: Instant) -> bool {
         self.connect_is_wanted() && self.gate.not_before.is_none_or(|at| at <= now)
     }

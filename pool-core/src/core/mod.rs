@@ -26,6 +26,7 @@ mod gate;
 mod output;
 mod report;
 mod slots;
+mod timeline;
 mod upkeep;
 mod waiters;
 

@@ -68,18 +68,29 @@ impl<S, E: Clone> Core<S, E> {
     }
 
     /// Whether [`poll_notice`](Self::poll_notice) has something to give.
+    #[inline]
     pub fn has_notice(&self) -> bool {
         !self.notices.is_empty()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) at the latest.
+    #[inline]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let backoff =
-            self.gate.not_before.filter(|_| !self.gate.starved && self.connect_is_wanted());
-        [self.waiters.next_deadline(), self.slot_timers.next(), backoff].into_iter().flatten().min()
+        let due = earlier(self.waiters.next_deadline(), self.slot_timers.next());
+        match self.gate.not_before {
+            Some(at) if !self.gate.starved && self.connect_is_wanted() => earlier(due, Some(at)),
+            _ => due,
+        }
+    }
+
+    /// Whether a newcomer has to wait.
+    #[inline]
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.waiters.queued() > 0 || self.slots.count(Phase::Idle) == 0
     }
 
     /// Whether [`poll_task`](Self::poll_task) has something to give.
+    #[inline]
     pub fn has_task(&self, now: Instant) -> bool {
         self.may_close()
             || self.may_reset()
@@ -97,19 +108,23 @@ impl<S, E: Clone> Core<S, E> {
             .or_else(|| self.next_upkeep(now))
     }
 
+    #[inline]
     fn may_close(&self) -> bool {
         self.running.closes < self.config.max_maintaining
             && !(self.queues.closes.is_empty() && self.queues.orphans.is_empty())
     }
 
+    #[inline]
     fn may_reset(&self) -> bool {
         self.running.resets < self.config.max_maintaining && !self.queues.resets.is_empty()
     }
 
+    #[inline]
     fn may_check(&self) -> bool {
         self.running.checks < self.config.max_maintaining && !self.queues.checks.is_empty()
     }
 
+    #[inline]
     fn may_keep(&self) -> bool {
         self.running.upkeep < self.config.max_maintaining && !self.queues.upkeep.is_empty()
     }
@@ -214,5 +229,13 @@ impl<S, E: Clone> Core<S, E> {
             self.arm(index);
         }
         deadline
+    }
+}
+
+#[inline]
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }

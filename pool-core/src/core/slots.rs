@@ -164,6 +164,7 @@ impl<S> Slots<S> {
     }
 
     /// Moves a slot to another phase: the only place where counts change.
+    #[inline]
     pub(super) fn enter(&mut self, index: u32, phase: Phase) {
         let slot = &mut self.slots[index as usize];
         self.counts[slot.phase as usize] -= 1;
@@ -220,6 +221,7 @@ impl<S> Slots<S> {
     }
 
     /// Puts a slot into the idle list, which is ordered by last use, the newest first.
+    #[inline]
     pub(super) fn link(&mut self, index: u32) {
         if self.slots[index as usize].linked {
             return;
@@ -241,6 +243,7 @@ impl<S> Slots<S> {
         }
     }
 
+    #[inline]
     pub(super) fn unlink(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
         if !slot.linked {
@@ -258,11 +261,13 @@ impl<S> Slots<S> {
         }
     }
 
+    #[inline]
     pub(super) fn get(&self, id: SlotId) -> Option<u32> {
         let slot = self.slots.get(id.index as usize)?;
         (slot.generation == id.generation && slot.phase != Phase::Vacant).then_some(id.index)
     }
 
+    #[inline]
     pub(super) fn id(&self, index: u32) -> SlotId {
         SlotId { index, generation: self[index].generation }
     }
@@ -290,11 +295,13 @@ impl<S> Slots<S> {
         })
     }
 
+    #[inline]
     pub(super) fn count(&self, phase: Phase) -> usize {
         self.counts[phase as usize]
     }
 
     /// Everything that counts against the limit.
+    #[inline]
     pub(super) fn in_use(&self) -> usize {
         self.slots.len() - self.counts[Phase::Vacant as usize]
     }

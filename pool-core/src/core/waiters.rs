@@ -3,7 +3,7 @@
 use std::panic::Location;
 use std::time::Instant;
 
-use super::deadlines::Deadlines;
+use super::timeline::Timeline;
 
 /// Names one waiting borrower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,7 +67,7 @@ pub(super) struct Waiters<O> {
     /// Reserved and not collected yet.
     reserved: usize,
     next_ticket: u64,
-    deadlines: Deadlines,
+    deadlines: Timeline,
 }
 
 impl<O> Default for Waiters<O> {
@@ -80,7 +80,7 @@ impl<O> Default for Waiters<O> {
             queued: 0,
             reserved: 0,
             next_ticket: 0,
-            deadlines: Deadlines::default(),
+            deadlines: Timeline::default(),
         }
     }
 }
@@ -181,8 +181,8 @@ impl<O> Waiters<O> {
         self.id(index)
     }
 
-    /// Forgets a waiter, whatever its fate, and says what that was.
-    pub(super) fn remove(&mut self, index: u32) -> Waiter<O> {
+    /// Forgets a waiter, and says what its fate was.
+    pub(super) fn remove(&mut self, index: u32) -> Fate<O> {
         match self.waiters[index as usize].fate {
             Fate::Queued => self.dequeue(index),
             Fate::Reserved(_) => self.reserved -= 1,
@@ -190,9 +190,8 @@ impl<O> Waiters<O> {
         }
         let waiter = &mut self.waiters[index as usize];
         waiter.generation = waiter.generation.wrapping_add(1);
-        let vacant = Waiter { fate: Fate::Vacant, ..*waiter };
         self.free.push(index);
-        std::mem::replace(waiter, vacant)
+        std::mem::replace(&mut waiter.fate, Fate::Vacant)
     }
 
     /// The next waiter whose deadline has come, still queued.
