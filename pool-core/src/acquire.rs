@@ -30,7 +30,8 @@ pub(crate) struct Acquiring<P: Probe> {
 
 enum Step<P: Probe> {
     Lease(Lease<P::Session>),
-    Wait { registered: bool, attended: bool },
+    Registered,
+    Unregistered,
     Refused(Refusal<Arc<P::Error>>),
 }
 
@@ -101,13 +102,10 @@ impl<P: Probe> Acquiring<P> {
                         Err(unusable) => broken = Some(unusable),
                     }
                 }
-                Step::Wait { registered: true, attended } => {
-                    self.attended = attended;
-                    return Poll::Pending;
-                }
+                Step::Registered => return Poll::Pending,
                 // Cloning a waker is its owner's code, so it happens outside the lock; asking
                 // once more with it finds what came meanwhile. Who was woken has no need of it.
-                Step::Wait { registered: false, .. } => register = Some(waker()),
+                Step::Unregistered => register = Some(waker()),
             }
         }
     }
@@ -140,7 +138,7 @@ impl<P: Probe> Acquiring<P> {
         broken: Option<(Lease<P::Session>, CloseReason)>,
         register: Option<Waker>,
     ) -> Step<P> {
-        let Self { shared, timeout, site, request, waiter, .. } = self;
+        let Self { shared, timeout, site, request, waiter, attended } = self;
         let Some(shared) = shared else { return Step::Refused(Refusal::Closed) };
         let short = timeout.is_some_and(|timeout| timeout < PRECISE);
         let now = match waiter {
@@ -169,10 +167,10 @@ impl<P: Probe> Acquiring<P> {
             match (state.core.take(id, now), register) {
                 (Taken::Ready(lease), register) => (Step::Lease(lease), register),
                 (Taken::Refused(refusal), register) => (Step::Refused(refusal), register),
-                (Taken::Pending, waker) => {
-                    let (registered, attended) = (waker.is_some(), state.workers > 0);
-                    let replaced = waker.and_then(|waker| state.set_waker(id.index(), waker));
-                    (Step::Wait { registered, attended }, replaced)
+                (Taken::Pending, None) => (Step::Unregistered, None),
+                (Taken::Pending, Some(waker)) => {
+                    *attended = state.workers > 0;
+                    (Step::Registered, state.set_waker(id.index(), waker))
                 }
             }
         });

@@ -34,7 +34,7 @@ pub trait Probe: Send + Sync + 'static {
 pub(crate) type PoolCore<P> = Core<<P as Probe>::Session, Arc<<P as Probe>::Error>>;
 
 pub(crate) struct Shared<P: Probe> {
-    state: Mutex<State<P>>,
+    state: Apart<Mutex<State<P>>>,
     /// Whether a newcomer would have had to wait when the lock was last released: a hint, so that
     /// it has its waker ready.
     crowded: AtomicBool,
@@ -44,6 +44,10 @@ pub(crate) struct Shared<P: Probe> {
     pub(crate) clock: Arc<dyn Clock>,
     observer: Option<Arc<dyn Observer>>,
 }
+
+/// Keeps what is written all the time off the cache lines of what is only read.
+#[repr(align(128))]
+struct Apart<T>(T);
 
 pub(crate) struct State<P: Probe> {
     pub(crate) core: PoolCore<P>,
@@ -93,8 +97,9 @@ impl<P: Probe> Shared<P> {
             sleeping: 0,
             itself: None,
         };
-        let (state, changed) = (Mutex::new(state), Condvar::new());
-        Self { state, crowded: AtomicBool::new(true), changed, probe, clock, observer }
+        let (state, changed) = (Apart(Mutex::new(state)), Condvar::new());
+        let crowded = AtomicBool::new(true);
+        Self { state, crowded, changed, probe, clock, observer }
     }
 
     /// Uses the core, then does what it wants done at once.
@@ -138,7 +143,7 @@ impl<P: Probe> Shared<P> {
 
     /// For those who sleep on [`changed`](Self::changed), and for reading.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State<P>> {
-        self.state.lock()
+        self.state.0.lock()
     }
 
     /// Does what an access through [`lock`](Self::lock) has left to be done, and releases it.
