@@ -186,7 +186,13 @@ impl<S, E: Clone> Core<S, E> {
         match state {
             Returned::Clean => {
                 (self.slots[index].since, self.slots[index].verified) = (now, now);
-                self.settle(index, session, now);
+                match self.heir(index, now) {
+                    Some(waiter) => {
+                        self.slots[index].session = Some(session);
+                        return self.promise(index, waiter);
+                    }
+                    None => self.settle(index, session, now),
+                }
             }
             Returned::Broken(reason) => {
                 self.slots[index].session = Some(session);
@@ -266,12 +272,25 @@ impl<S, E: Clone> Core<S, E> {
                 },
             };
             self.slots.unlink(index);
-            self.slots.enter(index, Phase::Reserved);
-            let id = self.waiters.reserve(waiter, index);
-            self.slots[index].waiter = Some(id);
-            self.notices.push_back(Notice::Wake(id));
+            self.promise(index, waiter);
         }
         self.note_drained();
+    }
+
+    /// Who gets a session that has just come back in order, where nothing else is to be lent.
+    #[inline]
+    fn heir(&self, index: u32, now: Instant) -> Option<u32> {
+        let waiter = self.waiters.front()?;
+        let only = self.slots.count(Phase::Idle) == 0;
+        (only && self.must_retire(index, now).is_none()).then_some(waiter)
+    }
+
+    #[inline]
+    fn promise(&mut self, index: u32, waiter: u32) {
+        self.slots.enter(index, Phase::Reserved);
+        let id = self.waiters.reserve(waiter, index);
+        self.slots[index].waiter = Some(id);
+        self.notices.push_back(Notice::Wake(id));
     }
 
     /// The idle session to lend next, once those that have to go are out of the way.
@@ -356,6 +375,7 @@ impl<S, E: Clone> Core<S, E> {
             None => {
                 self.slots.enter(index, Phase::Idle);
                 self.slots.link(index);
+                self.freshest = self.freshest.max(Some(self.slots[index].verified));
                 self.arm(index);
             }
         }

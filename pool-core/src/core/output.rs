@@ -1,5 +1,6 @@
 //! What the core wants done: notices at once, tasks as somebody finds time.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::slots::{Phase, Purpose, SlotId};
@@ -59,6 +60,37 @@ pub enum Task<S> {
         /// When the core gives it up.
         deadline: Option<Instant>,
     },
+}
+
+/// What nobody has asked for yet, in order. One at a time is the rule.
+#[derive(Debug, Default)]
+pub(super) struct Notices {
+    first: Option<Notice>,
+    more: VecDeque<Notice>,
+}
+
+impl Notices {
+    #[inline]
+    pub(super) fn push_back(&mut self, notice: Notice) {
+        match self.first {
+            None => self.first = Some(notice),
+            Some(_) => self.more.push_back(notice),
+        }
+    }
+
+    #[inline]
+    fn pop_front(&mut self) -> Option<Notice> {
+        let first = self.first.take()?;
+        if !self.more.is_empty() {
+            self.first = self.more.pop_front();
+        }
+        Some(first)
+    }
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
 }
 
 impl<S, E: Clone> Core<S, E> {
