@@ -133,10 +133,11 @@ impl<P: Probe> Acquiring<P> {
         new_request(self.timeout, self.site, now, ticket)
     }
 
+    #[inline]
     fn step(
         &mut self,
         broken: Option<(Lease<P::Session>, CloseReason)>,
-        register: Option<Waker>,
+        mut register: Option<Waker>,
     ) -> Step<P> {
         let Self { shared, timeout, site, request, waiter, attended } = self;
         let Some(shared) = shared else { return Step::Refused(Refusal::Closed) };
@@ -145,7 +146,8 @@ impl<P: Probe> Acquiring<P> {
             None if short => shared.clock.now(),
             _ => shared.coarse(),
         };
-        let (step, unneeded) = shared.at(now, |state, now| {
+        let mut replaced = None;
+        let step = shared.at(now, |state, now| {
             if let Some((lease, reason)) = broken {
                 if let Some(request) = request {
                     request.ticket = Some(lease.ticket);
@@ -158,26 +160,31 @@ impl<P: Probe> Acquiring<P> {
                     let request =
                         request.get_or_insert_with(|| new_request(*timeout, site, now, None));
                     match state.core.acquire(*request, now) {
-                        Acquired::Ready(lease) => return (Step::Lease(lease), register),
-                        Acquired::Refused(refusal) => return (Step::Refused(refusal), register),
+                        Acquired::Ready(lease) => return Step::Lease(lease),
+                        Acquired::Refused(refusal) => return Step::Refused(refusal),
                         Acquired::Waiting(id) => *waiter.insert(id),
                     }
                 }
             };
-            match (state.core.take(id, now), register) {
-                (Taken::Ready(lease), register) => (Step::Lease(lease), register),
-                (Taken::Refused(refusal), register) => (Step::Refused(refusal), register),
-                (Taken::Pending, None) => (Step::Unregistered, None),
-                (Taken::Pending, Some(waker)) => {
-                    *attended = state.workers > 0;
-                    (Step::Registered, state.set_waker(id.index(), waker))
-                }
+            match state.core.take(id, now) {
+                Taken::Ready(lease) => Step::Lease(lease),
+                Taken::Refused(refusal) => Step::Refused(refusal),
+                Taken::Pending => match register.take() {
+                    None => Step::Unregistered,
+                    Some(waker) => {
+                        *attended = state.workers > 0;
+                        replaced = state.set_waker(id.index(), waker);
+                        Step::Registered
+                    }
+                },
             }
         });
-        discard(unneeded);
+        discard(register);
+        discard(replaced);
         step
     }
 
+    #[inline]
     fn accept(
         &mut self,
         mut lease: Lease<P::Session>,

@@ -57,6 +57,7 @@ pub enum Returned {
 
 impl<S, E: Clone> Core<S, E> {
     /// A borrower wants a session, and waits for it until its deadline.
+    #[inline]
     pub fn acquire(&mut self, request: Request, now: Instant) -> Acquired<S, E> {
         if request.ticket.is_none() {
             self.counters.acquires += 1;
@@ -126,6 +127,7 @@ impl<S, E: Clone> Core<S, E> {
     }
 
     /// Asks whether a waiter's turn has come.
+    #[inline]
     pub fn take(&mut self, id: WaiterId, now: Instant) -> Taken<S, E> {
         let Some(waiter) = self.waiters.get(id) else {
             return Taken::Refused(Refusal::Closed);

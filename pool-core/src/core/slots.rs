@@ -113,6 +113,13 @@ impl<S> Default for Slots<S> {
 }
 
 impl<S> Slots<S> {
+    /// Makes room for one more slot, and never for more than there may be.
+    pub(super) fn reserve(&mut self, most: usize) {
+        if self.free.is_empty() {
+            grow(&mut self.slots, most);
+        }
+    }
+
     /// Takes a free slot, or a new one.
     pub(super) fn open(&mut self, phase: Phase, now: Instant, epoch: u32, share: f32) -> u32 {
         let index = self.free.pop().unwrap_or_else(|| {
@@ -313,6 +320,14 @@ impl<S> Slots<S> {
     /// The lease that has been out for longest.
     pub(super) fn oldest_lease(&self) -> Option<&Slot<S>> {
         self.slots.iter().filter(|slot| slot.phase == Phase::Lent).min_by_key(|slot| slot.since)
+    }
+}
+
+/// Makes room for one more, as a vector does by itself, but for `most` at most where that is enough.
+pub(super) fn grow<T>(vec: &mut Vec<T>, most: usize) {
+    if vec.len() == vec.capacity() {
+        let doubled = most.saturating_sub(vec.len()).min(vec.len().max(4));
+        vec.reserve_exact(doubled.max(1));
     }
 }
 
