@@ -1,6 +1,7 @@
 //! What our tests run against.
 //!
 //! * [`sshd`] starts a real OpenSSH server, and reads from its log what it saw.
+//! * [`dropbear`] starts Dropbear's server, the one of small machines.
 //! * [`embedded`] is an SSH server inside the test's process; nothing need be installed.
 //! * [`proxy`] stands between client and server and does what networks do.
 //! * [`keys`] makes the keys, secrets and known_hosts lines for a run.
@@ -11,6 +12,10 @@
 
 #[cfg(feature = "ssh")]
 mod background;
+#[cfg(feature = "ssh")]
+mod daemon;
+#[cfg(feature = "ssh")]
+pub mod dropbear;
 #[cfg(feature = "ssh")]
 pub mod embedded;
 #[cfg(feature = "fake")]
