@@ -4,6 +4,7 @@
 //! * [`dropbear`] starts Dropbear's server, the one of small machines.
 //! * [`embedded`] is an SSH server inside the test's process; nothing need be installed.
 //! * [`proxy`] stands between client and server and does what networks do.
+//! * `conformance` is one suite for every kind of session, on every server above.
 //! * [`keys`] makes the keys, secrets and known_hosts lines for a run.
 //!
 //! Everything started here is ended when its handle is dropped, also in a panic. What is missing
@@ -12,6 +13,8 @@
 
 #[cfg(feature = "ssh")]
 mod background;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 #[cfg(feature = "ssh")]
 mod daemon;
 #[cfg(feature = "ssh")]

@@ -1,0 +1,174 @@
+//! What a case is given, and what all cases use.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ssh_session::{Chunk, Command, Kind, Options, Process, Session, SshError};
+
+use super::{Facts, Place, Server, Setup, Subject};
+use crate::proxy::FaultProxy;
+use crate::sshd::PasswordUser;
+
+/// How long anything may take that takes no time. Tests share their machine with others.
+pub(super) const SOON: Duration = Duration::from_secs(10);
+
+/// A case's surroundings: one kind of session, and a server that runs.
+#[derive(Clone, Debug)]
+pub struct Case<S> {
+    pub(super) subject: S,
+    pub(super) place: Place,
+    pub(super) server: Arc<Server>,
+    pub(super) user: Option<Arc<PasswordUser>>,
+}
+
+impl<S: Subject> Case<S> {
+    /// What the server does where servers differ.
+    pub(super) fn facts(&self) -> Facts {
+        self.place.facts()
+    }
+
+    /// A session on the server that all cases share.
+    pub(super) fn session(&self) -> S::Session {
+        self.connect(&self.server.options())
+    }
+
+    pub(super) fn connect(&self, options: &Options) -> S::Session {
+        self.subject.connect(options).unwrap_or_else(|error| panic!("no session: {error}"))
+    }
+
+    /// A server for this case alone.
+    pub(super) fn server(&self, setup: &Setup) -> Server {
+        self.place.start(setup, self.user.as_ref())
+    }
+
+    /// A proxy to the server that all cases share, and what leads through it.
+    pub(super) fn proxy(&self) -> (FaultProxy, Options) {
+        let proxy = FaultProxy::start(self.server.addr()).expect("a proxy");
+        let options = self.server.options_through(&proxy);
+        (proxy, options)
+    }
+}
+
+/// Runs a command that must succeed, and says what it wrote.
+#[track_caller]
+pub(super) fn text(session: &impl Session, command: &str) -> String {
+    let output = session.exec(&Command::new(command));
+    let output = output.unwrap_or_else(|error| panic!("{command}: {error}"));
+    assert!(output.success(), "{command}: {output:?}");
+    output.stdout_text().expect("text").to_owned()
+}
+
+/// Whether a command can be run on the session.
+#[track_caller]
+pub(super) fn works(session: &impl Session) {
+    assert_eq!(text(session, "echo works"), "works\n");
+}
+
+/// The error that something must have led to.
+#[track_caller]
+pub(super) fn refused<T>(result: Result<T, SshError>, kind: Kind) -> SshError {
+    match result {
+        Ok(_) => panic!("a success instead of {kind:?}"),
+        Err(error) if error.kind() == kind => error,
+        Err(error) => panic!("{:?} instead of {kind:?}: {error}", error.kind()),
+    }
+}
+
+/// Reads until something of what the command wrote to standard output ends with `end`.
+#[track_caller]
+pub(super) fn read_until(process: &impl Process, end: &str) -> String {
+    let mut read = Vec::new();
+    while !read.ends_with(end.as_bytes()) {
+        match process.read() {
+            Ok(Some(Chunk::Stdout(bytes))) => read.extend_from_slice(&bytes),
+            other => panic!("{other:?} after {:?}", String::from_utf8_lossy(&read)),
+        }
+    }
+    String::from_utf8_lossy(&read).into_owned()
+}
+
+/// Both streams to their end.
+#[track_caller]
+pub(super) fn read_all(process: &impl Process) -> (Vec<u8>, Vec<u8>) {
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    loop {
+        match process.read() {
+            Ok(Some(chunk)) => {
+                assert!(!chunk.bytes().is_empty(), "an empty piece");
+                let stream = match &chunk {
+                    Chunk::Stdout(_) => &mut stdout,
+                    Chunk::Stderr(_) => &mut stderr,
+                };
+                stream.extend_from_slice(chunk.bytes());
+            }
+            Ok(None) => return (stdout, stderr),
+            Err(error) => panic!("after {} and {} bytes: {error}", stdout.len(), stderr.len()),
+        }
+    }
+}
+
+/// Waits until something is so.
+#[track_caller]
+pub(super) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}: not so after {SOON:?}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Runs something that must not take long, and says what it gave.
+#[track_caller]
+pub(super) fn soon<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = work();
+    assert!(start.elapsed() < SOON, "{what} took {:?}", start.elapsed());
+    result
+}
+
+/// Does two things at once; a panic of either is the case's own.
+pub(super) fn at_once<A: Send, B>(
+    one: impl FnOnce() -> A + Send,
+    other: impl FnOnce() -> B,
+) -> (A, B) {
+    thread::scope(|scope| {
+        let one = scope.spawn(one);
+        let other = other();
+        match one.join() {
+            Ok(one) => (one, other),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+/// Whether a process of this machine runs.
+pub(super) fn runs(pid: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()))
+        .is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+/// Bytes without a short period, so that any that are lost, doubled or swapped show.
+pub(super) fn pattern(length: usize) -> Vec<u8> {
+    (0..length as u64).map(|n| (n.wrapping_mul(2_654_435_761) >> 16) as u8).collect()
+}
+
+/// What `seq 1 last` writes.
+pub(super) fn numbers(last: u32) -> Vec<u8> {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for number in 1..=last {
+        let _ = writeln!(text, "{number}");
+    }
+    text.into_bytes()
+}
+
+/// Whether bytes are the same, said without printing them all.
+#[track_caller]
+pub(super) fn same(what: &str, got: &[u8], wanted: &[u8]) {
+    if got != wanted {
+        let at = got.iter().zip(wanted).position(|(a, b)| a != b);
+        let at = at.unwrap_or(got.len().min(wanted.len()));
+        panic!("{what}: {} bytes instead of {}, other from {at} on", got.len(), wanted.len());
+    }
+}

@@ -1,0 +1,130 @@
+//! Runs the cases, each in a thread of its own, so that one that panics or hangs is its own fault.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{
+    Case, Entry, Place, Setup, Subject, cancelling, commands, deadlines, endings, limits, networks,
+    processes, rekeying, sharing, streams, terminals,
+};
+use crate::sshd::PasswordUser;
+
+/// How long a case may take before it counts as hanging.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What came of one case.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The case's name.
+    pub name: &'static str,
+    /// Why it failed, if it did.
+    pub result: Result<(), String>,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// What came of all cases in one cell of the grid.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The kind of session.
+    pub session: &'static str,
+    /// The kind of server.
+    pub server: &'static str,
+    /// One for each case that was run.
+    pub outcomes: Vec<Outcome>,
+}
+
+impl Report {
+    /// How many cases passed.
+    pub fn passed(&self) -> usize {
+        self.outcomes.iter().filter(|outcome| outcome.result.is_ok()).count()
+    }
+
+    /// The cases that failed.
+    pub fn failures(&self) -> impl Iterator<Item = &Outcome> {
+        self.outcomes.iter().filter(|outcome| outcome.result.is_err())
+    }
+}
+
+/// The names of all cases, in the order they are run.
+pub fn names<S: Subject>() -> Vec<&'static str> {
+    entries::<S>().iter().map(|entry| entry.name).collect()
+}
+
+/// Runs the cases whose name has `filter` in it, or all, one after another on one server.
+///
+/// # Panics
+///
+/// Where a server can't be started: something is missing on this machine, and the panic names it.
+pub fn run<S: Subject>(subject: &S, place: Place, filter: Option<&str>) -> Report {
+    let user = (place == Place::Sshd)
+        .then(|| Arc::new(PasswordUser::create().expect("a user for sshd; run as root")));
+    let fresh = || Case {
+        subject: subject.clone(),
+        place,
+        server: Arc::new(place.start(&Setup::default(), user.as_ref())),
+        user: user.clone(),
+    };
+    let mut case = fresh();
+    let mut outcomes = Vec::new();
+    for entry in entries::<S>() {
+        if filter.is_some_and(|filter| !entry.name.contains(filter)) {
+            continue;
+        }
+        let start = Instant::now();
+        let result = watched(entry.run, case.clone());
+        if result.is_err() {
+            // What a failed case left behind is none of the next one's business.
+            case = fresh();
+        }
+        outcomes.push(Outcome { name: entry.name, result, elapsed: start.elapsed() });
+    }
+    Report { session: subject.name(), server: place.name(), outcomes }
+}
+
+fn entries<S: Subject>() -> Vec<Entry<S>> {
+    [
+        commands::table(),
+        terminals::table(),
+        processes::table(),
+        streams::table(),
+        sharing::table(),
+        limits::table(),
+        deadlines::table(),
+        cancelling::table(),
+        rekeying::table(),
+        endings::table(),
+        networks::table(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Runs a case, and leaves it alone when it does not end.
+fn watched<S: Subject>(run: fn(&Case<S>), case: Case<S>) -> Result<(), String> {
+    let (sender, receiver) = mpsc::channel();
+    let work = move || {
+        let result = catch_unwind(AssertUnwindSafe(|| run(&case)));
+        // Before anybody is told: it ends servers and sessions.
+        drop(case);
+        let _ = sender.send(result);
+    };
+    let thread = thread::Builder::new().name("case".into()).spawn(work);
+    if let Err(error) = thread {
+        return Err(format!("no thread for it: {error}"));
+    }
+    match receiver.recv_timeout(PATIENCE) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(panic)) => Err(said(&*panic)),
+        Err(_) => Err(format!("it did not end within {PATIENCE:?}")),
+    }
+}
+
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".into())
+}
