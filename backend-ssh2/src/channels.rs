@@ -35,6 +35,7 @@ impl Link {
         let mut state = self.lock();
         state.leftovers.push((op, channel));
         self.reap(&mut state);
+        self.changed(&state);
     }
 
     /// Takes a channel whose command was given up: kills the command as far as the server allows.
@@ -48,6 +49,7 @@ impl Link {
         }
         state.leftovers.push((op, channel));
         self.reap(&mut state);
+        self.changed(&state);
     }
 
     /// Frees the channels that the server has closed by now. Never waits.

@@ -300,6 +300,33 @@ impl Channel {
         .map(drop)
     }
 
+    /// Asks for a terminal.
+    pub(crate) fn request_pty(
+        &mut self,
+        term: &[u8],
+        columns: u32,
+        rows: u32,
+    ) -> Result<(), Error> {
+        // No modes: only their end, `TTY_OP_END`.
+        let modes = [0_u8];
+        let size = |length: u32| c_int::try_from(length).unwrap_or(c_int::MAX);
+        // SAFETY: see `call`; both strings are copied.
+        self.call(|channel| unsafe {
+            raw::libssh2_channel_request_pty_ex(
+                channel,
+                term.as_ptr().cast(),
+                term.len() as c_uint,
+                modes.as_ptr().cast(),
+                modes.len() as c_uint,
+                size(columns),
+                size(rows),
+                0,
+                0,
+            )
+        })
+        .map(drop)
+    }
+
     pub(crate) fn exec(&mut self, command: &[u8]) -> Result<(), Error> {
         let request = b"exec";
         // SAFETY: see `call`; both strings are copied.
@@ -346,10 +373,16 @@ impl Channel {
         .map(drop)
     }
 
-    /// Waits for the server to close the channel, after [`eof`](Self::eof).
-    pub(crate) fn wait_closed(&mut self) -> Result<(), Error> {
+    /// Whether the server has closed the channel; what it sent need not have been read.
+    pub(crate) fn is_closed(&mut self) -> Result<bool, Error> {
         // SAFETY: see `call`.
-        self.call(|channel| unsafe { raw::libssh2_channel_wait_closed(channel) }).map(drop)
+        match self.call(|channel| unsafe { raw::libssh2_channel_wait_closed(channel) }) {
+            Ok(_) => Ok(true),
+            // It has not even ended what it sends.
+            Err(error) if code(&error) == raw::LIBSSH2_ERROR_INVAL => Ok(false),
+            Err(error) if is_again(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Closes the channel and waits for the server to do the same.

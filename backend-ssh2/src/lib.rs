@@ -21,6 +21,7 @@
 #![deny(unsafe_code)]
 
 mod backend;
+mod body;
 mod channels;
 mod deadline;
 mod dial;
@@ -30,6 +31,7 @@ mod heartbeat;
 mod keys;
 mod link;
 mod login;
+mod process;
 mod resolve;
 mod service;
 mod session;
@@ -37,5 +39,6 @@ mod socket;
 mod tcp;
 
 pub use backend::Ssh2Backend;
+pub use process::Ssh2Process;
 pub use session::Ssh2Session;
 pub use ssh_session;

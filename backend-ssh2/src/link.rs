@@ -62,8 +62,8 @@ pub(crate) struct State {
     /// Who waits for the server's answer to a request, an opened channel included. libssh2 takes
     /// one at a time: a second one's answer would fail the first.
     asker: Option<Op>,
-    /// Somebody stopped asking since the others were last woken.
-    asked: bool,
+    /// Something changed that others wait for, since they were last woken.
+    pub(crate) news: bool,
     last_op: u64,
     /// A channel opened ahead, for the next command.
     pub(crate) parked: Option<Channel>,
@@ -124,7 +124,7 @@ impl Link {
                 polling: false,
                 sender: None,
                 asker: None,
-                asked: false,
+                news: false,
                 last_op: 0,
                 parked: None,
                 leftovers: Vec::new(),
@@ -210,7 +210,7 @@ impl Link {
         {
             keepalive.received(Instant::now());
         }
-        if received.bytes > 0 || std::mem::take(&mut state.asked) {
+        if received.bytes > 0 || std::mem::take(&mut state.news) {
             self.changed(state);
         }
         let result = match result {
@@ -371,7 +371,7 @@ impl State {
         let result = request(self);
         if !matches!(&result, Err(error) if ffi::is_again(error)) {
             self.asker = None;
-            self.asked = true;
+            self.news = true;
         }
         result
     }

@@ -8,6 +8,7 @@ use ssh_session::{Command, Options, Output, Session, SshError, Target};
 
 use crate::dial::{FirstKey, dial};
 use crate::link::Link;
+use crate::process::Ssh2Process;
 use crate::{exec, service};
 
 /// A logged-in connection, ended when dropped. Any number of threads may use it at once; how many
@@ -57,12 +58,19 @@ impl Ssh2Session {
 }
 
 impl Session for Ssh2Session {
+    type Process<'s> = Ssh2Process<'s>;
+
     fn target(&self) -> &Target {
         &self.link.target
     }
 
     fn exec(&self, command: &Command) -> Result<Output, SshError> {
         exec::exec(&self.link, command)
+    }
+
+    fn spawn(&self, command: &Command) -> Result<Ssh2Process<'_>, SshError> {
+        command.validate()?;
+        Ssh2Process::start(&self.link.enter(), command)
     }
 
     fn is_alive(&self) -> bool {

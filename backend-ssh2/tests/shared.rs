@@ -6,11 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use backend_ssh2::{Ssh2Backend, Ssh2Session};
-use common::{connect, embedded_options, on_both, sshd_options, target, within};
+use common::{connect, embedded_options, on_both, sshd_options, within};
 use pool_core::Backend as _;
-use ssh_session::{
-    Auth, Command, HostKeyPolicy, HostKeys, KeepaliveOptions, Kind, Options, Session as _,
-};
+use ssh_session::{Command, KeepaliveOptions, Kind, Session as _};
 use testkit::sshd::{PasswordUser, Sshd};
 
 #[test]
@@ -110,10 +108,7 @@ fn commands_given_up_are_killed_and_the_session_is_clean_again() {
     let server = Sshd::start().expect("sshd");
     // sshd 9.2 signals commands of all users but root.
     let user = PasswordUser::create().expect("a user; run the tests as root");
-    let options = Options::new(target(&server.host(), server.port(), user.name()))
-        .auth(Auth::password(user.password()))
-        .host_keys(HostKeys::new(HostKeyPolicy::DangerAcceptAny));
-    let backend = Ssh2Backend::new(options).expect("valid");
+    let backend = Ssh2Backend::new(common::user_options(&server, &user)).expect("valid");
     let mut session = backend.connect().expect("connected");
     for _ in 0..15 {
         let command = Command::new("sleep 600").timeout(Duration::from_millis(100));

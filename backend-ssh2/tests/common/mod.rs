@@ -7,7 +7,7 @@ use std::time::Duration;
 use backend_ssh2::Ssh2Session;
 use ssh_session::{Auth, HostKeyPolicy, HostKeys, Options, Target};
 use testkit::embedded::EmbeddedServer;
-use testkit::sshd::Sshd;
+use testkit::sshd::{PasswordUser, Sshd};
 
 pub(crate) fn target(host: &str, port: u16, user: &str) -> Target {
     Target::new(host, port, user).expect("a valid target")
@@ -22,6 +22,13 @@ pub(crate) fn options(host: &str, port: u16, user: &str, identity: PathBuf) -> O
 
 pub(crate) fn sshd_options(server: &Sshd) -> Options {
     options(&server.host(), server.port(), server.user(), server.identity())
+}
+
+/// Options that log in as somebody else than root.
+pub(crate) fn user_options(server: &Sshd, user: &PasswordUser) -> Options {
+    Options::new(target(&server.host(), server.port(), user.name()))
+        .auth(Auth::password(user.password()))
+        .host_keys(HostKeys::new(HostKeyPolicy::DangerAcceptAny))
 }
 
 pub(crate) fn embedded_options(server: &EmbeddedServer) -> Options {

@@ -1,0 +1,313 @@
+//! A command under way.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use ssh_session::{
+    Chunk, Command, ExitStatus, PartialOutput, Phase, Process, SshError, Stdin, printable,
+};
+use ssh2::Error;
+
+use crate::body::{Body, Ended, Input, Progress, Stream, Wrote};
+use crate::deadline::Deadline;
+use crate::ffi::{self, Channel};
+use crate::link::{End, Link, Op, State, Stop, User};
+
+/// The signals that RFC 4254 names.
+const SIGNALS: [&str; 13] = [
+    "ABRT", "ALRM", "FPE", "HUP", "ILL", "INT", "KILL", "PIPE", "QUIT", "SEGV", "TERM", "USR1",
+    "USR2",
+];
+
+/// A command under way on an [`Ssh2Session`](crate::Ssh2Session).
+///
+/// What nobody reads stays within the window of its channel, 2 MiB for both streams together; the
+/// window opens again as it is read.
+pub struct Ssh2Process<'s> {
+    link: &'s Link,
+    deadline: Deadline,
+    /// Closes the channel when the command is done or given up.
+    op: Op,
+    /// Locked within the link's lock, or without it, never around it.
+    body: Mutex<Body>,
+}
+
+/// Why a call failed.
+pub(crate) enum Failure {
+    Stop(Stop),
+    NoExitStatus,
+}
+
+impl From<Stop> for Failure {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
+
+impl<'s> Ssh2Process<'s> {
+    /// Opens a channel, sets it up and starts the command.
+    pub(crate) fn start(user: &User<'s>, command: &Command) -> Result<Self, SshError> {
+        let (link, op) = (user.link, user.op);
+        let deadline = Deadline::after(command.time_limit());
+        let channel = link
+            .take_channel(op, &deadline)
+            .map_err(|stop| link.error(stop, Phase::OpenChannel, &deadline))?;
+        let input = match command.input() {
+            Stdin::Bytes(bytes) => Input::given(bytes.clone()),
+            Stdin::Piped => Input::piped(),
+        };
+        let process = Self { link, deadline, op, body: Mutex::new(Body::new(channel, input)) };
+        process.set_up(command)?;
+        let asked = process.ask(|channel| channel.exec(command.command()));
+        asked.map_err(|failure| process.fail(failure, Phase::Start, "to run the command"))?;
+        Ok(process)
+    }
+
+    fn set_up(&self, command: &Command) -> Result<(), SshError> {
+        let refused = |failure, what: &str| self.fail(failure, Phase::OpenChannel, what);
+        if let Some(pty) = command.terminal() {
+            let term = pty.term.as_bytes();
+            self.ask(|channel| channel.request_pty(term, pty.columns, pty.rows))
+                .map_err(|failure| refused(failure, "a terminal"))?;
+        }
+        for (name, value) in command.envs() {
+            self.ask(|channel| channel.setenv(name.as_bytes(), value.as_bytes())).map_err(
+                |failure| {
+                    let name = printable(name.as_bytes());
+                    let what =
+                        format!("the environment variable {name} (see AcceptEnv in sshd_config)");
+                    refused(failure, &what)
+                },
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Asks the server for something and waits for its answer.
+    fn ask(&self, mut ask: impl FnMut(&mut Channel) -> Result<(), Error>) -> Result<(), Failure> {
+        let mut closed = false;
+        self.link.drive(self.op, &self.deadline, |state, _| {
+            state.ask(self.op, |_| {
+                let mut body = self.body();
+                let Some(channel) = body.channel() else {
+                    closed = true;
+                    return Ok(());
+                };
+                match ask(channel) {
+                    Err(error) if ffi::is_again(&error) && channel.eof() => {
+                        // It closed the channel instead of answering.
+                        closed = true;
+                        Ok(())
+                    }
+                    other => other,
+                }
+            })
+        })?;
+        if closed { Err(Failure::NoExitStatus) } else { Ok(()) }
+    }
+
+    /// Waits for the next piece of output: the length of it, now at the buffer's start. `None` at
+    /// the command's end.
+    pub(crate) fn advance(
+        &self,
+        op: Op,
+        buffer: &mut [u8],
+    ) -> Result<Option<(Stream, usize)>, SshError> {
+        loop {
+            if let Some(ended) = self.body().ended() {
+                return match ended {
+                    Ended::Failed(error) => Err(error.clone()),
+                    Ended::Closed(_) => Ok(None),
+                };
+            }
+            match self.drive(op, |body, _| body.advance(buffer))? {
+                Progress::Piece(stream, length) => return Ok(Some((stream, length))),
+                Progress::Ended => {
+                    let channel = self.body().close();
+                    if let Some(channel) = channel {
+                        self.link.finish_channel(self.op, channel);
+                    }
+                }
+                // So that neither a server that takes all nor one that sends without end keeps the
+                // session's lock, or the call beyond its deadline.
+                Progress::Busy => {}
+            }
+        }
+    }
+
+    /// How the command ended, once [`advance`](Self::advance) has said that it did.
+    pub(crate) fn status(&self) -> Result<ExitStatus, SshError> {
+        match self.body().ended() {
+            Some(Ended::Failed(error)) => Err(error.clone()),
+            Some(Ended::Closed(Some(status))) => Ok(status.clone()),
+            Some(Ended::Closed(None)) | None => Err(self.no_exit_status()),
+        }
+    }
+
+    /// Repeats a step of a running command until it no longer would block.
+    fn drive<T>(
+        &self,
+        op: Op,
+        mut step: impl FnMut(&mut Body, &mut State) -> Result<T, Error>,
+    ) -> Result<T, SshError> {
+        let result = if self.deadline.is_over() {
+            Err(Stop::Timeout)
+        } else {
+            self.link.drive(op, &self.deadline, |state, _| step(&mut self.body(), state))
+        };
+        result.map_err(|stop| self.fail(stop.into(), Phase::Run, ""))
+    }
+
+    /// Gives the command up: ends it as far as the server allows, and says what became of it.
+    fn fail(&self, failure: Failure, phase: Phase, request: &str) -> SshError {
+        let refused = matches!(&failure, Failure::Stop(Stop::Refused(_)));
+        let may_have_started = match phase {
+            Phase::Start => !refused,
+            phase => phase == Phase::Run,
+        };
+        let running = may_have_started && matches!(failure, Failure::Stop(_));
+        let target = self.link.target.clone();
+        let error = match failure {
+            Failure::NoExitStatus => self.no_exit_status(),
+            Failure::Stop(Stop::Refused(error))
+                if phase != Phase::Run && ffi::is_denied(&error) =>
+            {
+                SshError::RequestRefused { target, request: request.into() }
+            }
+            // Whatever it is that libssh2 dislikes, the command has run.
+            Failure::Stop(Stop::Refused(error)) if phase == Phase::Run => {
+                let end = End::Lost(printable(error.message().as_bytes()));
+                self.link.error(Stop::Ended(end), phase, &self.deadline)
+            }
+            Failure::Stop(stop) => self.link.error(stop, phase, &self.deadline),
+        };
+        let error = with_may_have_started(error, may_have_started);
+        let (error, channel) = self.body().fail(error);
+        if let Some(channel) = channel {
+            self.link.give_up_channel(self.op, channel, running);
+        }
+        error
+    }
+
+    fn no_exit_status(&self) -> SshError {
+        let target = self.link.target.clone();
+        SshError::NoExitStatus { target, partial: Box::default() }
+    }
+
+    fn body(&self) -> MutexGuard<'_, Body> {
+        self.body.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The error of an earlier call, which is that of all later ones.
+    fn check(&self) -> Result<(), SshError> {
+        match self.body().ended() {
+            Some(Ended::Failed(error)) => Err(error.clone()),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn with_may_have_started(mut error: SshError, may_have_started: bool) -> SshError {
+    if let SshError::Timeout { maybe_started, .. }
+    | SshError::ConnectionLost { maybe_started, .. } = &mut error
+    {
+        *maybe_started = may_have_started;
+    }
+    error
+}
+
+/// Adds to an error what the command had written.
+pub(crate) fn with_output(mut error: SshError, stdout: Vec<u8>, stderr: Vec<u8>) -> SshError {
+    let output = PartialOutput { stdout: stdout.into(), stderr: stderr.into() };
+    match &mut error {
+        SshError::Timeout { partial, phase: Phase::Run, .. }
+        | SshError::ConnectionLost { partial, phase: Phase::Run, .. } => {
+            *partial = Some(Box::new(output));
+        }
+        SshError::NoExitStatus { partial, .. } => **partial = output,
+        _ => {}
+    }
+    error
+}
+
+impl Process for Ssh2Process<'_> {
+    fn read(&self) -> Result<Option<Chunk>, SshError> {
+        let call = self.link.enter();
+        let mut buffer = self.body().buffer();
+        let piece = self.advance(call.op, &mut buffer);
+        let chunk = piece.map(|piece| {
+            piece.map(|(stream, length)| {
+                let bytes = Bytes::copy_from_slice(&buffer[..length]);
+                match stream {
+                    Stream::Stdout => Chunk::Stdout(bytes),
+                    Stream::Stderr => Chunk::Stderr(bytes),
+                }
+            })
+        });
+        self.body().keep_buffer(buffer);
+        chunk
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<(), SshError> {
+        self.check()?;
+        let call = self.link.enter();
+        let mut left = bytes;
+        while !left.is_empty() {
+            match self.drive(call.op, |body, state| body.write(state, call.op, left))? {
+                Wrote::Bytes(count) => left = &left[count..],
+                Wrote::NobodyReads => break,
+                Wrote::NotPiped => {
+                    return Err(SshError::invalid(
+                        "stdin",
+                        "takes nothing more: it was closed, or given whole with the command",
+                    ));
+                }
+            }
+        }
+        self.check()
+    }
+
+    fn close_stdin(&self) -> Result<(), SshError> {
+        self.check()?;
+        let call = self.link.enter();
+        self.drive(call.op, |body, state| body.close_input(state, call.op))?;
+        self.check()
+    }
+
+    fn signal(&self, name: &str) -> Result<(), SshError> {
+        if !SIGNALS.contains(&name) {
+            return Err(SshError::invalid(
+                "signal",
+                format!("must be one of {}", SIGNALS.join(", ")),
+            ));
+        }
+        self.check()?;
+        let call = self.link.enter();
+        self.drive(call.op, |body, state| body.signal(state, call.op, name.as_bytes()))?;
+        self.check()
+    }
+
+    fn wait(self) -> Result<ExitStatus, SshError> {
+        self.body().end_input();
+        let call = self.link.enter();
+        let mut buffer = self.body().buffer();
+        while self.advance(call.op, &mut buffer)?.is_some() {}
+        self.status()
+    }
+}
+
+impl Drop for Ssh2Process<'_> {
+    fn drop(&mut self) {
+        let body = self.body.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(channel) = body.close() {
+            self.link.give_up_channel(self.op, channel, true);
+        }
+    }
+}
+
+impl fmt::Debug for Ssh2Process<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ssh2Process").field("target", &self.link.target).finish_non_exhaustive()
+    }
+}
