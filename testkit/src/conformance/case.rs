@@ -37,6 +37,32 @@ impl<S: Subject> Case<S> {
         self.subject.connect(options).unwrap_or_else(|error| panic!("no session: {error}"))
     }
 
+    /// Whether a command can be run on the session, and what it says arrives.
+    #[track_caller]
+    pub(super) fn works(&self, session: &impl Session) {
+        let output = self.again(|| session.exec(&Command::new("echo works")));
+        let output = output.unwrap_or_else(|error| panic!("it does not work: {error}"));
+        assert_eq!((output.stdout_text(), output.success()), (Ok("works\n"), true));
+    }
+
+    /// Does something once; but again and again on a server that may lose what became of a
+    /// command, which must never be taken for an answer.
+    pub(super) fn again<T>(
+        &self,
+        mut work: impl FnMut() -> Result<T, SshError>,
+    ) -> Result<T, SshError> {
+        let start = Instant::now();
+        loop {
+            match work() {
+                Err(error)
+                    if error.kind() == Kind::NoExitStatus
+                        && !self.facts().keeps_commands_apart
+                        && start.elapsed() < SOON => {}
+                result => return result,
+            }
+        }
+    }
+
     /// A server for this case alone.
     pub(super) fn server(&self, setup: &Setup) -> Server {
         self.place.start(setup, self.user.as_ref())
@@ -59,12 +85,6 @@ pub(super) fn text(session: &impl Session, command: &str) -> String {
     output.stdout_text().expect("text").to_owned()
 }
 
-/// Whether a command can be run on the session.
-#[track_caller]
-pub(super) fn works(session: &impl Session) {
-    assert_eq!(text(session, "echo works"), "works\n");
-}
-
 /// The error that something must have led to.
 #[track_caller]
 pub(super) fn refused<T>(result: Result<T, SshError>, kind: Kind) -> SshError {
@@ -75,13 +95,14 @@ pub(super) fn refused<T>(result: Result<T, SshError>, kind: Kind) -> SshError {
     }
 }
 
-/// Reads until something of what the command wrote to standard output ends with `end`.
+/// Reads until what the command wrote to standard output ends with `end`.
 #[track_caller]
 pub(super) fn read_until(process: &impl Process, end: &str) -> String {
     let mut read = Vec::new();
     while !read.ends_with(end.as_bytes()) {
         match process.read() {
             Ok(Some(Chunk::Stdout(bytes))) => read.extend_from_slice(&bytes),
+            Ok(Some(Chunk::Stderr(_))) => {}
             other => panic!("{other:?} after {:?}", String::from_utf8_lossy(&read)),
         }
     }

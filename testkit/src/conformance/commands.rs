@@ -2,7 +2,7 @@
 
 use ssh_session::{Command, ExitStatus, Kind, Session as _};
 
-use super::case::{pattern, refused, same, soon, text, works};
+use super::case::{pattern, refused, same, soon, text};
 use super::{Case, Environment, Subject};
 
 super::table![
@@ -94,7 +94,7 @@ fn input_that_nobody_reads_is_no_error<S: Subject>(case: &Case<S>) {
         assert_eq!(output.stdout_text(), Ok("done\n"));
         assert!(output.success());
     }
-    works(&session);
+    case.works(&session);
 }
 
 fn ten_megabytes_on_both_streams_at_once_arrive_whole<S: Subject>(case: &Case<S>) {
@@ -119,10 +119,10 @@ fn long_commands_run<S: Subject>(case: &Case<S>) {
             // The server ends the connection, which is never a success.
             let error = refused(result, Kind::ConnectionLost);
             assert!(!error.is_retryable() || !error.may_have_started());
-            return works(&case.session());
+            return case.works(&case.session());
         }
     }
-    works(&session);
+    case.works(&session);
 }
 
 fn what_no_server_could_run_is_the_callers_error<S: Subject>(case: &Case<S>) {
@@ -144,7 +144,7 @@ fn what_no_server_could_run_is_the_callers_error<S: Subject>(case: &Case<S>) {
     // It would wait for ever for input that nobody can write.
     let error = refused(session.exec(&Command::new("cat").stdin_piped()), Kind::InvalidInput);
     assert!(error.to_string().contains("stdin"), "{error}");
-    works(&session);
+    case.works(&session);
 }
 
 fn a_variable_arrives_where_the_server_takes_it<S: Subject>(case: &Case<S>) {
@@ -183,7 +183,7 @@ fn a_variable_that_is_refused_is_an_error<S: Subject>(case: &Case<S>) {
         assert!(!error.may_have_started(), "it did not run without the variable");
     }
     // More often than the server has slots.
-    works(&session);
+    case.works(&session);
 }
 
 fn a_missing_exit_status_is_an_error_with_the_output<S: Subject>(case: &Case<S>) {
@@ -201,7 +201,7 @@ fn a_missing_exit_status_is_an_error_with_the_output<S: Subject>(case: &Case<S>)
         assert!(result.expect("output").success());
     }
     server.omit_exit_status(false);
-    works(&session);
+    case.works(&session);
 }
 
 fn a_ping_leaves_commands_alone<S: Subject>(case: &Case<S>) {
@@ -209,7 +209,7 @@ fn a_ping_leaves_commands_alone<S: Subject>(case: &Case<S>) {
     for _ in 0..3 {
         session.ping(super::case::SOON).expect("alive");
         session.ping(super::case::SOON).expect("alive");
-        works(&session);
+        case.works(&session);
     }
     assert!(session.is_alive());
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ssh_session::{Command, Kind, Process, Session, SshError};
 
-use super::case::{SOON, at_once, read_until, refused, soon, wait_until, works};
+use super::case::{SOON, at_once, read_until, refused, soon, wait_until};
 use super::{Case, Setup, Subject};
 
 super::table![
@@ -93,7 +93,7 @@ fn a_server_killed_in_mid_command_is_never_a_success<S: Subject>(case: &Case<S>)
 fn a_dead_session_says_so_on_every_method<S: Subject>(case: &Case<S>) {
     let server = case.server(&Setup::default());
     let [fresh, used, pinged, running] = [(); 4].map(|()| case.connect(&server.options()));
-    works(&used);
+    case.works(&used);
     pinged.ping(SOON).expect("alive");
     let process =
         running.spawn(&Command::new("echo begun; sleep 600").stdin_piped()).expect("spawned");
@@ -113,7 +113,7 @@ fn a_dead_session_says_so_on_every_method<S: Subject>(case: &Case<S>) {
 
 fn a_closed_session_says_so_on_every_method<S: Subject>(case: &Case<S>) {
     let [fresh, used, running] = [(); 3].map(|()| case.session());
-    works(&used);
+    case.works(&used);
     used.ping(SOON).expect("alive");
     let process =
         running.spawn(&Command::new("echo begun; sleep 600").stdin_piped()).expect("spawned");
@@ -164,10 +164,10 @@ fn closing_does_not_wait_for_a_flood<S: Subject>(case: &Case<S>) {
 fn a_server_that_came_back_is_a_new_session<S: Subject>(case: &Case<S>) {
     let server = case.server(&Setup::default());
     let old = case.connect(&server.options());
-    works(&old);
+    case.works(&old);
     server.kill_sessions();
     let new = case.connect(&server.options());
-    works(&new);
+    case.works(&new);
     refused(old.exec(&Command::new("true")), Kind::ConnectionLost);
-    works(&new);
+    case.works(&new);
 }

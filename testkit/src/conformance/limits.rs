@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use ssh_session::{Command, Kind, Process as _, Session, SshError};
 
-use super::case::{SOON, read_until, refused, works};
+use super::case::{SOON, read_until, refused};
 use super::{Case, Setup, Subject};
 
 super::table![
@@ -46,7 +46,7 @@ fn a_refused_channel_is_not_a_dead_session<S: Subject>(case: &Case<S>) {
         process
     });
     if !case.facts().limits_sessions {
-        return works(&session);
+        return case.works(&session);
     }
     for _ in 0..3 {
         is_a_refusal(session.exec(&Command::new("echo run")));
@@ -66,11 +66,11 @@ fn one_slot_serves_command_after_command<S: Subject>(case: &Case<S>) {
     let server = case.server(&Setup { max_sessions: Some(1), ..Setup::default() });
     let session = case.connect(&server.options());
     for _ in 0..20 {
-        works(&session);
+        case.works(&session);
     }
     for _ in 0..3 {
         session.ping(SOON).expect("alive");
-        works(&session);
+        case.works(&session);
     }
     let held = session.spawn(&Command::new(HOLD)).expect("spawned");
     read_until(&held, "held\n");
@@ -83,10 +83,10 @@ fn one_slot_is_free_again_after_every_kind_of_end<S: Subject>(case: &Case<S>) {
     let session = case.connect(&server.options());
     for command in ["exit 3", "kill -KILL $$", "exec 1>&- 2>&-; sleep 0.1"] {
         session.exec(&Command::new(command)).unwrap_or_else(|error| panic!("{command}: {error}"));
-        works(&session);
+        case.works(&session);
         let process = session.spawn(&Command::new(command)).expect("spawned");
         process.wait().unwrap_or_else(|error| panic!("{command}: {error}"));
-        works(&session);
+        case.works(&session);
     }
 }
 
@@ -94,7 +94,7 @@ fn ten_slots_serve_ten_commands_at_once<S: Subject>(case: &Case<S>) {
     let server = case.server(&Setup::default());
     let session = case.connect(&server.options());
     // A channel opened ahead would take a slot that the tenth command wants.
-    works(&session);
+    case.works(&session);
     let held: Vec<_> = (0..10)
         .map(|_| {
             let process = spawn_patiently(&session, HOLD);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ssh_session::{Command, Kind, Options, Process as _, Session as _};
 
-use super::case::{at_once, read_until, refused, soon, wait_until, works};
+use super::case::{at_once, read_until, refused, soon, wait_until};
 use super::{Case, Subject};
 use crate::proxy::{Direction, FaultProxy};
 
@@ -93,7 +93,7 @@ fn an_idle_connection_that_ends_is_found_dead<S: Subject>(case: &Case<S>) {
     let ends: [fn(&FaultProxy); 2] = [FaultProxy::cut, FaultProxy::reset];
     for end in ends {
         let [fresh, used] = [(); 2].map(|()| case.connect(&options));
-        works(&used);
+        case.works(&used);
         end(&proxy);
         for session in [fresh, used] {
             wait_until("it is found dead", || !session.is_alive());
@@ -101,7 +101,7 @@ fn an_idle_connection_that_ends_is_found_dead<S: Subject>(case: &Case<S>) {
             assert!(error.is_retryable() && !error.may_have_started(), "{error}");
         }
     }
-    works(&case.connect(&options));
+    case.works(&case.connect(&options));
 }
 
 fn a_server_that_is_not_there_is_told_apart<S: Subject>(case: &Case<S>) {
@@ -110,5 +110,5 @@ fn a_server_that_is_not_there_is_told_apart<S: Subject>(case: &Case<S>) {
     let error = refused(case.subject.connect(&options), Kind::Connect);
     assert!(error.is_retryable() && !error.may_have_started());
     proxy.refuse(false).expect("listening");
-    works(&case.connect(&options));
+    case.works(&case.connect(&options));
 }

@@ -2,7 +2,7 @@
 
 use ssh_session::{Command, Process as _, Session as _};
 
-use super::case::{at_once, numbers, pattern, read_all, same, works};
+use super::case::{at_once, numbers, pattern, read_all, same};
 use super::{Case, Setup, Subject};
 
 super::table![
@@ -17,9 +17,9 @@ fn new_keys_in_the_middle_of_output_lose_nothing<S: Subject>(case: &Case<S>) {
     let output = session.exec(&Command::new(format!("seq 1 {last}"))).expect("output");
     assert!(output.stdout.len() > 19_000_000 && output.success());
     same("the output", &output.stdout, &numbers(last));
-    works(&session);
+    case.works(&session);
     session.ping(super::case::SOON).expect("alive");
-    works(&session);
+    case.works(&session);
 }
 
 fn new_keys_while_input_and_output_flow_lose_nothing<S: Subject>(case: &Case<S>) {
@@ -34,11 +34,11 @@ fn new_keys_while_input_and_output_flow_lose_nothing<S: Subject>(case: &Case<S>)
         process.close_stdin().expect("closed");
     };
     let neighbour = || {
-        let neighbours = || (0..10).for_each(|_| works(&session));
+        let neighbours = || (0..10).for_each(|_| case.works(&session));
         at_once(neighbours, || read_all(&process)).1
     };
     let ((), (got, _)) = at_once(write, neighbour);
     same("what came back", &got, &sent);
     assert!(process.wait().expect("a status").success());
-    works(&session);
+    case.works(&session);
 }

@@ -15,6 +15,9 @@ use crate::sshd::PasswordUser;
 /// How long a case may take before it counts as hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How many lines of the shared server's log a failed case shows, the last one first.
+const LAST_WORDS: usize = 4;
+
 /// What came of one case.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -75,8 +78,11 @@ pub fn run<S: Subject>(subject: &S, place: Place, filter: Option<&str>) -> Repor
             continue;
         }
         let start = Instant::now();
-        let result = watched(entry.run, case.clone());
-        if result.is_err() {
+        let mut result = watched(entry.run, case.clone());
+        if let Err(why) = &mut result {
+            let log = case.server.log();
+            let last = log.lines().rev().take(LAST_WORDS).filter(|line| !line.trim().is_empty());
+            last.for_each(|line| why.extend(["\n    server: ", line.trim()]));
             // What a failed case left behind is none of the next one's business.
             case = fresh();
         }

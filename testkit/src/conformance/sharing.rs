@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ssh_session::{Command, Process as _, Session as _};
 
-use super::case::{at_once, read_all, text, works};
+use super::case::{at_once, read_all, text};
 use super::{Case, Subject};
 
 super::table![
@@ -37,8 +37,8 @@ fn five_threads_run_forty_commands_each<S: Subject>(case: &Case<S>) {
             let command = Command::new(format!(
                 "echo {thread}-{number} >&2; head -c {size} /dev/zero; exit {number}"
             ));
-            let output = session
-                .exec(&command)
+            let output = case
+                .again(|| session.exec(&command))
                 .unwrap_or_else(|error| panic!("command {number} of thread {thread}: {error}"));
             assert_eq!(output.stderr_lossy(), format!("{thread}-{number}\n"));
             assert_eq!(output.stdout.len(), size);
@@ -52,14 +52,14 @@ fn a_slow_command_does_not_delay_its_neighbours<S: Subject>(case: &Case<S>) {
     let (slow, elapsed) = at_once(
         || {
             let start = Instant::now();
-            assert_eq!(text(&session, "sleep 3; echo slow"), "slow\n");
+            assert_eq!(text(&session, "sleep 2; echo slow"), "slow\n");
             start.elapsed()
         },
         || {
             thread::sleep(Duration::from_millis(200));
             let start = Instant::now();
             for _ in 0..5 {
-                works(&session);
+                case.works(&session);
             }
             start.elapsed()
         },
@@ -71,33 +71,36 @@ fn processes_and_commands_run_side_by_side<S: Subject>(case: &Case<S>) {
     let session = case.session();
     in_threads(4, |thread| {
         for number in 0..10 {
-            if thread % 2 == 0 {
-                let command = Command::new("cat; exit 2").stdin_piped();
-                let process = session.spawn(&command).expect("spawned");
-                let line = format!("{thread}-{number}\n");
-                process.write(line.as_bytes()).expect("written");
-                process.close_stdin().expect("closed");
-                assert_eq!(read_all(&process).0, line.as_bytes());
-                assert_eq!(process.wait().expect("a status").code(), 2);
-            } else {
-                let line = format!("echo {thread}-{number}");
-                assert_eq!(text(&session, &line), format!("{thread}-{number}\n"));
-            }
+            let line = format!("{thread}-{number}\n");
+            let spawn = || {
+                let process = session.spawn(&Command::new("cat; exit 2").stdin_piped())?;
+                process.write(line.as_bytes())?;
+                process.close_stdin()?;
+                let output = read_all(&process).0;
+                process.wait().map(|status| (output, status.code()))
+            };
+            let exec = || {
+                let command = Command::new("cat; exit 2").stdin(line.clone());
+                session.exec(&command).map(|output| (output.stdout.to_vec(), output.status.code()))
+            };
+            let result = if thread % 2 == 0 { case.again(spawn) } else { case.again(exec) };
+            assert_eq!(result.expect("output"), (line.into_bytes(), 2));
         }
     });
 }
 
 fn opening_at_the_same_moment_mixes_nothing_up<S: Subject>(case: &Case<S>) {
     let session = case.session();
-    let barrier = Barrier::new(5);
-    in_threads(5, |thread| {
-        for _ in 0..5 {
+    for _ in 0..5 {
+        let barrier = Barrier::new(5);
+        in_threads(5, |thread| {
             barrier.wait();
             let line = format!("echo {thread}; cat");
             let input = vec![b'0' + thread as u8; 10_000];
-            let output = session.exec(&Command::new(line).stdin(input.clone())).expect("output");
+            let command = Command::new(line).stdin(input.clone());
+            let output = case.again(|| session.exec(&command)).expect("output");
             let expected = [format!("{thread}\n").as_bytes(), &input].concat();
             assert!(output.stdout == expected, "thread {thread} got {output:?}");
-        }
-    });
+        });
+    }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ssh_session::{Command, Process as _, Session as _};
 
-use super::case::{numbers, read_all, refused, same, soon, works};
+use super::case::{numbers, read_all, refused, same, soon};
 use super::{Case, Subject};
 
 super::table![
@@ -23,14 +23,14 @@ fn an_unread_process_does_not_hold_up_its_neighbours<S: Subject>(case: &Case<S>)
     // Time enough for every buffer to fill up.
     std::thread::sleep(Duration::from_millis(500));
     for _ in 0..5 {
-        soon("a neighbour", || works(&session));
+        soon("a neighbour", || case.works(&session));
     }
     let output = session.exec(&Command::new("head -c 3000000 /dev/zero")).expect("output");
     assert_eq!(output.stdout.len(), 3_000_000);
     session.ping(super::case::SOON).expect("alive");
     same("what was unread", &read_all(&process).0, &numbers(LAST));
     assert!(process.wait().expect("a status").success());
-    works(&session);
+    case.works(&session);
 }
 
 fn several_unread_processes_keep_every_byte<S: Subject>(case: &Case<S>) {
@@ -41,7 +41,7 @@ fn several_unread_processes_keep_every_byte<S: Subject>(case: &Case<S>) {
     let processes: Vec<_> =
         commands.iter().map(|line| session.spawn(&Command::new(line)).expect("spawned")).collect();
     std::thread::sleep(Duration::from_millis(200));
-    works(&session);
+    case.works(&session);
     let expected = numbers(last);
     // The last one first: the others stay unread meanwhile.
     for (number, process) in processes.into_iter().enumerate().rev() {
@@ -75,9 +75,9 @@ fn an_unread_process_can_be_dropped<S: Subject>(case: &Case<S>) {
         let process = session.spawn(&Command::new("exec cat /dev/zero")).expect("spawned");
         std::thread::sleep(Duration::from_millis(100));
         soon("dropping it", || drop(process));
-        soon("the next", || works(&session));
+        soon("the next", || case.works(&session));
     }
-    let limit = Duration::from_millis(500);
+    let limit = Duration::from_millis(300);
     let command = Command::new("exec cat /dev/zero").timeout(limit);
     let process = session.spawn(&command).expect("spawned");
     std::thread::sleep(2 * limit);
@@ -92,5 +92,5 @@ fn an_unread_process_can_be_dropped<S: Subject>(case: &Case<S>) {
         }
     });
     refused::<()>(Err(error), ssh_session::Kind::Timeout);
-    works(&session);
+    case.works(&session);
 }

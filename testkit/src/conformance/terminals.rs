@@ -2,7 +2,7 @@
 
 use ssh_session::{Command, Kind, Process as _, Pty, Session};
 
-use super::case::{read_until, refused, works};
+use super::case::{read_until, refused};
 use super::{Case, Subject};
 
 super::table![
@@ -19,7 +19,7 @@ fn has_terminals<S: Subject>(case: &Case<S>, session: &impl Session) -> bool {
         assert!(!error.may_have_started());
         assert!(error.to_string().contains("terminal"), "{error}");
         refused(session.spawn(&command), Kind::RequestRefused);
-        works(session);
+        case.works(session);
     }
     case.facts().terminals
 }
@@ -70,5 +70,5 @@ fn a_terminal_can_be_typed_into<S: Subject>(case: &Case<S>) {
     let seen = read_until(&process, "stopped\r\n");
     assert!(seen.contains("^C"), "{seen:?}");
     assert_eq!(process.wait().expect("a status").code(), 5);
-    works(&session);
+    case.works(&session);
 }
