@@ -6,15 +6,18 @@ use std::time::Duration;
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg, ChannelOpenFailure, ChannelReadHalf, ChannelWriteHalf, Sig};
 use ssh_session::{Phase, SshError};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::client::describe;
 use crate::deadline::Deadline;
 use crate::line::End;
 use crate::link::Link;
 
-/// How long a killed command may take until its channel is closed without it.
-const GRACE: Duration = Duration::from_millis(300);
+/// How long a killed command may take until it is killed again, and in the end its channel closed
+/// without it. sshd says that a command runs before it has a process group, and a signal that comes
+/// in between is lost.
+const GRACE: [Duration; 3] =
+    [Duration::from_millis(20), Duration::from_millis(80), Duration::from_millis(200)];
 
 /// How long a session may take to take a message on, before it is stuck for good.
 const STUCK: Duration = Duration::from_secs(5);
@@ -93,19 +96,22 @@ impl Link {
         mut read: ChannelReadHalf,
         write: &ChannelWriteHalf<Msg>,
     ) {
-        self.tell(write.signal(Sig::KILL)).await;
-        let closed = async {
-            loop {
-                match read.wait().await {
-                    Some(ChannelMsg::Close) | None => return,
-                    Some(_) => {}
-                }
+        let killing = async {
+            for grace in GRACE {
+                self.tell(write.signal(Sig::KILL)).await;
+                sleep(grace).await;
             }
         };
-        if timeout(GRACE, closed).await.is_err() {
-            self.tell(write.close()).await;
-            leftover.stays = true;
+        let closed =
+            async { while !matches!(read.wait().await, Some(ChannelMsg::Close) | None) {} };
+        // Drained meanwhile, or the connection could be too busy with this channel to send.
+        tokio::select! {
+            () = closed => return,
+            () = killing => {}
         }
+        drop(read);
+        self.tell(write.close()).await;
+        leftover.stays = true;
     }
 
     async fn tell(&self, message: impl Future<Output = Result<(), russh::Error>>) {

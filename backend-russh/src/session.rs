@@ -7,8 +7,10 @@ use ssh_session::{AsyncSession, Command, Options, Output, SshError, Target};
 
 use crate::client::FirstKey;
 use crate::dial::dial;
-use crate::exec;
 use crate::link::Link;
+use crate::process::RusshProcess;
+use crate::pump;
+use crate::running::Sink;
 
 /// A logged-in connection, ended when dropped. Any number of tasks may use it at once; how many
 /// commands run side by side is up to the server (`MaxSessions`).
@@ -57,12 +59,19 @@ impl RusshSession {
 }
 
 impl AsyncSession for RusshSession {
+    type Process<'s> = RusshProcess<'s>;
+
     fn target(&self) -> &Target {
         &self.link.target
     }
 
     async fn exec(&self, command: &Command) -> Result<Output, SshError> {
-        exec::exec(&self.link, command).await
+        command.validate_collected()?;
+        pump::start(&self.link, command, Sink::collecting())?.output().await
+    }
+
+    async fn spawn(&self, command: &Command) -> Result<RusshProcess<'_>, SshError> {
+        RusshProcess::spawn(&self.link, command).await
     }
 
     fn is_alive(&self) -> bool {

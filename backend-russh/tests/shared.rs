@@ -6,22 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backend_russh::{RusshBackend, RusshSession};
-use common::{connect, embedded_options, on_both, sshd_options, target, within};
+use common::{as_user, connect, embedded_options, on_both, sshd_options, target, within};
 use pool_core::{AsyncBackend as _, AsyncPool, Config};
-use ssh_session::{
-    AsyncSession as _, Auth, Command, HostKeyPolicy, HostKeys, KeepaliveOptions, Kind, Options,
-};
+use ssh_session::{AsyncSession as _, Command, KeepaliveOptions, Kind, Options};
 use testkit::embedded::EmbeddedServer;
 use testkit::proxy::{Direction, FaultProxy};
 use testkit::sshd::{PasswordUser, Sshd};
 use tokio::time::{sleep, timeout};
-
-/// Options for a user whose commands sshd 9.2 kills when asked: anybody but root.
-fn as_user(server: &Sshd, user: &PasswordUser) -> Options {
-    Options::new(target(&server.host(), server.port(), user.name()))
-        .auth(Auth::password(user.password()))
-        .host_keys(HostKeys::new(HostKeyPolicy::DangerAcceptAny))
-}
 
 fn through(proxy: &FaultProxy, mut options: Options) -> Options {
     options.target = target("127.0.0.1", proxy.port(), options.target.user());

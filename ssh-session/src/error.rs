@@ -137,6 +137,14 @@ pub enum SshError {
         /// What the command had written.
         partial: Box<PartialOutput>,
     },
+    /// What the command wrote was not read and could not be kept any longer; the command was
+    /// stopped. Where a channel has flow control of its own, the command waits instead.
+    Unread {
+        /// Whom it was about.
+        target: Target,
+        /// Why it could not be kept.
+        detail: String,
+    },
     /// The session was closed on our side.
     Closed {
         /// Whom it was about.
@@ -288,6 +296,7 @@ pub enum Kind {
     ChannelRefused,
     RequestRefused,
     NoExitStatus,
+    Unread,
     Closed,
 }
 
@@ -315,6 +324,7 @@ impl SshError {
             Self::ChannelRefused { .. } => Kind::ChannelRefused,
             Self::RequestRefused { .. } => Kind::RequestRefused,
             Self::NoExitStatus { .. } => Kind::NoExitStatus,
+            Self::Unread { .. } => Kind::Unread,
             Self::Closed { .. } => Kind::Closed,
         }
     }
@@ -336,6 +346,7 @@ impl SshError {
             | Self::ChannelRefused { target, .. }
             | Self::RequestRefused { target, .. }
             | Self::NoExitStatus { target, .. }
+            | Self::Unread { target, .. }
             | Self::Closed { target } => Some(target),
         }
     }
@@ -358,7 +369,7 @@ impl SshError {
             Self::Timeout { maybe_started, .. } | Self::ConnectionLost { maybe_started, .. } => {
                 *maybe_started
             }
-            Self::NoExitStatus { .. } => true,
+            Self::NoExitStatus { .. } | Self::Unread { .. } => true,
             _ => false,
         }
     }

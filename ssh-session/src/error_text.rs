@@ -83,6 +83,10 @@ impl fmt::Display for SshError {
                 write!(f, "{target}: the server did not say how the command ended")?;
                 tail(f, Some(partial), true)
             }
+            Self::Unread { target, detail } => write!(
+                f,
+                "{target}: the command was stopped, since nobody read what it wrote: {detail}"
+            ),
             Self::Closed { target } => write!(f, "{target}: the session is closed"),
         }
     }

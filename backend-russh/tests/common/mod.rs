@@ -7,7 +7,7 @@ use std::time::Duration;
 use backend_russh::RusshSession;
 use ssh_session::{Auth, HostKeyPolicy, HostKeys, Options, Target};
 use testkit::embedded::EmbeddedServer;
-use testkit::sshd::Sshd;
+use testkit::sshd::{PasswordUser, Sshd};
 
 pub(crate) fn target(host: &str, port: u16, user: &str) -> Target {
     Target::new(host, port, user).expect("a valid target")
@@ -26,6 +26,13 @@ pub(crate) fn sshd_options(server: &Sshd) -> Options {
 
 pub(crate) fn embedded_options(server: &EmbeddedServer) -> Options {
     options(&server.host(), server.port(), server.user(), server.identity())
+}
+
+/// Options for a user whose commands sshd 9.2 kills when asked: anybody but root.
+pub(crate) fn as_user(server: &Sshd, user: &PasswordUser) -> Options {
+    Options::new(target(&server.host(), server.port(), user.name()))
+        .auth(Auth::password(user.password()))
+        .host_keys(HostKeys::new(HostKeyPolicy::DangerAcceptAny))
 }
 
 pub(crate) async fn connect(options: &Options) -> RusshSession {

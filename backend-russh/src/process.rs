@@ -1,0 +1,108 @@
+//! A command that is read and fed while it runs.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::{Arc, PoisonError};
+
+use bytes::Bytes;
+use ssh_session::{AsyncProcess, Chunk, Command, ExitStatus, SshError};
+
+use crate::link::Link;
+use crate::pump;
+use crate::running::{Running, Sink};
+use crate::session::RusshSession;
+use crate::signals;
+use crate::spool::Spool;
+
+/// As much of what is written goes to the command's task at once.
+const PIECE: usize = 1 << 20;
+
+/// A command under way on a [`RusshSession`]. Any number of tasks may use it at once.
+///
+/// What it writes is taken in as it comes, and kept until it is read: up to 1 MiB in memory and up
+/// to 1 GiB in a temporary file without a name, since russh cannot make the command wait. One that
+/// writes more than that before it is read is stopped, with [`SshError::Unread`].
+///
+/// Its output can be read to the end even after its deadline, if it ended before that.
+pub struct RusshProcess<'s> {
+    running: Running,
+    session: PhantomData<&'s RusshSession>,
+}
+
+impl RusshProcess<'_> {
+    /// Starts a command and waits until the server says that it runs.
+    pub(crate) async fn spawn(link: &Arc<Link>, command: &Command) -> Result<Self, SshError> {
+        command.validate()?;
+        let running = pump::start(link, command, Sink::Kept(Spool::default()))?;
+        running.started().await?;
+        Ok(Self { running, session: PhantomData })
+    }
+
+    /// The error with which the command ended, unless it is none to those who feed it.
+    fn failure(&self) -> Result<(), SshError> {
+        match &self.running.shared.lock().end {
+            Some(Err(error)) => tolerate(Err(error.clone())),
+            Some(Ok(_)) | None => Ok(()),
+        }
+    }
+}
+
+impl AsyncProcess for RusshProcess<'_> {
+    async fn read(&self) -> Result<Option<Chunk>, SshError> {
+        let shared = &self.running.shared;
+        shared.until(|state| state.next(&shared.target)).await
+    }
+
+    async fn write(&self, bytes: &[u8]) -> Result<(), SshError> {
+        self.failure()?;
+        let input = self.running.input.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let input =
+            input.ok_or_else(|| SshError::invalid("stdin", "is not piped, or was closed"))?;
+        for piece in bytes.chunks(PIECE) {
+            if input.send(Bytes::copy_from_slice(piece)).await.is_err() {
+                // The command has ended, or is about to.
+                return tolerate(self.running.ended().await.map(|_| ()));
+            }
+        }
+        Ok(())
+    }
+
+    async fn close_stdin(&self) -> Result<(), SshError> {
+        self.running.close_input();
+        self.failure()
+    }
+
+    async fn signal(&self, name: &str) -> Result<(), SshError> {
+        let signal = signals::named(name)?;
+        self.failure()?;
+        let Some(channel) = self.running.shared.channel.get() else { return Ok(()) };
+        tokio::select! {
+            biased;
+            ended = self.running.ended() => tolerate(ended.map(|_| ())),
+            // An error means that the session is over, which the command's task finds out, too.
+            _ = channel.signal(signal) => Ok(()),
+        }
+    }
+
+    async fn wait(self) -> Result<ExitStatus, SshError> {
+        self.running.close_input();
+        self.running.shared.discard();
+        self.running.ended().await
+    }
+}
+
+/// What is no error to those who feed a command: that nobody knows how it ended.
+fn tolerate(result: Result<(), SshError>) -> Result<(), SshError> {
+    match result {
+        Err(SshError::NoExitStatus { .. }) => Ok(()),
+        other => other,
+    }
+}
+
+impl fmt::Debug for RusshProcess<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RusshProcess")
+            .field("target", &self.running.shared.target)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,222 @@
+//! A command under way, as seen by whoever started it: what it wrote, and how it ended.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use russh::ChannelWriteHalf;
+use russh::client::Msg;
+use ssh_session::{Chunk, ExitStatus, Output, PartialOutput, SshError, Target};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::channels::Leftover;
+use crate::link::Link;
+use crate::spool::{Full, Spool};
+
+/// A command under way. Dropped before the end, it is given up.
+pub(crate) struct Running {
+    pub(crate) shared: Arc<Shared>,
+    /// Open standard input, if it is piped.
+    pub(crate) input: Mutex<Option<mpsc::Sender<Bytes>>>,
+    pub(crate) link: Arc<Link>,
+    /// Tells the pump that nobody wants it any more, by being dropped.
+    pub(crate) _wanted: oneshot::Sender<Infallible>,
+}
+
+/// What the pump of a command and those who started it share.
+pub(crate) struct Shared {
+    pub(crate) target: Target,
+    state: Mutex<State>,
+    changed: Notify,
+    /// The channel, once the command has it.
+    pub(crate) channel: OnceLock<Arc<ChannelWriteHalf<Msg>>>,
+}
+
+pub(crate) struct State {
+    pub(crate) sink: Sink,
+    pub(crate) started: bool,
+    pub(crate) end: Option<Result<ExitStatus, SshError>>,
+    /// Counts the command as given up from the moment it was.
+    leftover: Option<Leftover>,
+}
+
+/// Where what the command writes goes.
+pub(crate) enum Sink {
+    /// All of it into memory, as the caller asked.
+    Collected { stdout: Vec<u8>, stderr: Vec<u8> },
+    /// Kept until it is read.
+    Kept(Spool),
+    /// Nobody wants it.
+    Dropped,
+}
+
+impl Sink {
+    pub(crate) fn collecting() -> Self {
+        Self::Collected { stdout: Vec::new(), stderr: Vec::new() }
+    }
+}
+
+impl Running {
+    /// Waits for the command's end.
+    pub(crate) async fn ended(&self) -> Result<ExitStatus, SshError> {
+        self.shared.until(|state| state.end.clone()).await
+    }
+
+    /// Waits until the server has said that the command runs.
+    pub(crate) async fn started(&self) -> Result<(), SshError> {
+        let started = self.shared.until(|state| match &state.end {
+            _ if state.started => Some(Ok(())),
+            Some(Ok(_)) => Some(Ok(())),
+            Some(Err(error)) => Some(Err(error.clone())),
+            None => None,
+        });
+        started.await
+    }
+
+    /// Waits for the command's end and takes all it wrote.
+    pub(crate) async fn output(&self) -> Result<Output, SshError> {
+        let status = self.ended().await?;
+        let PartialOutput { stdout, stderr } = self.shared.take_collected();
+        Ok(Output { stdout, stderr, status })
+    }
+
+    /// Ends standard input, behind what was written to it.
+    pub(crate) fn close_input(&self) {
+        drop(self.input.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Now, not when the pump gets to it: its session may be asked in a moment whether anything
+        // was left open.
+        let mut state = self.shared.lock();
+        if state.end.is_none() {
+            state.leftover = Some(Leftover::new(&self.link));
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(target: Target, sink: Sink) -> Self {
+        Self {
+            target,
+            state: Mutex::new(State { sink, started: false, end: None, leftover: None }),
+            changed: Notify::new(),
+            channel: OnceLock::new(),
+        }
+    }
+
+    /// Waits until something is found.
+    pub(crate) async fn until<T>(&self, mut look: impl FnMut(&mut State) -> Option<T>) -> T {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let found = look(&mut self.lock());
+            if let Some(found) = found {
+                return found;
+            }
+            changed.await;
+        }
+    }
+
+    /// Takes in a chunk.
+    pub(crate) fn push(&self, chunk: Chunk) -> Result<(), Full> {
+        let mut state = self.lock();
+        match &mut state.sink {
+            Sink::Collected { stdout, stderr } => {
+                match chunk {
+                    Chunk::Stdout(bytes) => stdout.extend_from_slice(&bytes),
+                    Chunk::Stderr(bytes) => stderr.extend_from_slice(&bytes),
+                }
+                // Whoever collects waits for the end.
+                return Ok(());
+            }
+            Sink::Kept(spool) => spool.push(chunk)?,
+            Sink::Dropped => return Ok(()),
+        }
+        drop(state);
+        self.changed.notify_waiters();
+        Ok(())
+    }
+
+    /// The server has said that the command runs.
+    pub(crate) fn start(&self) {
+        self.lock().started = true;
+        self.changed.notify_waiters();
+    }
+
+    /// Says how the command ended. Only the first end counts.
+    pub(crate) fn end(&self, end: Result<ExitStatus, SshError>) {
+        let mut state = self.lock();
+        if state.end.is_some() {
+            return;
+        }
+        let unread = match &end {
+            // Nobody can read it any more.
+            Err(SshError::Timeout { .. } | SshError::Closed { .. }) => {
+                Some(std::mem::replace(&mut state.sink, Sink::Dropped))
+            }
+            _ => None,
+        };
+        state.end = Some(end);
+        let leftover = state.leftover.take();
+        drop(state);
+        drop((unread, leftover));
+        self.changed.notify_waiters();
+    }
+
+    /// What the command left to be closed, counted before anybody can see its end.
+    pub(crate) fn leave(&self, link: &Arc<Link>) -> Leftover {
+        self.lock().leftover.take().unwrap_or_else(|| Leftover::new(link))
+    }
+
+    /// What was collected.
+    pub(crate) fn take_collected(&self) -> PartialOutput {
+        match &mut self.lock().sink {
+            Sink::Collected { stdout, stderr } => PartialOutput {
+                stdout: std::mem::take(stdout).into(),
+                stderr: std::mem::take(stderr).into(),
+            },
+            Sink::Kept(_) | Sink::Dropped => PartialOutput::default(),
+        }
+    }
+
+    /// Drops what the command wrote and will write.
+    pub(crate) fn discard(&self) {
+        let unread = std::mem::replace(&mut self.lock().sink, Sink::Dropped);
+        drop(unread);
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The next chunk, `None` within where none will come, and `None` where one may.
+    pub(crate) fn next(&mut self, target: &Target) -> Option<Result<Option<Chunk>, SshError>> {
+        let chunk = match &mut self.sink {
+            Sink::Kept(spool) => spool.pop(),
+            Sink::Collected { .. } | Sink::Dropped => Ok(None),
+        };
+        match (chunk, &self.end) {
+            (Ok(Some(chunk)), _) => Some(Ok(Some(chunk))),
+            (Ok(None), None) => None,
+            (Ok(None), Some(Ok(_) | Err(SshError::NoExitStatus { .. }))) => Some(Ok(None)),
+            (Ok(None), Some(Err(error))) => Some(Err(error.clone())),
+            (Err(error), _) => {
+                let detail = format!("its file cannot be read: {error}");
+                Some(Err(SshError::Unread { target: target.clone(), detail }))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("target", &self.shared.target).finish_non_exhaustive()
+    }
+}
