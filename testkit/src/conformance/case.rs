@@ -1,6 +1,6 @@
 //! What a case is given, and what all cases use.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,14 @@ pub struct Case<S> {
     pub(super) place: Place,
     pub(super) server: Arc<Server>,
     pub(super) user: Option<Arc<PasswordUser>>,
+    /// Servers started for this case alone.
+    pub(super) own: Arc<Mutex<Vec<Arc<Server>>>>,
+}
+
+/// A session that many use at once, and what becomes of it on a server that such use kills.
+pub(super) struct Line<'c, S: Subject> {
+    case: &'c Case<S>,
+    session: Mutex<Arc<S::Session>>,
 }
 
 impl<S: Subject> Case<S> {
@@ -64,8 +72,21 @@ impl<S: Subject> Case<S> {
     }
 
     /// A server for this case alone.
-    pub(super) fn server(&self, setup: &Setup) -> Server {
-        self.place.start(setup, self.user.as_ref())
+    pub(super) fn server(&self, setup: &Setup) -> Arc<Server> {
+        let server = Arc::new(self.place.start(setup, self.user.as_ref()));
+        self.own.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&server));
+        server
+    }
+
+    /// How often the case's servers have died of their own faults.
+    pub(super) fn crashes(&self) -> usize {
+        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        own.iter().chain([&self.server]).map(|server| server.crashes()).sum()
+    }
+
+    /// One session for all, on the server that all cases share.
+    pub(super) fn line(&self) -> Line<'_, S> {
+        Line { case: self, session: Mutex::new(Arc::new(self.session())) }
     }
 
     /// A proxy to the server that all cases share, and what leads through it.
@@ -73,6 +94,35 @@ impl<S: Subject> Case<S> {
         let proxy = FaultProxy::start(self.server.addr()).expect("a proxy");
         let options = self.server.options_through(&proxy);
         (proxy, options)
+    }
+}
+
+impl<S: Subject> Line<'_, S> {
+    /// Does something on the session. Where the server loses commands that run side by side, or
+    /// dies of them, this is done again, on a new session if need be; everywhere else it is done
+    /// once, and the session stays the same.
+    pub(super) fn again<T>(
+        &self,
+        mut work: impl FnMut(&S::Session) -> Result<T, SshError>,
+    ) -> Result<T, SshError> {
+        let start = Instant::now();
+        loop {
+            let session = Arc::clone(&self.session.lock().unwrap_or_else(PoisonError::into_inner));
+            let error = match work(&session) {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            let its_fault = matches!(error.kind(), Kind::NoExitStatus | Kind::ConnectionLost);
+            if self.case.facts().keeps_commands_apart || !its_fault || start.elapsed() > SOON {
+                return Err(error);
+            }
+            if error.kind() == Kind::ConnectionLost {
+                let mut current = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+                if Arc::ptr_eq(&current, &session) {
+                    *current = Arc::new(self.case.session());
+                }
+            }
+        }
     }
 }
 
@@ -112,21 +162,21 @@ pub(super) fn read_until(process: &impl Process, end: &str) -> String {
 /// Both streams to their end.
 #[track_caller]
 pub(super) fn read_all(process: &impl Process) -> (Vec<u8>, Vec<u8>) {
+    try_read_all(process).unwrap_or_else(|error| panic!("no end of its output: {error}"))
+}
+
+/// Both streams to their end, if they come to one.
+pub(super) fn try_read_all(process: &impl Process) -> Result<(Vec<u8>, Vec<u8>), SshError> {
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    loop {
-        match process.read() {
-            Ok(Some(chunk)) => {
-                assert!(!chunk.bytes().is_empty(), "an empty piece");
-                let stream = match &chunk {
-                    Chunk::Stdout(_) => &mut stdout,
-                    Chunk::Stderr(_) => &mut stderr,
-                };
-                stream.extend_from_slice(chunk.bytes());
-            }
-            Ok(None) => return (stdout, stderr),
-            Err(error) => panic!("after {} and {} bytes: {error}", stdout.len(), stderr.len()),
-        }
+    while let Some(chunk) = process.read()? {
+        assert!(!chunk.bytes().is_empty(), "an empty piece");
+        let stream = match &chunk {
+            Chunk::Stdout(_) => &mut stdout,
+            Chunk::Stderr(_) => &mut stderr,
+        };
+        stream.extend_from_slice(chunk.bytes());
     }
+    Ok((stdout, stderr))
 }
 
 /// Waits until something is so.

@@ -18,10 +18,14 @@ super::table![
 const HOLD: &str = "echo held; exec sleep 600";
 
 /// Spawns a command, trying again while the server has not yet noticed that a slot is free.
-fn spawn_patiently<'s, S: Session>(session: &'s S, command: &str) -> S::Process<'s> {
+fn spawn_patiently<'s, S: Subject>(
+    case: &Case<S>,
+    session: &'s S::Session,
+    command: &str,
+) -> <S::Session as Session>::Process<'s> {
     let start = Instant::now();
     loop {
-        match session.spawn(&Command::new(command)) {
+        match case.again(|| session.spawn(&Command::new(command))) {
             Ok(process) => return process,
             Err(error) if error.kind() == Kind::ChannelRefused && start.elapsed() < SOON => {
                 std::thread::sleep(std::time::Duration::from_millis(20));
@@ -56,9 +60,10 @@ fn a_refused_channel_is_not_a_dead_session<S: Subject>(case: &Case<S>) {
     }
     for process in held {
         drop(process);
-        drop(spawn_patiently(&session, "true"));
+        drop(spawn_patiently(case, &session, "true"));
     }
-    assert!(spawn_patiently(&session, "true").wait().expect("a status").success());
+    let result = case.again(|| spawn_patiently(case, &session, "true").wait());
+    assert!(result.expect("a status").success());
     assert!(session.is_alive());
 }
 
@@ -97,7 +102,7 @@ fn ten_slots_serve_ten_commands_at_once<S: Subject>(case: &Case<S>) {
     case.works(&session);
     let held: Vec<_> = (0..10)
         .map(|_| {
-            let process = spawn_patiently(&session, HOLD);
+            let process = spawn_patiently(case, &session, HOLD);
             read_until(&process, "held\n");
             process
         })
@@ -109,6 +114,6 @@ fn ten_slots_serve_ten_commands_at_once<S: Subject>(case: &Case<S>) {
         assert_eq!(eleventh.expect("output").stdout_text(), Ok("works\n"));
     }
     drop(held);
-    spawn_patiently(&session, "true");
+    spawn_patiently(case, &session, "true");
     assert!(session.is_alive());
 }

@@ -115,7 +115,8 @@ impl Place {
             },
             // Version 2022.83. It has 1,000 channels, agrees on new keys after 1 GiB, and takes
             // strings of up to 9,000 bytes. Of commands that run side by side it closes some
-            // without a status, one in ten perhaps, also those of OpenSSH's client.
+            // without a status, one in ten perhaps, and now and then it dies of a failed
+            // assertion; OpenSSH's client does the same to it.
             Self::Dropbear => Facts {
                 terminals: true,
                 environment: Environment::Nothing,
@@ -185,6 +186,14 @@ impl Server {
     pub fn omit_exit_status(&self, omit: bool) {
         if let Self::Embedded(server) = self {
             server.omit_exit_status(omit);
+        }
+    }
+
+    /// How often it died of a fault of its own.
+    pub(super) fn crashes(&self) -> usize {
+        match self {
+            Self::Sshd { .. } | Self::Embedded(_) => 0,
+            Self::Dropbear(server) => server.log().matches("Failed assertion").count(),
         }
     }
 

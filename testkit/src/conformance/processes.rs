@@ -124,7 +124,7 @@ fn a_process_gets_signals<S: Subject>(case: &Case<S>) {
 fn a_dropped_process_is_killed<S: Subject>(case: &Case<S>) {
     let session = case.session();
     for command in ["echo $$; exec sleep 600", "echo $$; exec cat /dev/zero"] {
-        let process = session.spawn(&Command::new(command)).expect("spawned");
+        let process = case.again(|| session.spawn(&Command::new(command))).expect("spawned");
         let mut first = Vec::new();
         while !first.contains(&b'\n') {
             first.extend_from_slice(process.read().expect("read").expect("its pid").bytes());

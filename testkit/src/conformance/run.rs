@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,9 @@ use crate::sshd::PasswordUser;
 
 /// How long a case may take before it counts as hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often a case is put to a server that dies of its own fault.
+const CRASHES: usize = 10;
 
 /// How many lines of the shared server's log a failed case shows, the last one first.
 const LAST_WORDS: usize = 4;
@@ -70,6 +73,7 @@ pub fn run<S: Subject>(subject: &S, place: Place, filter: Option<&str>) -> Repor
         place,
         server: Arc::new(place.start(&Setup::default(), user.as_ref())),
         user: user.clone(),
+        own: Arc::default(),
     };
     let mut case = fresh();
     let mut outcomes = Vec::new();
@@ -78,7 +82,7 @@ pub fn run<S: Subject>(subject: &S, place: Place, filter: Option<&str>) -> Repor
             continue;
         }
         let start = Instant::now();
-        let mut result = watched(entry.run, case.clone());
+        let mut result = put(entry.run, &case);
         if let Err(why) = &mut result {
             let log = case.server.log();
             let last = log.lines().rev().take(LAST_WORDS).filter(|line| !line.trim().is_empty());
@@ -89,6 +93,22 @@ pub fn run<S: Subject>(subject: &S, place: Place, filter: Option<&str>) -> Repor
         outcomes.push(Outcome { name: entry.name, result, elapsed: start.elapsed() });
     }
     Report { session: subject.name(), server: place.name(), outcomes }
+}
+
+/// Puts a case to the server. One that died of its own fault is no witness and is asked again.
+fn put<S: Subject>(run: fn(&Case<S>), case: &Case<S>) -> Result<(), String> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let crashes = case.crashes();
+        let result = watched(run, case.clone());
+        let crashed = case.crashes() > crashes;
+        // They end here, when nobody uses them any more.
+        case.own.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        if result.is_ok() || !crashed || tries == CRASHES {
+            return result;
+        }
+    }
 }
 
 fn entries<S: Subject>() -> Vec<Entry<S>> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ssh_session::{Command, Process as _, Session as _};
 
-use super::case::{at_once, read_all, text};
+use super::case::{at_once, text, try_read_all};
 use super::{Case, Subject};
 
 super::table![
@@ -30,15 +30,15 @@ fn in_threads(count: usize, work: impl Fn(usize) + Sync) {
 }
 
 fn five_threads_run_forty_commands_each<S: Subject>(case: &Case<S>) {
-    let session = case.session();
+    let line = case.line();
     in_threads(5, |thread| {
         for number in 0..40 {
             let size = 1 + (thread * 7919 + number * 104_729) % 200_000;
             let command = Command::new(format!(
                 "echo {thread}-{number} >&2; head -c {size} /dev/zero; exit {number}"
             ));
-            let output = case
-                .again(|| session.exec(&command))
+            let output = line
+                .again(|session| session.exec(&command))
                 .unwrap_or_else(|error| panic!("command {number} of thread {thread}: {error}"));
             assert_eq!(output.stderr_lossy(), format!("{thread}-{number}\n"));
             assert_eq!(output.stdout.len(), size);
@@ -68,29 +68,29 @@ fn a_slow_command_does_not_delay_its_neighbours<S: Subject>(case: &Case<S>) {
 }
 
 fn processes_and_commands_run_side_by_side<S: Subject>(case: &Case<S>) {
-    let session = case.session();
+    let session = case.line();
     in_threads(4, |thread| {
         for number in 0..10 {
             let line = format!("{thread}-{number}\n");
-            let spawn = || {
+            let spawn = |session: &S::Session| {
                 let process = session.spawn(&Command::new("cat; exit 2").stdin_piped())?;
                 process.write(line.as_bytes())?;
                 process.close_stdin()?;
-                let output = read_all(&process).0;
+                let output = try_read_all(&process)?.0;
                 process.wait().map(|status| (output, status.code()))
             };
-            let exec = || {
+            let exec = |session: &S::Session| {
                 let command = Command::new("cat; exit 2").stdin(line.clone());
                 session.exec(&command).map(|output| (output.stdout.to_vec(), output.status.code()))
             };
-            let result = if thread % 2 == 0 { case.again(spawn) } else { case.again(exec) };
+            let result = if thread % 2 == 0 { session.again(spawn) } else { session.again(exec) };
             assert_eq!(result.expect("output"), (line.into_bytes(), 2));
         }
     });
 }
 
 fn opening_at_the_same_moment_mixes_nothing_up<S: Subject>(case: &Case<S>) {
-    let session = case.session();
+    let session = case.line();
     for _ in 0..5 {
         let barrier = Barrier::new(5);
         in_threads(5, |thread| {
@@ -98,7 +98,7 @@ fn opening_at_the_same_moment_mixes_nothing_up<S: Subject>(case: &Case<S>) {
             let line = format!("echo {thread}; cat");
             let input = vec![b'0' + thread as u8; 10_000];
             let command = Command::new(line).stdin(input.clone());
-            let output = case.again(|| session.exec(&command)).expect("output");
+            let output = session.again(|session| session.exec(&command)).expect("output");
             let expected = [format!("{thread}\n").as_bytes(), &input].concat();
             assert!(output.stdout == expected, "thread {thread} got {output:?}");
         });

@@ -72,14 +72,15 @@ fn a_slow_reader_gets_every_byte<S: Subject>(case: &Case<S>) {
 fn an_unread_process_can_be_dropped<S: Subject>(case: &Case<S>) {
     let session = case.session();
     for _ in 0..3 {
-        let process = session.spawn(&Command::new("exec cat /dev/zero")).expect("spawned");
+        let flood = Command::new("exec cat /dev/zero");
+        let process = case.again(|| session.spawn(&flood)).expect("spawned");
         std::thread::sleep(Duration::from_millis(100));
         soon("dropping it", || drop(process));
         soon("the next", || case.works(&session));
     }
     let limit = Duration::from_millis(300);
     let command = Command::new("exec cat /dev/zero").timeout(limit);
-    let process = session.spawn(&command).expect("spawned");
+    let process = case.again(|| session.spawn(&command)).expect("spawned");
     std::thread::sleep(2 * limit);
     // What came in before the deadline may be read or not; the end of it is an error.
     let error = soon("reading it", || {
