@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use ssh_session::{ExitStatus, SshError, printable};
-use ssh2::Error;
+use ssh2::{Error, Session};
 
 use crate::ffi::{self, Channel};
-use crate::link::{Op, State};
+use crate::state::{Op, State};
 
 /// What is read at once: libssh2's packets are smaller.
 pub(crate) const CHUNK: usize = 64 * 1024;
@@ -31,10 +31,12 @@ pub(crate) enum Progress {
 }
 
 /// What a step of writing came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wrote {
-    Bytes(usize),
-    /// The command has ended, or reads no more.
-    NobodyReads,
+    /// What there was, or the command has ended and needs none of it.
+    All,
+    /// There is more.
+    Some,
     /// There is no pipe to write to.
     NotPiped,
 }
@@ -119,10 +121,19 @@ impl Body {
 
     /// Feeds the command, and reads from whichever of its streams has something: a server stops
     /// sending either when nobody reads the other.
-    pub(crate) fn advance(&mut self, buffer: &mut [u8]) -> Result<Progress, Error> {
+    pub(crate) fn advance(
+        &mut self,
+        session: &Session,
+        buffer: &mut [u8],
+    ) -> Result<Progress, Error> {
         let Some(channel) = &mut self.channel else { return Ok(Progress::Busy) };
         // Writing first: what was sent in part must be repeated before anything else.
         let mut busy = self.input.feed(channel)?;
+        if ffi::is_blocked(session) {
+            // To read may be to send, too. So what comes is taken in, as far as the window goes.
+            channel.is_closed()?;
+            return Err(ffi::again());
+        }
         let order = match self.last {
             Stream::Stderr => [Stream::Stdout, Stream::Stderr],
             Stream::Stdout => [Stream::Stderr, Stream::Stdout],
@@ -149,44 +160,47 @@ impl Body {
         if busy { Ok(Progress::Busy) } else { Err(ffi::again()) }
     }
 
-    /// Writes some of this to the pipe; the turn ends with the last of it.
+    /// Writes some of this to the pipe, and cuts that off; the turn ends with the last of it.
     pub(crate) fn write(
         &mut self,
         state: &mut State,
+        session: &Session,
         op: Op,
-        bytes: &[u8],
+        left: &mut &[u8],
     ) -> Result<Wrote, Error> {
         if !self.writing.take(op) {
             return Err(ffi::again());
         }
-        let wrote = self.write_some(bytes);
-        let over = match &wrote {
-            Ok(Wrote::Bytes(count)) => *count == bytes.len(),
-            Ok(_) => true,
-            Err(error) => !ffi::is_again(error),
+        let wrote = self.write_some(session, left);
+        let goes_on = match &wrote {
+            Ok(wrote) => *wrote == Wrote::Some,
+            Err(error) => ffi::is_again(error),
         };
-        if over {
+        if !goes_on {
             state.news |= self.writing.end();
         }
         wrote
     }
 
-    fn write_some(&mut self, bytes: &[u8]) -> Result<Wrote, Error> {
+    fn write_some(&mut self, session: &Session, left: &mut &[u8]) -> Result<Wrote, Error> {
         if !self.input.piped {
             return Ok(Wrote::NotPiped);
         }
-        let Some(channel) = &mut self.channel else { return Ok(Wrote::NobodyReads) };
-        let mut wrote = 0;
-        while wrote < bytes.len().min(SLICE) {
-            match channel.write(&bytes[wrote..]) {
-                Ok(count) if count > 0 => wrote += count,
-                Err(error) if ffi::is_input_closed(&error) => return Ok(Wrote::NobodyReads),
+        let Some(channel) = &mut self.channel else { return Ok(Wrote::All) };
+        let slice_end = left.len().saturating_sub(SLICE);
+        while left.len() > slice_end {
+            match channel.write(left) {
+                Ok(count) if count > 0 => *left = &left[count..],
+                // A command that has ended takes everything.
+                Err(error) if ffi::is_input_closed(&error) => return Ok(Wrote::All),
                 Err(error) if !ffi::is_again(&error) => return Err(error),
-                _ if channel.is_closed()? => return Ok(Wrote::NobodyReads),
-                _ => break,
+                _ => {
+                    let closed = channel.is_closed()? && !ffi::is_blocked(session);
+                    return if closed { Ok(Wrote::All) } else { Err(ffi::again()) };
+                }
             }
         }
-        if wrote > 0 { Ok(Wrote::Bytes(wrote)) } else { Err(ffi::again()) }
+        Ok(if left.is_empty() { Wrote::All } else { Wrote::Some })
     }
 
     /// Ends the pipe, behind what others are writing to it.
@@ -204,6 +218,14 @@ impl Body {
         self.input.piped = false;
         state.news |= self.writing.end();
         Ok(())
+    }
+
+    /// Sends what the server takes of the input that was given whole.
+    pub(crate) fn feed(&mut self) -> Result<(), Error> {
+        match &mut self.channel {
+            Some(channel) => self.input.feed(channel).map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Lets the reader end the pipe.

@@ -1,9 +1,9 @@
 //! Signs of life.
 //!
 //! libssh2 never matches the reply of a global request, so its own keepalive counts nothing and
-//! piles up replies. A channel request gets a matched reply: so a heartbeat opens a channel ahead,
-//! or, where one is parked already, sets a reserved variable on it. Whether the server grants or
-//! refuses it, it is alive. Both cost one round trip, and the next command finds a channel open.
+//! piles up replies. A channel request gets a matched reply: so a heartbeat sets a reserved variable
+//! on the parked channel, or, where none is, opens one. Whether the server grants or refuses it, as
+//! at `MaxSessions`, it is alive. Both cost one round trip.
 
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -12,9 +12,10 @@ use ssh_session::{Phase, SshError};
 use ssh2::{Error, Session};
 
 use crate::deadline::Deadline;
-use crate::ffi::{self, Channel};
-use crate::link::{End, Link, Op, State, Stop};
+use crate::ffi;
+use crate::link::Link;
 use crate::socket::Pending;
+use crate::state::{End, Op, State, Stop};
 
 /// No user's variable may have this name.
 const PING_NAME: &[u8] = b"HUSSH_PING";
@@ -56,13 +57,16 @@ impl Link {
             match self.socket.pending() {
                 Pending::Nothing => return,
                 Pending::End => self.end(state, End::Lost("the server closed it".into())),
-                Pending::Bytes => match state.parked.take() {
+                Pending::Bytes => match state.channels.parked.take() {
                     Some(mut parked) => {
-                        let _ = self.step(state, Op::HEARTBEAT, |_, _| parked.read(0, &mut [0]));
-                        state.parked = Some(parked);
+                        let closed = self.step(state, Op::HEARTBEAT, |_, _| parked.is_closed());
+                        state.channels.parked = Some(parked);
+                        if matches!(closed, Poll::Ready(Ok(true))) {
+                            state.drop_parked();
+                        }
                     }
                     None => {
-                        state.beating |= state.leftovers.is_empty();
+                        state.beating |= !state.is_tended();
                         self.tend(state);
                     }
                 },
@@ -80,6 +84,14 @@ impl Link {
 
     /// Takes one step of the heartbeat that is under way.
     pub(crate) fn beat(&self, state: &mut State) {
+        if state.channels.parked.is_none() {
+            // Whatever is being opened will be parked.
+            if state.channels.opening.is_none() {
+                state.open_to_beat();
+                self.open(state);
+            }
+            return;
+        }
         let answered = match self.step(state, Op::HEARTBEAT, beat) {
             Poll::Pending => false,
             Poll::Ready(Ok(())) => true,
@@ -94,18 +106,15 @@ impl Link {
     }
 }
 
-fn beat(state: &mut State, session: &Session) -> Result<(), Error> {
-    state.ask(Op::HEARTBEAT, |state| {
-        if let Some(parked) = &mut state.parked {
-            let result = parked.setenv(PING_NAME, b"1");
-            if parked.eof() {
-                // The server closed it, as `ChannelTimeout` makes it: it lives, but sends no reply.
-                state.give_back_parked();
-                return Ok(());
-            }
-            return result;
+fn beat(state: &mut State, _session: &Session) -> Result<(), Error> {
+    state.request(Op::HEARTBEAT, |state| {
+        let Some(parked) = &mut state.channels.parked else { return Ok(()) };
+        let result = parked.setenv(PING_NAME, b"1");
+        if parked.eof() {
+            // The server closed it, as `ChannelTimeout` makes it: it lives, but sends no reply.
+            state.drop_parked();
+            return Ok(());
         }
-        state.parked = Some(Channel::open(session)?);
-        Ok(())
+        result
     })
 }

@@ -36,6 +36,7 @@ mod resolve;
 mod service;
 mod session;
 mod socket;
+mod state;
 mod tcp;
 
 pub use backend::Ssh2Backend;

@@ -12,27 +12,19 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Instant;
 
 use pool_core::{Keepalive, KeepaliveStep};
 use ssh_session::{KeepaliveOptions, Options, SshError, Target, printable};
-use ssh2::{BlockDirections, Error, Session};
+use ssh2::{Error, Session};
 
 use crate::deadline::Deadline;
 use crate::dial::Dialled;
-use crate::ffi::{self, Channel, Finishing};
+use crate::ffi::{self, Finishing};
 use crate::socket::{Pending, Socket, Waker};
-
-/// Names one operation: what may own a packet sent in part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Op(u64);
-
-impl Op {
-    /// The heartbeat, which any waiting thread serves.
-    pub(crate) const HEARTBEAT: Self = Self(0);
-}
+use crate::state::{End, Guard, Op, State, Stop};
 
 pub(crate) struct Link {
     pub(crate) target: Target,
@@ -49,54 +41,6 @@ pub(crate) struct Link {
     session: Session,
     finishing: Finishing,
 }
-
-/// What the lock guards, libssh2's own state included.
-pub(crate) struct State {
-    pub(crate) end: Option<End>,
-    /// Operations under way.
-    pub(crate) users: usize,
-    /// A leader is polling the socket.
-    polling: bool,
-    /// Who has sent a packet in part.
-    sender: Option<Op>,
-    /// Who waits for the server's answer to a request, an opened channel included. libssh2 takes
-    /// one at a time: a second one's answer would fail the first.
-    asker: Option<Op>,
-    /// Something changed that others wait for, since they were last woken.
-    pub(crate) news: bool,
-    last_op: u64,
-    /// A channel opened ahead, for the next command.
-    pub(crate) parked: Option<Channel>,
-    /// Channels of commands given up, until the server has closed them too.
-    pub(crate) leftovers: Vec<(Op, Channel)>,
-    /// A heartbeat waits for its reply.
-    pub(crate) beating: bool,
-    /// Heartbeats answered so far.
-    pub(crate) beats: u64,
-    pub(crate) keepalive: Option<Keepalive>,
-}
-
-/// Why a session is over.
-#[derive(Debug, Clone)]
-pub(crate) enum End {
-    /// We closed it.
-    Closed,
-    /// It broke.
-    Lost(String),
-}
-
-/// Why an operation stopped.
-#[derive(Debug)]
-pub(crate) enum Stop {
-    /// Its deadline passed.
-    Timeout,
-    /// The session is over.
-    Ended(End),
-    /// libssh2 says no; the session goes on.
-    Refused(Error),
-}
-
-pub(crate) type Guard<'a> = MutexGuard<'a, State>;
 
 impl Link {
     pub(crate) fn new(dialled: Dialled, options: &Options) -> Result<Self, SshError> {
@@ -118,20 +62,7 @@ impl Link {
             waker,
             turnstile: Mutex::new(()),
             turn: Condvar::new(),
-            state: Mutex::new(State {
-                end: None,
-                users: 0,
-                polling: false,
-                sender: None,
-                asker: None,
-                news: false,
-                last_op: 0,
-                parked: None,
-                leftovers: Vec::new(),
-                beating: false,
-                beats: 0,
-                keepalive: options.keepalive.map(started),
-            }),
+            state: Mutex::new(State::new(options.keepalive.map(started))),
         })
     }
 
@@ -149,14 +80,14 @@ impl Link {
             state.keepalive = self.keepalive.map(started);
         }
         state.users += 1;
-        state.last_op += 1;
-        User { link: self, op: Op(state.last_op) }
+        User { link: self, op: state.next_op() }
     }
 
     /// Repeats a step until it no longer would block, time is up, or the session is over.
     ///
-    /// A deadline that passes in the middle of sending a packet or of a request ends the session:
-    /// libssh2 could never do anything else on it.
+    /// An attempt must not end while libssh2 is in the middle of sending a packet for it. A deadline
+    /// that passes there, or in the middle of a request, ends the session: libssh2 could never do
+    /// anything else on it.
     pub(crate) fn drive<T>(
         &self,
         op: Op,
@@ -165,29 +96,32 @@ impl Link {
     ) -> Result<T, Stop> {
         let mut state = self.lock();
         loop {
+            let seen = state.received;
+            state.begun = false;
             let due = self.tend(&mut state);
             if let Some(end) = &state.end {
                 return Err(Stop::Ended(end.clone()));
             }
-            if state.may_step(op) {
-                match self.step(&mut state, op, &mut attempt) {
-                    Poll::Ready(Ok(value)) => return Ok(value),
-                    Poll::Ready(Err(error)) => {
-                        return Err(match &state.end {
-                            Some(end) => Stop::Ended(end.clone()),
-                            None => Stop::Refused(error),
-                        });
-                    }
-                    // What the step received may have been the end, or a reply to a heartbeat.
-                    Poll::Pending if state.end.is_some() => continue,
-                    Poll::Pending => {}
-                }
+            if state.may_step(op)
+                && let Poll::Ready(result) = self.step(&mut state, op, &mut attempt)
+            {
+                return result.map_err(|error| match &state.end {
+                    Some(end) => Stop::Ended(end.clone()),
+                    None => Stop::Refused(error),
+                });
             }
             if deadline.is_over() {
-                if state.sender == Some(op) || state.asker == Some(op) {
+                if state.sender == Some(op) || state.requester == Some(op) {
                     self.end(&mut state, End::Lost("no answer before the deadline".into()));
                 }
                 return Err(Stop::Timeout);
+            }
+            // What came may be for what we tend, and the socket would not tell of it again.
+            let news = state.begun || state.received != seen;
+            if state.end.is_some() || (news && state.is_tended()) {
+                drop(state);
+                state = self.lock();
+                continue;
             }
             let until = match (deadline.at(), due) {
                 (Some(a), Some(b)) => Some(a.min(b)),
@@ -205,6 +139,7 @@ impl Link {
         attempt: impl FnOnce(&mut State, &Session) -> Result<T, Error>,
     ) -> Poll<Result<T, Error>> {
         let (result, received) = ffi::watch(|| attempt(state, &self.session));
+        state.received += received.bytes;
         if received.bytes > 0
             && let Some(keepalive) = &mut state.keepalive
         {
@@ -215,10 +150,7 @@ impl Link {
         }
         let result = match result {
             Err(error) if ffi::is_again(&error) => {
-                let blocked = matches!(
-                    self.session.block_directions(),
-                    BlockDirections::Outbound | BlockDirections::Both
-                );
+                let blocked = ffi::is_blocked(&self.session);
                 if blocked && state.sender.is_none() {
                     state.sender = Some(op);
                     // The leader has to look for room to send, too.
@@ -275,11 +207,14 @@ impl Link {
         state.end.is_some()
     }
 
-    /// Serves what no thread of its own serves, without waiting: channels given up and the
-    /// heartbeat. Says when it wants to be served again.
+    /// Serves what no thread of its own serves, without waiting: channels given up, the one that is
+    /// being opened and the heartbeat. Says when it wants to be served again.
     pub(crate) fn tend(&self, state: &mut State) -> Option<Instant> {
-        if state.end.is_none() && !state.leftovers.is_empty() {
+        if state.end.is_none() && !state.channels.leftovers.is_empty() {
             self.reap(state);
+        }
+        if state.end.is_none() && state.channels.opening.is_some() && state.may_step(Op::OPENER) {
+            self.open(state);
         }
         loop {
             if state.end.is_none() && state.beating && state.may_step(Op::HEARTBEAT) {
@@ -347,49 +282,14 @@ fn started(options: KeepaliveOptions) -> Keepalive {
     Keepalive::new(options.interval, options.count_max, Instant::now())
 }
 
-impl State {
-    /// Whether an operation is served by any waiting thread, and not by one of its own.
-    fn is_shared(&self, op: Op) -> bool {
-        op == Op::HEARTBEAT || self.leftovers.iter().any(|(leftover, _)| *leftover == op)
-    }
-
-    /// Whether somebody else waits for the answer to a request.
-    pub(crate) fn others_ask(&self, op: Op) -> bool {
-        self.asker.is_some_and(|asker| asker != op)
-    }
-
-    /// Takes one step of a request, once nobody else asks.
-    pub(crate) fn ask<T>(
-        &mut self,
-        op: Op,
-        request: impl FnOnce(&mut Self) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        if self.others_ask(op) {
-            return Err(ffi::again());
-        }
-        self.asker = Some(op);
-        let result = request(self);
-        if !matches!(&result, Err(error) if ffi::is_again(error)) {
-            self.asker = None;
-            self.news = true;
-        }
-        result
-    }
-
-    /// Whether an operation may call libssh2 now.
-    pub(crate) fn may_step(&self, op: Op) -> bool {
-        self.sender.is_none_or(|sender| sender == op)
-    }
-}
-
 impl Drop for Link {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         // With the socket shut down, freeing neither waits for the peer nor leaks.
         self.socket.shutdown();
         self.finishing.begin();
-        state.parked = None;
-        state.leftovers.clear();
+        state.channels.parked = None;
+        state.channels.leftovers.clear();
     }
 }
 

@@ -7,12 +7,13 @@ use bytes::Bytes;
 use ssh_session::{
     Chunk, Command, ExitStatus, PartialOutput, Phase, Process, SshError, Stdin, printable,
 };
-use ssh2::Error;
+use ssh2::{Error, Session};
 
 use crate::body::{Body, Ended, Input, Progress, Stream, Wrote};
 use crate::deadline::Deadline;
-use crate::ffi::{self, Channel};
-use crate::link::{End, Link, Op, State, Stop, User};
+use crate::ffi::{self, Channel, again};
+use crate::link::{Link, User};
+use crate::state::{End, Op, State, Stop};
 
 /// The signals that RFC 4254 names.
 const SIGNALS: [&str; 13] = [
@@ -59,8 +60,10 @@ impl<'s> Ssh2Process<'s> {
         };
         let process = Self { link, deadline, op, body: Mutex::new(Body::new(channel, input)) };
         process.set_up(command)?;
-        let asked = process.ask(|channel| channel.exec(command.command()));
-        asked.map_err(|failure| process.fail(failure, Phase::Start, "to run the command"))?;
+        process
+            .run(command.command())
+            .map_err(|failure| process.fail(failure, Phase::Start, "to run the command"))?;
+        link.lock().warm_up();
         Ok(process)
     }
 
@@ -84,24 +87,54 @@ impl<'s> Ssh2Process<'s> {
         Ok(())
     }
 
+    /// Asks the server to run the command. Right behind it go its input and, for the next command,
+    /// the open of another channel: none of them has to wait for the answer.
+    fn run(&self, command: &[u8]) -> Result<(), Failure> {
+        let mut parked_ahead = false;
+        self.request(
+            |channel| channel.exec(command),
+            |body, state| {
+                if !std::mem::replace(&mut parked_ahead, true) {
+                    state.park_ahead();
+                }
+                body.feed()
+            },
+        )
+    }
+
     /// Asks the server for something and waits for its answer.
-    fn ask(&self, mut ask: impl FnMut(&mut Channel) -> Result<(), Error>) -> Result<(), Failure> {
+    fn ask(&self, ask: impl FnMut(&mut Channel) -> Result<(), Error>) -> Result<(), Failure> {
+        self.request(ask, |_, _| Ok(()))
+    }
+
+    /// As [`ask`](Self::ask); `behind` is called once the request is sent, until it was answered.
+    fn request(
+        &self,
+        mut ask: impl FnMut(&mut Channel) -> Result<(), Error>,
+        mut behind: impl FnMut(&mut Body, &mut State) -> Result<(), Error>,
+    ) -> Result<(), Failure> {
+        let mut answer = None;
         let mut closed = false;
-        self.link.drive(self.op, &self.deadline, |state, _| {
-            state.ask(self.op, |_| {
+        self.link.drive(self.op, &self.deadline, |state, session| {
+            state.request(self.op, |state| {
                 let mut body = self.body();
-                let Some(channel) = body.channel() else {
-                    closed = true;
-                    return Ok(());
+                let Some(channel) = body.channel().filter(|_| answer.is_none()) else {
+                    // Only a packet that was sent in part is left to do.
+                    behind(&mut body, state)?;
+                    return answer.take_if(|_| !ffi::is_blocked(session)).unwrap_or(Err(again()));
                 };
                 match ask(channel) {
-                    Err(error) if ffi::is_again(&error) && channel.eof() => {
-                        // It closed the channel instead of answering.
-                        closed = true;
-                        Ok(())
+                    Err(error) if ffi::is_again(&error) => {
+                        // It may close the channel instead of answering.
+                        closed = channel.eof();
+                        answer = closed.then_some(Ok(()));
+                        if answer.is_none() && !ffi::is_blocked(session) {
+                            behind(&mut body, state)?;
+                        }
                     }
-                    other => other,
+                    other => answer = Some(other),
                 }
+                answer.take_if(|_| !ffi::is_blocked(session)).unwrap_or(Err(again()))
             })
         })?;
         if closed { Err(Failure::NoExitStatus) } else { Ok(()) }
@@ -121,7 +154,7 @@ impl<'s> Ssh2Process<'s> {
                     Ended::Closed(_) => Ok(None),
                 };
             }
-            match self.drive(op, |body, _| body.advance(buffer))? {
+            match self.drive(op, |body, _, session| body.advance(session, buffer))? {
                 Progress::Piece(stream, length) => return Ok(Some((stream, length))),
                 Progress::Ended => {
                     let channel = self.body().close();
@@ -149,12 +182,13 @@ impl<'s> Ssh2Process<'s> {
     fn drive<T>(
         &self,
         op: Op,
-        mut step: impl FnMut(&mut Body, &mut State) -> Result<T, Error>,
+        mut step: impl FnMut(&mut Body, &mut State, &Session) -> Result<T, Error>,
     ) -> Result<T, SshError> {
         let result = if self.deadline.is_over() {
             Err(Stop::Timeout)
         } else {
-            self.link.drive(op, &self.deadline, |state, _| step(&mut self.body(), state))
+            self.link
+                .drive(op, &self.deadline, |state, session| step(&mut self.body(), state, session))
         };
         result.map_err(|stop| self.fail(stop.into(), Phase::Run, ""))
     }
@@ -254,9 +288,12 @@ impl Process for Ssh2Process<'_> {
         let call = self.link.enter();
         let mut left = bytes;
         while !left.is_empty() {
-            match self.drive(call.op, |body, state| body.write(state, call.op, left))? {
-                Wrote::Bytes(count) => left = &left[count..],
-                Wrote::NobodyReads => break,
+            let write = |body: &mut Body, state: &mut State, session: &Session| {
+                body.write(state, session, call.op, &mut left)
+            };
+            match self.drive(call.op, write)? {
+                Wrote::All => break,
+                Wrote::Some => {}
                 Wrote::NotPiped => {
                     return Err(SshError::invalid(
                         "stdin",
@@ -271,7 +308,7 @@ impl Process for Ssh2Process<'_> {
     fn close_stdin(&self) -> Result<(), SshError> {
         self.check()?;
         let call = self.link.enter();
-        self.drive(call.op, |body, state| body.close_input(state, call.op))?;
+        self.drive(call.op, |body, state, _| body.close_input(state, call.op))?;
         self.check()
     }
 
@@ -284,7 +321,7 @@ impl Process for Ssh2Process<'_> {
         }
         self.check()?;
         let call = self.link.enter();
-        self.drive(call.op, |body, state| body.signal(state, call.op, name.as_bytes()))?;
+        self.drive(call.op, |body, state, _| body.signal(state, call.op, name.as_bytes()))?;
         self.check()
     }
 
