@@ -1,8 +1,9 @@
 //! Runs the cases, each in a thread of its own, so that one that panics or hangs is its own fault.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, PoisonError, mpsc};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a case is put to a server that dies of its own fault.
 const CRASHES: usize = 10;
 
-/// How many lines of the shared server's log a failed case shows, the last one first.
+/// How many cases of a cell run at once, each on a server of its own: most of the time they wait.
+const WORKERS: usize = 2;
+
+/// How many lines of the shared server's log a failed case shows.
 const LAST_WORDS: usize = 4;
 
 /// What came of one case.
@@ -60,7 +64,7 @@ pub fn names<S: Subject>() -> Vec<&'static str> {
     entries::<S>().iter().map(|entry| entry.name).collect()
 }
 
-/// Runs the cases whose name has `filter` in it, or all, one after another on one server.
+/// Runs the cases whose name has `filter` in it, or all, each on a server that has seen others.
 ///
 /// # Panics
 ///
@@ -75,24 +79,43 @@ pub fn run<S: Subject>(subject: &S, place: Place, filter: Option<&str>) -> Repor
         user: user.clone(),
         own: Arc::default(),
     };
-    let mut case = fresh();
-    let mut outcomes = Vec::new();
-    for entry in entries::<S>() {
-        if filter.is_some_and(|filter| !entry.name.contains(filter)) {
-            continue;
+    let wanted = |entry: &Entry<S>| filter.is_none_or(|filter| entry.name.contains(filter));
+    let waiting: VecDeque<_> = entries::<S>().into_iter().filter(wanted).enumerate().collect();
+    let waiting = Mutex::new(waiting);
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let worker = || {
+        let mut case = fresh();
+        let mut outcomes = Vec::new();
+        while let Some((number, entry)) = next() {
+            let start = Instant::now();
+            let result = put(entry.run, &case).map_err(|why| why + &last_words(&case));
+            if result.is_err() {
+                // What a failed case left behind is none of the next one's business.
+                case = fresh();
+            }
+            let outcome = Outcome { name: entry.name, result, elapsed: start.elapsed() };
+            outcomes.push((number, outcome));
         }
-        let start = Instant::now();
-        let mut result = put(entry.run, &case);
-        if let Err(why) = &mut result {
-            let log = case.server.log();
-            let last = log.lines().rev().take(LAST_WORDS).filter(|line| !line.trim().is_empty());
-            last.for_each(|line| why.extend(["\n    server: ", line.trim()]));
-            // What a failed case left behind is none of the next one's business.
-            case = fresh();
-        }
-        outcomes.push(Outcome { name: entry.name, result, elapsed: start.elapsed() });
-    }
+        outcomes
+    };
+    let mut outcomes: Vec<_> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(worker)).collect();
+        let join = |worker: thread::ScopedJoinHandle<'_, _>| match worker.join() {
+            Ok(outcomes) => outcomes,
+            Err(panic) => resume_unwind(panic),
+        };
+        workers.into_iter().flat_map(join).collect()
+    });
+    outcomes.sort_by_key(|(number, _)| *number);
+    let outcomes = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
     Report { session: subject.name(), server: place.name(), outcomes }
+}
+
+/// The end of the shared server's log, the last line first.
+fn last_words<S: Subject>(case: &Case<S>) -> String {
+    let log = case.server.log();
+    let lines = log.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+    lines.take(LAST_WORDS).flat_map(|line| ["\n    server: ", line]).collect()
 }
 
 /// Puts a case to the server. One that died of its own fault is no witness and is asked again.

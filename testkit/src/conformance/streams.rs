@@ -70,14 +70,21 @@ fn a_slow_reader_gets_every_byte<S: Subject>(case: &Case<S>) {
 }
 
 fn an_unread_process_can_be_dropped<S: Subject>(case: &Case<S>) {
-    let session = case.session();
+    let line = case.line();
+    let flood = Command::new("exec cat /dev/zero");
     for _ in 0..3 {
-        let flood = Command::new("exec cat /dev/zero");
-        let process = case.again(|| session.spawn(&flood)).expect("spawned");
-        std::thread::sleep(Duration::from_millis(100));
-        soon("dropping it", || drop(process));
-        soon("the next", || case.works(&session));
+        let begun_and_dropped = |session: &S::Session| {
+            let process = session.spawn(&flood)?;
+            std::thread::sleep(Duration::from_millis(100));
+            soon("dropping it", || drop(process));
+            Ok(())
+        };
+        line.again(begun_and_dropped).expect("spawned");
+        // On the same session, but where the server dies of a channel closed in mid-output.
+        let next = || line.again(|session| session.exec(&Command::new("echo next")));
+        assert_eq!(soon("the next", next).expect("output").stdout_text(), Ok("next\n"));
     }
+    let session = case.session();
     let limit = Duration::from_millis(300);
     let command = Command::new("exec cat /dev/zero").timeout(limit);
     let process = case.again(|| session.spawn(&command)).expect("spawned");
