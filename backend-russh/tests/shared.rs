@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use backend_russh::{RusshBackend, RusshSession};
 use common::{as_user, connect, embedded_options, on_both, sshd_options, through, within};
 use pool_core::{AsyncBackend as _, AsyncPool, Config};
-use ssh_session::{AsyncSession as _, Command, KeepaliveOptions, Kind, Options};
+use ssh_session::{AsyncSession as _, Command, KeepaliveOptions, Kind};
 use testkit::embedded::EmbeddedServer;
 use testkit::proxy::{Direction, FaultProxy};
 use testkit::sshd::{PasswordUser, Sshd};
