@@ -1,8 +1,10 @@
 //! What our tests run against.
 //!
 //! * [`sshd`] starts a real OpenSSH server, and reads from its log what it saw.
+//! * [`dropbear`] starts Dropbear's server, the one of small machines.
 //! * [`embedded`] is an SSH server inside the test's process; nothing need be installed.
 //! * [`proxy`] stands between client and server and does what networks do.
+//! * `conformance` is one suite for every kind of session, on every server above.
 //! * [`keys`] makes the keys, secrets and known_hosts lines for a run.
 //!
 //! Everything started here is ended when its handle is dropped, also in a panic. What is missing
@@ -11,6 +13,12 @@
 
 #[cfg(feature = "ssh")]
 mod background;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+#[cfg(feature = "ssh")]
+mod daemon;
+#[cfg(feature = "ssh")]
+pub mod dropbear;
 #[cfg(feature = "ssh")]
 pub mod embedded;
 #[cfg(feature = "fake")]

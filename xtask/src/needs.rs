@@ -18,6 +18,14 @@ const NEEDS: &[Need] = &[
         package: "openssh-server",
         is_there: || has("sshd") || std::path::Path::new("/usr/sbin/sshd").exists(),
     },
+    Need {
+        what: "Dropbear's server (dropbear)",
+        package: "dropbear-bin",
+        is_there: || {
+            has("dropbearkey")
+                && (has("dropbear") || std::path::Path::new("/usr/sbin/dropbear").exists())
+        },
+    },
     Need { what: "OpenSSH client (ssh)", package: "openssh-client", is_there: || has("ssh") },
     Need { what: "C compiler (cc)", package: "gcc", is_there: || has("cc") },
     Need { what: "make", package: "make", is_there: || has("make") },

@@ -87,11 +87,17 @@ impl Pump<'_> {
         let mut buffer = vec![0; CHUNK];
         loop {
             // Silence is not acknowledged: what comes now waits in the sender's kernel.
-            if faults.wait_for(|faults| !faults.way(self.direction).held).await.is_err() {
-                return;
-            }
+            let room = match faults
+                .wait_for(|faults| faults.way(self.direction).room(passed) != Some(0))
+                .await
+            {
+                Ok(faults) => faults.way(self.direction).room(passed),
+                Err(_) => return,
+            };
+            let room = room.and_then(|room| usize::try_from(room).ok()).unwrap_or(CHUNK);
+            let buffer = buffer.get_mut(..room.min(CHUNK)).unwrap_or_default();
             let read = tokio::select! {
-                read = source.read(&mut buffer) => read,
+                read = source.read(buffer) => read,
                 changed = faults.changed() => match changed {
                     Ok(()) => continue,
                     Err(_) => return,
