@@ -32,6 +32,9 @@ impl Harness {
             }
             let before = self.observe()?;
             ensure!(before.queue == self.book.queue, "I13", "asking in vain changed the queue");
+            let fresh = self.book.in_phase(Phase::Idle).all(|slot| self.is_fresh(slot));
+            let ready = fresh && self.book.stats.idle > 0 && self.book.queued() == 0;
+            ensure!(!ready, "I11", "nothing was lent although all that is idle is ready");
         }
         self.tally.acquires += 1;
         self.ask(request, self.arrivals)
