@@ -105,6 +105,34 @@ async fn the_first_command_takes_one_round_trip_on_a_session_that_was_idle() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_fresh_connection_and_its_first_command_take_at_most_eight_round_trips() {
+    let server = Sshd::start().expect("sshd");
+    let proxy = FaultProxy::start(server.addr()).expect("proxy");
+    // TCP's own round trip is not delayed by the proxy, which answers for the server.
+    let most = 7.0;
+    for attempt in 0.. {
+        let mut times = Vec::new();
+        for delay in [5, 30] {
+            proxy.delay(Duration::from_millis(delay));
+            let mut shortest = Duration::MAX;
+            for _ in 0..5 {
+                let start = Instant::now();
+                let session = connect(&through(&proxy, sshd_options(&server))).await;
+                run(&session, &Command::new("true"), "first").await;
+                shortest = shortest.min(start.elapsed());
+            }
+            times.push(shortest.as_secs_f64());
+        }
+        let slope = (times[1] - times[0]) / 0.05;
+        println!("dial and first command: {slope:.2} round trips and TCP's");
+        if slope < most + 0.5 {
+            break;
+        }
+        assert!(attempt < 2, "{slope}, not {most}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn commands_one_after_another_never_fail_however_few_sessions_there_are() {
     for sessions in [1, 2, 3, 10] {
         let server = Sshd::builder().max_sessions(sessions).start().expect("sshd");
