@@ -1,6 +1,7 @@
 //! Developer commands: `cargo xtask test` is the one that must pass.
 
 mod needs;
+mod programs;
 mod run;
 mod test;
 
@@ -20,6 +21,24 @@ enum Command {
     Test,
     /// Only see to it that what the tests need is installed.
     Needs,
+    /// Run the session conformance suite alone and print its grid: session by server.
+    Conformance {
+        /// Print it as `[{"session", "server", "passed", "failed"}]`.
+        #[arg(long)]
+        json: bool,
+        /// What else the suite's program is told; see its `--help`.
+        #[arg(last = true)]
+        rest: Vec<String>,
+    },
+    /// Measure round trips of commands and dials, ours beside others'.
+    Roundtrips {
+        /// Print them as `[{"client", "what", "pace", "round_trips"}]`.
+        #[arg(long)]
+        json: bool,
+        /// What else the program is told; see its `--help`.
+        #[arg(last = true)]
+        rest: Vec<String>,
+    },
     /// Run every fuzz target.
     Fuzz {
         /// How long each target runs.
@@ -32,6 +51,8 @@ fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Test => test::all(),
         Command::Needs => needs::check(),
+        Command::Conformance { json, rest } => programs::run("conformance", json, &rest),
+        Command::Roundtrips { json, rest } => programs::run("roundtrips", json, &rest),
         Command::Fuzz { seconds } => test::fuzz(seconds),
     }
 }
