@@ -1,6 +1,7 @@
 //! Developer commands: `cargo xtask test` is the one that must pass.
 
 mod needs;
+mod programs;
 mod rows;
 mod run;
 mod test;
@@ -27,6 +28,24 @@ enum Command {
         #[arg(long)]
         clean: bool,
     },
+    /// Run the session conformance suite alone and print its grid: session by server.
+    Conformance {
+        /// Print it as `[{"session", "server", "passed", "failed"}]`.
+        #[arg(long)]
+        json: bool,
+        /// What else the suite's program is told; see its `--help`.
+        #[arg(last = true)]
+        rest: Vec<String>,
+    },
+    /// Measure round trips of commands and dials, ours beside others'.
+    Roundtrips {
+        /// Print them as `[{"client", "what", "pace", "round_trips"}]`.
+        #[arg(long)]
+        json: bool,
+        /// What else the program is told; see its `--help`.
+        #[arg(last = true)]
+        rest: Vec<String>,
+    },
     /// Run every fuzz target.
     Fuzz {
         /// How long each target runs.
@@ -40,6 +59,8 @@ fn main() -> Result<()> {
         Command::Test => test::all(),
         Command::Needs => needs::check(),
         Command::Rows { clean } => rows::all(clean),
+        Command::Conformance { json, rest } => programs::run("conformance", json, &rest),
+        Command::Roundtrips { json, rest } => programs::run("roundtrips", json, &rest),
         Command::Fuzz { seconds } => test::fuzz(seconds),
     }
 }

@@ -9,7 +9,8 @@ use crate::run::{cargo, root, step, succeeds};
 use crate::{needs, rows};
 
 /// All that can be on at once without building OpenSSL from its source (`vendored-openssl`).
-const FEATURES: &str = "pool-core/tokio,pool-core/metrics,testkit/ssh,testkit/fake";
+const FEATURES: &str =
+    "pool-core/tokio,pool-core/metrics,testkit/ssh,testkit/fake,testkit/conformance";
 
 pub(crate) fn all() -> Result<()> {
     needs::check()?;

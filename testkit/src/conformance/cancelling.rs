@@ -95,7 +95,7 @@ fn giving_up_at_any_moment_harms_nobody<S: Subject>(case: &Case<S>) {
 
 fn giving_up_does_not_disturb_a_neighbour<S: Subject>(case: &Case<S>) {
     let session = case.session();
-    let neighbour = session.spawn(&Command::new("cat").stdin_piped()).expect("spawned");
+    let neighbour = case.spawn(&session, &Command::new("cat").stdin_piped());
     for number in 0..5 {
         give_up(case, &session, &Command::new("sleep 600"), Duration::from_millis(10));
         give_up(case, &session, &Command::new("exec cat /dev/zero"), Duration::from_millis(10));

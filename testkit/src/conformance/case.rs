@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ssh_session::{Chunk, Command, Kind, Options, Process, Session, SshError};
+use ssh_session::{Chunk, Command, Kind, Options, Output, Process, Session, SshError};
 
 use super::{Facts, Place, Server, Setup, Subject};
 use crate::proxy::FaultProxy;
@@ -51,6 +51,24 @@ impl<S: Subject> Case<S> {
         let output = self.again(|| session.exec(&Command::new("echo works")));
         let output = output.unwrap_or_else(|error| panic!("it does not work: {error}"));
         assert_eq!((output.stdout_text(), output.success()), (Ok("works\n"), true));
+    }
+
+    /// Starts a command that must start.
+    #[track_caller]
+    pub(super) fn spawn<'s>(
+        &self,
+        session: &'s S::Session,
+        command: &Command,
+    ) -> <S::Session as Session>::Process<'s> {
+        let process = self.again(|| session.spawn(command));
+        process.unwrap_or_else(|error| panic!("not started: {error}"))
+    }
+
+    /// Runs a command that must come to an end.
+    #[track_caller]
+    pub(super) fn exec(&self, session: &S::Session, command: &Command) -> Output {
+        let output = self.again(|| session.exec(command));
+        output.unwrap_or_else(|error| panic!("no output: {error}"))
     }
 
     /// Does something once; but again and again on a server that may lose what became of a

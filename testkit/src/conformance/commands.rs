@@ -38,11 +38,11 @@ fn output_errors_and_exit_code_arrive<S: Subject>(case: &Case<S>) {
 fn every_exit_code_arrives<S: Subject>(case: &Case<S>) {
     let session = case.session();
     for code in [0, 1, 2, 100, 126, 127, 128, 130, 137, 143, 254, 255] {
-        let output = session.exec(&Command::new(format!("exit {code}"))).expect("output");
+        let output = case.exec(&session, &Command::new(format!("exit {code}")));
         assert_eq!(output.status, ExitStatus::Code(code));
         assert_eq!(output.success(), code == 0);
     }
-    let output = session.exec(&Command::new("/no/such/program")).expect("output");
+    let output = case.exec(&session, &Command::new("/no/such/program"));
     assert_eq!(output.status, ExitStatus::Code(127));
 }
 
@@ -50,7 +50,7 @@ fn a_command_killed_by_a_signal_has_its_name<S: Subject>(case: &Case<S>) {
     let session = case.session();
     for (signal, number) in [("KILL", 9), ("TERM", 15), ("SEGV", 11)] {
         let command = Command::new(format!("echo begun; kill -{signal} $$; sleep 5"));
-        let output = session.exec(&command).expect("output");
+        let output = case.exec(&session, &command);
         assert_eq!(output.stdout_text(), Ok("begun\n"));
         assert!(
             matches!(&output.status, ExitStatus::Signal { name, .. } if name == signal),
@@ -65,7 +65,7 @@ fn a_command_killed_by_a_signal_has_its_name<S: Subject>(case: &Case<S>) {
 fn bytes_that_are_no_text_arrive_as_they_are<S: Subject>(case: &Case<S>) {
     let session = case.session();
     let command = Command::new(r"printf '\000\377\200a\r\n\000'; printf '\303(\000' >&2");
-    let output = session.exec(&command).expect("output");
+    let output = case.exec(&session, &command);
     assert_eq!(&output.stdout[..], b"\0\xff\x80a\r\n\0");
     assert_eq!(&output.stderr[..], b"\xc3(\0");
     assert!(output.stdout_text().is_err() && output.stderr_text().is_err());
@@ -75,7 +75,7 @@ fn given_input_arrives_and_ends<S: Subject>(case: &Case<S>) {
     let session = case.session();
     for length in [1, 32_768, 3_000_000] {
         let input = pattern(length);
-        let output = session.exec(&Command::new("cat").stdin(input.clone())).expect("output");
+        let output = case.exec(&session, &Command::new("cat").stdin(input.clone()));
         same("what came back", &output.stdout, &input);
         assert!(output.success());
     }
@@ -100,7 +100,7 @@ fn input_that_nobody_reads_is_no_error<S: Subject>(case: &Case<S>) {
 fn ten_megabytes_on_both_streams_at_once_arrive_whole<S: Subject>(case: &Case<S>) {
     let session = case.session();
     let command = "head -c 10000000 /dev/zero & head -c 10000000 /dev/zero >&2; wait";
-    let output = session.exec(&Command::new(command)).expect("output");
+    let output = case.exec(&session, &Command::new(command));
     assert_eq!((output.stdout.len(), output.stderr.len()), (10_000_000, 10_000_000));
     let output = session.exec(&Command::new("head -c 10000000 /dev/zero >&2; echo end"));
     let output = output.expect("output");
@@ -195,7 +195,7 @@ fn a_missing_exit_status_is_an_error_with_the_output<S: Subject>(case: &Case<S>)
         let error = refused(result, Kind::NoExitStatus);
         assert_eq!(&error.partial_output().expect("output").stdout[..], b"hi\n");
         assert!(error.may_have_started() && !error.is_retryable());
-        let process = session.spawn(&Command::new("echo hi")).expect("spawned");
+        let process = case.spawn(&session, &Command::new("echo hi"));
         refused(ssh_session::Process::wait(process), Kind::NoExitStatus);
     } else {
         assert!(result.expect("output").success());

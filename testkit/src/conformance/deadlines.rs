@@ -41,7 +41,7 @@ fn a_deadline_ends_the_call_and_keeps_the_output<S: Subject>(case: &Case<S>) {
         case.works(&session);
     }
     // One that is not reached changes nothing.
-    let output = session.exec(&Command::new("echo done").timeout(SOON)).expect("output");
+    let output = case.exec(&session, &Command::new("echo done").timeout(SOON));
     assert_eq!(output.stdout_text(), Ok("done\n"));
 }
 
@@ -67,7 +67,7 @@ fn a_deadline_holds_in_a_black_hole<S: Subject>(case: &Case<S>) {
     case.works(&executing);
     spawning.ping(SOON).expect("alive");
     let command = Command::new("echo begun; sleep 600").timeout(2 * LIMIT);
-    let process = session.spawn(&command).expect("spawned");
+    let process = case.spawn(&session, &command);
     read_until(&process, "begun\n");
     proxy.black_hole();
     refused(soon("a read", || process.read()), Kind::Timeout);
@@ -96,7 +96,7 @@ fn heartbeats_find_a_black_hole_under_a_command<S: Subject>(case: &Case<S>) {
     options.keepalive = Some(KeepaliveOptions { interval, count_max: 2 });
     let session = case.connect(&options);
     // A command that lives longer than the heartbeats' patience, on a server that answers.
-    assert!(session.exec(&Command::new("sleep 1")).expect("output").success());
+    assert!(case.exec(&session, &Command::new("sleep 1")).success());
     let process = session.spawn(&Command::new("echo begun; sleep 600")).expect("spawned");
     read_until(&process, "begun\n");
     proxy.black_hole();

@@ -131,7 +131,7 @@ fn a_closed_session_says_so_on_every_method<S: Subject>(case: &Case<S>) {
 
 fn closing_wakes_whoever_waits<S: Subject>(case: &Case<S>) {
     let session = case.session();
-    let process = session.spawn(&Command::new("cat").stdin_piped()).expect("spawned");
+    let process = case.spawn(&session, &Command::new("cat").stdin_piped());
     soon("all of it", || {
         thread::scope(|scope| {
             let exec = scope.spawn(|| session.exec(&Command::new("sleep 600")).map(drop));

@@ -45,7 +45,7 @@ fn a_refused_channel_is_not_a_dead_session<S: Subject>(case: &Case<S>) {
     let server = case.server(&Setup { max_sessions: Some(2), ..Setup::default() });
     let session = case.connect(&server.options());
     let held = [(); 2].map(|()| {
-        let process = session.spawn(&Command::new(HOLD)).expect("spawned");
+        let process = case.spawn(&session, &Command::new(HOLD));
         read_until(&process, "held\n");
         process
     });
@@ -77,7 +77,7 @@ fn one_slot_serves_command_after_command<S: Subject>(case: &Case<S>) {
         session.ping(SOON).expect("alive");
         case.works(&session);
     }
-    let held = session.spawn(&Command::new(HOLD)).expect("spawned");
+    let held = case.spawn(&session, &Command::new(HOLD));
     read_until(&held, "held\n");
     session.ping(SOON).expect("a session without a free slot is alive");
     assert!(session.is_alive());
@@ -89,7 +89,7 @@ fn one_slot_is_free_again_after_every_kind_of_end<S: Subject>(case: &Case<S>) {
     for command in ["exit 3", "kill -KILL $$", "exec 1>&- 2>&-; sleep 0.1"] {
         session.exec(&Command::new(command)).unwrap_or_else(|error| panic!("{command}: {error}"));
         case.works(&session);
-        let process = session.spawn(&Command::new(command)).expect("spawned");
+        let process = case.spawn(&session, &Command::new(command));
         process.wait().unwrap_or_else(|error| panic!("{command}: {error}"));
         case.works(&session);
     }

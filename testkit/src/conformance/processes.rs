@@ -24,13 +24,13 @@ fn a_process_is_read_to_its_end<S: Subject>(case: &Case<S>) {
     let session = case.session();
     for _ in 0..3 {
         let command = Command::new("echo out; echo err >&2; exec >&- 2>&-; exit 9");
-        let process = session.spawn(&command).expect("spawned");
+        let process = case.spawn(&session, &command);
         assert_eq!(read_all(&process), (b"out\n".to_vec(), b"err\n".to_vec()));
         assert_eq!(process.wait().expect("a status"), ExitStatus::Code(9));
     }
-    let process = session.spawn(&Command::new("wc -c").stdin("twelve bytes")).expect("spawned");
+    let process = case.spawn(&session, &Command::new("wc -c").stdin("twelve bytes"));
     assert_eq!(String::from_utf8_lossy(&read_all(&process).0).trim(), "12", "input given at once");
-    let process = session.spawn(&Command::new("kill -KILL $$")).expect("spawned");
+    let process = case.spawn(&session, &Command::new("kill -KILL $$"));
     assert_eq!(read_all(&process), (Vec::new(), Vec::new()));
     assert_eq!(process.wait().expect("a status").code(), 137);
     case.works(&session);
@@ -38,7 +38,7 @@ fn a_process_is_read_to_its_end<S: Subject>(case: &Case<S>) {
 
 fn a_process_answers_while_it_is_written_to<S: Subject>(case: &Case<S>) {
     let session = case.session();
-    let process = session.spawn(&Command::new("cat").stdin_piped()).expect("spawned");
+    let process = case.spawn(&session, &Command::new("cat").stdin_piped());
     for number in 0..20 {
         let line = format!("line {number}\n");
         process.write(line.as_bytes()).expect("written");
@@ -52,7 +52,7 @@ fn a_process_answers_while_it_is_written_to<S: Subject>(case: &Case<S>) {
 
 fn one_thread_writes_while_another_reads<S: Subject>(case: &Case<S>) {
     let session = case.session();
-    let process = session.spawn(&Command::new("cat").stdin_piped()).expect("spawned");
+    let process = case.spawn(&session, &Command::new("cat").stdin_piped());
     let sent = pattern(4_000_000);
     let write = || {
         for part in sent.chunks(37_000) {
@@ -76,7 +76,7 @@ fn closed_input_takes_nothing_more<S: Subject>(case: &Case<S>) {
     assert_eq!(read_all(&process).0, b"something");
     assert!(process.wait().expect("a status").success());
     // Input that is given is no input to be written.
-    let process = session.spawn(&Command::new("cat").stdin("given")).expect("spawned");
+    let process = case.spawn(&session, &Command::new("cat").stdin("given"));
     refused(process.write(b"more"), Kind::InvalidInput);
     assert_eq!(read_all(&process).0, b"given");
     case.works(&session);
@@ -87,7 +87,7 @@ fn a_process_that_ended_takes_all_input<S: Subject>(case: &Case<S>) {
     // More than any window.
     let input = vec![b'x'; 5_000_000];
     for command in ["exit 4", "exec 0<&-; sleep 0.3; exit 4"] {
-        let process = session.spawn(&Command::new(command).stdin_piped()).expect("spawned");
+        let process = case.spawn(&session, &Command::new(command).stdin_piped());
         soon("writing to nobody", || process.write(&input).expect("taken"));
         process.write(&input).expect("taken again");
         assert_eq!(process.wait().expect("a status").code(), 4);
@@ -98,7 +98,7 @@ fn a_process_that_ended_takes_all_input<S: Subject>(case: &Case<S>) {
 fn waiting_drops_what_was_not_read<S: Subject>(case: &Case<S>) {
     let session = case.session();
     let command = Command::new("cat; head -c 9000000 /dev/zero; head -c 9000000 /dev/zero >&2");
-    let process = session.spawn(&command.stdin_piped()).expect("spawned");
+    let process = case.spawn(&session, &command.stdin_piped());
     assert!(process.wait().expect("a status").success(), "its input is ended, too");
     case.works(&session);
 }
@@ -107,7 +107,7 @@ fn a_process_gets_signals<S: Subject>(case: &Case<S>) {
     let session = case.session();
     let command =
         Command::new("trap 'echo got; exit 3' TERM; echo ready; while :; do sleep 0.05; done");
-    let process = session.spawn(&command).expect("spawned");
+    let process = case.spawn(&session, &command);
     read_until(&process, "ready\n");
     let error = refused(process.signal("NONSENSE"), Kind::InvalidInput);
     assert!(!error.to_string().is_empty());
@@ -124,7 +124,7 @@ fn a_process_gets_signals<S: Subject>(case: &Case<S>) {
 fn a_dropped_process_is_killed<S: Subject>(case: &Case<S>) {
     let session = case.session();
     for command in ["echo $$; exec sleep 600", "echo $$; exec cat /dev/zero"] {
-        let process = case.again(|| session.spawn(&Command::new(command))).expect("spawned");
+        let process = case.spawn(&session, &Command::new(command));
         let mut first = Vec::new();
         while !first.contains(&b'\n') {
             first.extend_from_slice(process.read().expect("read").expect("its pid").bytes());
@@ -155,7 +155,7 @@ fn after_its_end_a_process_can_be_asked<S: Subject>(case: &Case<S>) {
     case.works(&session);
     assert_eq!(process.read().expect("no error"), None);
     assert_eq!(process.wait().expect("a status").code(), 6);
-    let process = session.spawn(&Command::new("exit 6")).expect("spawned");
+    let process = case.spawn(&session, &Command::new("exit 6"));
     std::thread::sleep(Duration::from_millis(200));
     drop(process);
     case.works(&session);
@@ -163,10 +163,10 @@ fn after_its_end_a_process_can_be_asked<S: Subject>(case: &Case<S>) {
 
 fn a_process_ends_at_its_deadline<S: Subject>(case: &Case<S>) {
     let session = case.session();
-    let limit = Duration::from_millis(500);
+    let limit = Duration::from_millis(800);
     let command = Command::new("echo begun; echo $$ >&2; exec sleep 600");
     let start = Instant::now();
-    let process = session.spawn(&command.timeout(limit).stdin_piped()).expect("spawned");
+    let process = case.spawn(&session, &command.timeout(limit).stdin_piped());
     let error = loop {
         match process.read() {
             Ok(Some(_)) => {}
@@ -188,14 +188,14 @@ fn a_process_ends_at_its_deadline<S: Subject>(case: &Case<S>) {
     refused(process.wait(), Kind::Timeout);
     // Where nobody reads or writes, the deadline ends whoever comes next.
     let command = Command::new("sleep 600").timeout(limit).stdin_piped();
-    let process = session.spawn(&command).expect("spawned");
+    let process = case.spawn(&session, &command);
     let written = soon("a write", || process.write(&vec![0; 20_000_000]));
     if case.facts().holds_input_back {
         refused(written, Kind::Timeout);
     }
     refused(process.read(), Kind::Timeout);
     drop(process);
-    let process = session.spawn(&Command::new("sleep 600").timeout(limit)).expect("spawned");
+    let process = case.spawn(&session, &Command::new("sleep 600").timeout(limit));
     refused(soon("a wait", || process.wait()), Kind::Timeout);
     case.works(&session);
 }

@@ -14,7 +14,7 @@ fn new_keys_in_the_middle_of_output_lose_nothing<S: Subject>(case: &Case<S>) {
     let server = case.server(&Setup { rekeys: true, ..Setup::default() });
     let session = case.connect(&server.options());
     let last = 2_600_000;
-    let output = session.exec(&Command::new(format!("seq 1 {last}"))).expect("output");
+    let output = case.exec(&session, &Command::new(format!("seq 1 {last}")));
     assert!(output.stdout.len() > 19_000_000 && output.success());
     same("the output", &output.stdout, &numbers(last));
     case.works(&session);
@@ -26,7 +26,7 @@ fn new_keys_while_input_and_output_flow_lose_nothing<S: Subject>(case: &Case<S>)
     let server = case.server(&Setup { rekeys: true, ..Setup::default() });
     let session = case.connect(&server.options());
     let sent = pattern(4_000_000);
-    let process = session.spawn(&Command::new("cat").stdin_piped()).expect("spawned");
+    let process = case.spawn(&session, &Command::new("cat").stdin_piped());
     let write = || {
         for part in sent.chunks(100_000) {
             process.write(part).expect("written");

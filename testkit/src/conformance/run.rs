@@ -118,7 +118,8 @@ fn last_words<S: Subject>(case: &Case<S>) -> String {
     lines.take(LAST_WORDS).flat_map(|line| ["\n    server: ", line]).collect()
 }
 
-/// Puts a case to the server. One that died of its own fault is no witness and is asked again.
+/// Puts a case to the server. One that died of its own fault is no witness and is asked again; one
+/// that loses commands must say the same three times.
 fn put<S: Subject>(run: fn(&Case<S>), case: &Case<S>) -> Result<(), String> {
     let mut tries = 0;
     loop {
@@ -128,7 +129,12 @@ fn put<S: Subject>(run: fn(&Case<S>), case: &Case<S>) -> Result<(), String> {
         let crashed = case.crashes() > crashes;
         // They end here, when nobody uses them any more.
         case.own.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        if result.is_ok() || !crashed || tries == CRASHES {
+        let enough = match crashed {
+            true => CRASHES,
+            false if case.facts().keeps_commands_apart => 1,
+            false => 3,
+        };
+        if result.is_ok() || tries >= enough {
             return result;
         }
     }

@@ -32,11 +32,11 @@ fn a_terminal_has_its_type_and_size<S: Subject>(case: &Case<S>) {
     let wide = Pty { term: "vt100".into(), columns: 132, rows: 50 };
     for (pty, expected) in [(Pty::default(), "24 80\r\nxterm\r\n"), (wide, "50 132\r\nvt100\r\n")] {
         let command = Command::new("tty -s && stty size && echo $TERM; exit 3").pty(pty);
-        let output = session.exec(&command).expect("output");
+        let output = case.exec(&session, &command);
         assert_eq!(output.stdout_text(), Ok(expected));
         assert_eq!(output.status.code(), 3);
     }
-    let output = session.exec(&Command::new("tty -s")).expect("output");
+    let output = case.exec(&session, &Command::new("tty -s"));
     assert_eq!(output.status.code(), 1, "the next command has no terminal");
 }
 
@@ -46,7 +46,7 @@ fn in_a_terminal_errors_come_with_the_output<S: Subject>(case: &Case<S>) {
         return;
     }
     let command = Command::new("echo out; echo err >&2; kill -TERM $$").pty(Pty::default());
-    let output = session.exec(&command).expect("output");
+    let output = case.exec(&session, &command);
     assert_eq!(output.stdout_text(), Ok("out\r\nerr\r\n"));
     assert_eq!(output.stderr_text(), Ok(""));
     assert_eq!(output.status.code(), 143);
@@ -61,7 +61,7 @@ fn a_terminal_can_be_typed_into<S: Subject>(case: &Case<S>) {
         "echo ready; trap 'echo stopped; exit 5' INT; read line; echo \
         \"got $line\"; while :; do sleep 0.05; done",
     );
-    let process = session.spawn(&command.pty(Pty::default()).stdin_piped()).expect("spawned");
+    let process = case.spawn(&session, &command.pty(Pty::default()).stdin_piped());
     read_until(&process, "ready\r\n");
     process.write(b"hello\n").expect("written");
     let seen = read_until(&process, "got hello\r\n");

@@ -150,6 +150,12 @@ impl EmbeddedServer {
         self.shared.switches().open_delay = delay;
     }
 
+    /// Closes every session channel so long after it was opened, without a word and whether or not
+    /// a command runs in it; `None`, the default, never. As sshd's `ChannelTimeout`, only harder.
+    pub fn close_channels_after(&self, age: Option<Duration>) {
+        self.shared.switches().channel_age = age;
+    }
+
     /// Answers every password and every signed key this much later. Default: zero.
     pub fn delay_auth(&self, delay: Duration) {
         self.shared.switches().auth_delay = delay;
