@@ -54,6 +54,14 @@ impl<S: AsyncSession> Session for Blocking<S> {
         runtime().block_on(self.0.ping(timeout))
     }
 
+    fn has_leftovers(&self) -> bool {
+        self.0.has_leftovers()
+    }
+
+    fn settle(&self, timeout: Duration) -> Result<(), SshError> {
+        runtime().block_on(self.0.settle(timeout))
+    }
+
     fn close(&self) {
         self.0.close();
     }
