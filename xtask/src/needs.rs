@@ -41,6 +41,11 @@ const NEEDS: &[Need] = &[
         is_there: || succeeds("pkg-config", &["--exists", "zlib"]),
     },
     Need { what: "python3", package: "python3", is_there: || has("python3") },
+    Need {
+        what: "python3's venv",
+        package: "python3-venv",
+        is_there: || succeeds("python3", &["-c", "import ensurepip, venv"]),
+    },
     Need { what: "ps (procps)", package: "procps", is_there: || has("ps") },
 ];
 
