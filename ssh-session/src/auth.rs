@@ -50,6 +50,14 @@ impl Auth {
         Self::KeyData { key: key.into().into(), passphrase: None }
     }
 
+    /// The files of the user's private keys that OpenSSH tries when none is named, in its order.
+    /// Those whose key is in a device are left out: the agent has them. Empty without a home.
+    pub fn default_key_files() -> Vec<PathBuf> {
+        let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
+        let names = ["id_rsa", "id_ecdsa", "id_ed25519"];
+        home.map_or_else(Vec::new, |home| names.map(|name| home.join(".ssh").join(name)).to_vec())
+    }
+
     /// The method's name, without secrets.
     pub fn name(&self) -> &'static str {
         match self {

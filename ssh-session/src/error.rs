@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use crate::{Fingerprint, Target};
 
 /// Why something failed, in words that tell a user what to do. Cheap to clone.
 ///
-/// Every variant but [`InvalidInput`](Self::InvalidInput) names the target it was about. Secrets
-/// are in none of them; what a peer said is escaped and cut.
+/// Every variant names the target, or the parameter or file, it was about. Secrets are in none of
+/// them; what a peer said is escaped and cut.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum SshError {
@@ -65,6 +65,15 @@ pub enum SshError {
         path: PathBuf,
         /// Why.
         source: Arc<io::Error>,
+    },
+    /// An `ssh_config` file cannot be used.
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// The line in it, from 1; 0 if it is about the whole file.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
     },
     /// The private key could not be used. Nothing was sent for it.
     KeyFile {
@@ -280,6 +289,7 @@ pub enum Kind {
     Handshake,
     HostKey,
     KnownHosts,
+    Config,
     KeyFile,
     Agent,
     AuthenticationFailed,
@@ -297,6 +307,11 @@ impl SshError {
         Self::InvalidInput { field, problem: problem.into() }
     }
 
+    /// A line of a configuration file makes no sense; line 0 is the whole file.
+    pub(crate) fn config(path: &Path, line: usize, problem: impl Into<String>) -> Self {
+        Self::Config { path: path.to_owned(), line, problem: problem.into() }
+    }
+
     /// The variant, without its facts.
     pub fn kind(&self) -> Kind {
         match self {
@@ -307,6 +322,7 @@ impl SshError {
             Self::Handshake { .. } => Kind::Handshake,
             Self::HostKey(_) => Kind::HostKey,
             Self::KnownHosts { .. } => Kind::KnownHosts,
+            Self::Config { .. } => Kind::Config,
             Self::KeyFile { .. } => Kind::KeyFile,
             Self::Agent { .. } => Kind::Agent,
             Self::AuthenticationFailed { .. } => Kind::AuthenticationFailed,
@@ -322,7 +338,7 @@ impl SshError {
     /// Whom it was about.
     pub fn target(&self) -> Option<&Target> {
         match self {
-            Self::InvalidInput { .. } | Self::KnownHosts { .. } => None,
+            Self::InvalidInput { .. } | Self::KnownHosts { .. } | Self::Config { .. } => None,
             Self::HostKey(refused) => Some(&refused.target),
             Self::Resolve { target, .. }
             | Self::Connect { target, .. }

@@ -45,6 +45,12 @@ impl fmt::Display for SshError {
             Self::KnownHosts { path, source } => {
                 write!(f, "cannot use known_hosts file {}: {source}", path.display())
             }
+            Self::Config { path, line: 0, problem } => {
+                write!(f, "ssh_config file {} {problem}", path.display())
+            }
+            Self::Config { path, line, problem } => {
+                write!(f, "{}:{line}: {problem}", path.display())
+            }
             Self::KeyFile { target, path, problem } => {
                 write!(f, "{target}: private key ")?;
                 match path {

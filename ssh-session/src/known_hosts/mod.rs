@@ -23,6 +23,8 @@ use std::sync::Arc;
 
 use line::{Line, Marker};
 
+pub(crate) use name::DEFAULT_PORT;
+
 use crate::{HostKey, SshError};
 
 /// The files that know hosts.
@@ -70,14 +72,20 @@ struct Found {
 /// `ssh_` in `/etc/ssh`.
 impl Default for KnownHosts {
     fn default() -> Self {
-        let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
-        let user = home.map_or_else(Vec::new, |home| {
-            let folder = home.join(".ssh");
-            vec![folder.join("known_hosts"), folder.join("known_hosts2")]
-        });
-        let system = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
-        Self { user, system: system.map(PathBuf::from).to_vec() }
+        let (user, system) = default_files();
+        Self { user, system }
     }
+}
+
+/// OpenSSH's default files, the user's and the system's.
+pub(crate) fn default_files() -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
+    let user = home.map_or_else(Vec::new, |home| {
+        let folder = home.join(".ssh");
+        vec![folder.join("known_hosts"), folder.join("known_hosts2")]
+    });
+    let system = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
+    (user, system.map(PathBuf::from).to_vec())
 }
 
 impl KnownHosts {
@@ -98,8 +106,8 @@ impl KnownHosts {
     /// [`SshError::KnownHosts`] if a file is there but cannot be read.
     pub fn lookup(&self, host: &str, port: u16, key: &HostKey) -> Result<Lookup, SshError> {
         let lookup = judge(self.lines_about(&name::of(host, port))?, key);
-        if lookup == Lookup::Unknown && port != name::DEFAULT_PORT {
-            let without_port = name::of(host, name::DEFAULT_PORT);
+        if lookup == Lookup::Unknown && port != DEFAULT_PORT {
+            let without_port = name::of(host, DEFAULT_PORT);
             let lookup = judge(self.lines_about(&without_port)?, key);
             // A key that differs there says nothing about this port's server.
             return Ok(if lookup == Lookup::Known { lookup } else { Lookup::Unknown });
@@ -114,8 +122,8 @@ impl KnownHosts {
     /// [`SshError::KnownHosts`] if a file is there but cannot be read.
     pub fn algorithms(&self, host: &str, port: u16) -> Result<Vec<String>, SshError> {
         let mut found = self.lines_about(&name::of(host, port))?;
-        if found.is_empty() && port != name::DEFAULT_PORT {
-            found = self.lines_about(&name::of(host, name::DEFAULT_PORT))?;
+        if found.is_empty() && port != DEFAULT_PORT {
+            found = self.lines_about(&name::of(host, DEFAULT_PORT))?;
         }
         let mut algorithms: Vec<String> = Vec::new();
         for found in found.into_iter().filter(|found| found.marker.is_none()) {
