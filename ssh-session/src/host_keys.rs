@@ -28,6 +28,9 @@ pub struct HostKeys {
     pub policy: HostKeyPolicy,
     /// Where keys are looked up and recorded.
     pub files: KnownHosts,
+    /// The name to look up and record keys by, and the one that host certificates must be for,
+    /// instead of the target's host and port: `HostKeyAlias` of `ssh_config(5)`.
+    pub alias: Option<String>,
 }
 
 /// A key that may be believed.
@@ -51,13 +54,20 @@ pub struct PendingKey {
 impl HostKeys {
     /// This policy on the user's own files.
     pub fn new(policy: HostKeyPolicy) -> Self {
-        Self { policy, files: KnownHosts::default() }
+        Self { policy, files: KnownHosts::default(), alias: None }
     }
 
     /// Looks up known hosts in these files only, and records new ones in the first.
     #[must_use]
     pub fn files(mut self, files: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
         self.files = KnownHosts::files(files);
+        self
+    }
+
+    /// Looks keys up and records them by this name, whatever the target's host and port.
+    #[must_use]
+    pub fn alias(mut self, alias: impl Into<String>) -> Self {
+        self.alias = Some(alias.into());
         self
     }
 

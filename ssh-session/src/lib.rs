@@ -22,20 +22,24 @@ mod command;
 mod error;
 mod error_text;
 mod fingerprint;
+mod from_config;
 mod host_keys;
+mod identity;
 pub mod known_hosts;
 pub mod net;
 mod options;
 mod output;
 mod pattern;
+mod prompt;
 mod proxy;
+mod route;
 mod session;
 pub mod ssh_config;
 mod target;
 mod text;
 mod valid;
 
-pub use auth::Auth;
+pub use auth::{Auth, CertificateSource};
 pub use command::{Command, Pty, Stdin};
 pub use error::{
     ConnectProblem, HostKeyProblem, HostKeyRefused, KeyProblem, Kind, PartialOutput, Phase,
@@ -43,10 +47,13 @@ pub use error::{
 };
 pub use fingerprint::{Fingerprint, HostKey};
 pub use host_keys::{HostKeyPolicy, HostKeys, PendingKey, Verdict};
+pub use identity::Identity;
 pub use known_hosts::KnownHosts;
 pub use options::{KeepaliveOptions, Options};
 pub use output::{ExitStatus, Output};
+pub use prompt::{Answers, AskPassword, Prompt, Question};
 pub use proxy::ProxyCommand;
+pub use route::Route;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use session::{AsyncProcess, AsyncSession, Chunk, Process, Session};
 pub use ssh_config::{HostConfig, SshConfig};

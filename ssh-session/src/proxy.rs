@@ -79,6 +79,10 @@ impl ProxyCommand {
         .map_err(|problem| SshError::invalid("proxy_command", problem))
     }
 
+    pub(crate) fn original_name(&self) -> Option<&str> {
+        self.original.as_deref()
+    }
+
     /// The template as it was given.
     pub fn template(&self) -> &str {
         &self.template

@@ -94,6 +94,26 @@ impl KnownHosts {
         Self { user: files.into_iter().map(Into::into).collect(), system: Vec::new() }
     }
 
+    /// A user's files and the system's. New hosts are added to the user's first; without one, they
+    /// are not recorded.
+    pub fn user_and_system(
+        user: impl IntoIterator<Item = impl Into<PathBuf>>,
+        system: impl IntoIterator<Item = impl Into<PathBuf>>,
+    ) -> Self {
+        Self {
+            user: user.into_iter().map(Into::into).collect(),
+            system: system.into_iter().map(Into::into).collect(),
+        }
+    }
+
+    pub(crate) fn user_files(&self) -> &[PathBuf] {
+        &self.user
+    }
+
+    pub(crate) fn system_files(&self) -> &[PathBuf] {
+        &self.system
+    }
+
     /// The file that new hosts are added to.
     pub fn written(&self) -> Option<&PathBuf> {
         self.user.first()
