@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{Fingerprint, Target};
+use crate::{HostKeyRefused, Target};
 
 /// Why something failed, in words that tell a user what to do. Cheap to clone.
 ///
@@ -223,58 +223,6 @@ impl fmt::Debug for PartialOutput {
             .field("stderr_bytes", &self.stderr.len())
             .finish()
     }
-}
-
-/// Which key was refused, and why.
-#[derive(Debug, Clone)]
-pub struct HostKeyRefused {
-    /// Whom it was about.
-    pub target: Target,
-    /// Why.
-    pub problem: HostKeyProblem,
-    /// The type of the key that the server presented.
-    pub algorithm: String,
-    /// The fingerprint of the key that the server presented.
-    pub presented: Fingerprint,
-}
-
-/// Why a host key was refused.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum HostKeyProblem {
-    /// The host is known by another key.
-    Changed {
-        /// The fingerprint of the key it is known by.
-        known: Fingerprint,
-        /// That key's type.
-        known_algorithm: String,
-        /// The file that knows it.
-        path: PathBuf,
-        /// The line in that file, from 1.
-        line: usize,
-    },
-    /// The key is marked `@revoked`.
-    Revoked {
-        /// The file that says so.
-        path: PathBuf,
-        /// The line in that file, from 1.
-        line: usize,
-    },
-    /// The host is not known and the policy takes known hosts only.
-    Unknown {
-        /// The file to add it to, if there is one.
-        path: Option<PathBuf>,
-    },
-    /// The key is not the pinned one.
-    NotPinned {
-        /// The fingerprint of the pinned key.
-        pinned: Fingerprint,
-    },
-    /// The key is not the one that the first session of the same pool was shown.
-    NotTheFirst {
-        /// The fingerprint of the first session's key.
-        first: Fingerprint,
-    },
 }
 
 /// The variants of [`SshError`], without their facts.

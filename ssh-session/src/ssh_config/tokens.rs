@@ -21,9 +21,9 @@ pub(crate) fn expand<'v>(
             })?;
             expanded.push_str(&variable);
             rest = behind;
-        } else if behind.starts_with('$') {
+        } else if let Some(behind) = behind.strip_prefix('$') {
             expanded.push('$');
-            rest = &behind[1..];
+            rest = behind;
         } else {
             let mut letters = behind[1..].chars();
             match letters.next() {
