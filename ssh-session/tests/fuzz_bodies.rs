@@ -34,7 +34,7 @@ fn play(name: &str, rounds: usize, body: Body) {
             let at = random(bytes.len());
             match random(5) {
                 0 => bytes.insert(at, random(256) as u8),
-                1 => bytes.insert(at, b"\n \t%*!,@|[]=\"\\#~$KH"[random(20)]),
+                1 => bytes.insert(at, b"\n \t%*!,@|[]=\"\\#~$KH"[random(19)]),
                 2 if !bytes.is_empty() => {
                     bytes.remove(at);
                 }
