@@ -5,6 +5,7 @@
 //! * [`embedded`] is an SSH server inside the test's process; nothing need be installed.
 //! * [`proxy`] stands between client and server and does what networks do.
 //! * `conformance` is one suite for every kind of session, on every server above.
+//! * [`words`] has the bodies of the fuzz targets over what users and peers write.
 //! * [`keys`] makes the keys, secrets and known_hosts lines for a run.
 //!
 //! Everything started here is ended when its handle is dropped, also in a panic. What is missing
@@ -31,3 +32,5 @@ mod port;
 pub mod proxy;
 #[cfg(feature = "ssh")]
 pub mod sshd;
+#[cfg(feature = "words")]
+pub mod words;
