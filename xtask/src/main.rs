@@ -2,6 +2,7 @@
 
 mod needs;
 mod programs;
+mod python;
 mod rows;
 mod run;
 mod test;
@@ -28,6 +29,8 @@ enum Command {
         #[arg(long)]
         clean: bool,
     },
+    /// Build the Python package, and check and test it.
+    Python,
     /// Run the session conformance suite alone and print its grid: session by server.
     Conformance {
         /// Print it as `[{"session", "server", "passed", "failed"}]`.
@@ -59,6 +62,7 @@ fn main() -> Result<()> {
         Command::Test => test::all(),
         Command::Needs => needs::check(),
         Command::Rows { clean } => rows::all(clean),
+        Command::Python => python::python(),
         Command::Conformance { json, rest } => programs::run("conformance", json, &rest),
         Command::Roundtrips { json, rest } => programs::run("roundtrips", json, &rest),
         Command::Fuzz { seconds } => test::fuzz(seconds),

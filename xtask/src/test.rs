@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Result, bail};
 
 use crate::run::{cargo, root, step, succeeds};
-use crate::{needs, rows};
+use crate::{needs, python, rows};
 
 /// All that can be on at once without building OpenSSL from its source (`vendored-openssl`).
 const FEATURES: &str =
@@ -45,6 +45,7 @@ pub(crate) fn all() -> Result<()> {
     models.args(["test", "-p", "pool-core", "--release", "--target-dir", "target/loom"]);
     step("the shell under loom", models.args(["--test", "loom", "--locked"]))?;
     rows::rest()?;
+    python::python()?;
     println!("==> all checks passed");
     Ok(())
 }
