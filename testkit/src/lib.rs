@@ -3,6 +3,7 @@
 //! * [`sshd`] starts a real OpenSSH server, and reads from its log what it saw.
 //! * [`embedded`] is an SSH server inside the test's process; nothing need be installed.
 //! * [`proxy`] stands between client and server and does what networks do.
+//! * [`cable`] leads to a server through a network of its own, and can be pulled out.
 //! * [`keys`] makes the keys, secrets and known_hosts lines for a run.
 //!
 //! Everything started here is ended when its handle is dropped, also in a panic. What is missing
@@ -11,6 +12,8 @@
 
 #[cfg(feature = "ssh")]
 mod background;
+#[cfg(all(feature = "ssh", target_os = "linux"))]
+pub mod cable;
 #[cfg(feature = "ssh")]
 pub mod embedded;
 #[cfg(feature = "fake")]

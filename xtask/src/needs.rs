@@ -33,6 +33,7 @@ const NEEDS: &[Need] = &[
         is_there: || succeeds("pkg-config", &["--exists", "zlib"]),
     },
     Need { what: "python3", package: "python3", is_there: || has("python3") },
+    Need { what: "ip (iproute2)", package: "iproute2", is_there: || has("ip") },
     Need { what: "ps (procps)", package: "procps", is_there: || has("ps") },
 ];
 
