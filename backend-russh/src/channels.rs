@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use russh::client::Msg;
-use russh::{Channel, ChannelMsg, ChannelOpenFailure, ChannelReadHalf, ChannelWriteHalf, Sig};
+use russh::{ChannelMsg, ChannelOpenFailure, ChannelReadHalf, ChannelWriteHalf, Sig};
 use ssh_session::{Phase, SshError};
 use tokio::time::{sleep, timeout};
 
@@ -12,6 +12,7 @@ use crate::client::describe;
 use crate::deadline::Deadline;
 use crate::line::End;
 use crate::link::Link;
+use crate::parking::{Lane, Slot};
 
 /// How long a killed command may take until it is killed again, and in the end its channel closed
 /// without it. sshd says that a command runs before it has a process group, and a signal that comes
@@ -29,33 +30,53 @@ const AGAIN: usize = 3;
 /// How long each of these waits for a slot.
 const SLOT_WAIT: Duration = Duration::from_millis(300);
 
+/// How long after a channel was closed its slot may not be free yet.
+const LATELY: Duration = Duration::from_secs(1);
+
+/// The pauses before a refused channel is asked for again because of that.
+const PAUSES: [Duration; 6] = [
+    Duration::ZERO,
+    Duration::from_millis(1),
+    Duration::from_millis(5),
+    Duration::from_millis(20),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+];
+
 impl Link {
     /// Opens a channel. Not to be dropped half-way: the server's slot would be lost.
-    pub(crate) async fn open(&self) -> Result<Channel<Msg>, SshError> {
-        let mut slots = self.leftovers.subscribe();
+    pub(crate) async fn open(&self) -> Result<Lane, SshError> {
+        let mut leftovers = self.leftovers.subscribe();
         let mut hope = AGAIN;
+        let mut pauses = PAUSES.into_iter();
         loop {
-            let leftovers = *slots.borrow_and_update();
+            let left = *leftovers.borrow_and_update();
+            let slot = Slot::take(&self.parking.slots);
             let opening = self.line.acknowledge_quickly();
             let opened = self.handle.channel_open_session().await;
             drop(opening);
             let reason = match opened {
-                Ok(channel) => return Ok(channel),
+                Ok(channel) => return Ok(slot.opened(channel)),
                 Err(russh::Error::ChannelOpenFailure(reason)) => reason,
                 Err(error) => {
                     let end = self.line.end().unwrap_or_else(|| End::Lost(describe(&error)));
                     return Err(end.error(&self.target, Phase::OpenChannel));
                 }
             };
-            if hope == 0 || (leftovers == 0 && hope == AGAIN) {
+            drop(slot);
+            self.was_refused();
+            if left > 0 && hope > 0 {
+                hope -= 1;
+                let _ = timeout(SLOT_WAIT, leftovers.changed()).await;
+            } else if self.parking.slots.closed_within(LATELY)
+                && let Some(pause) = pauses.next()
+            {
+                sleep(pause).await;
+            } else {
                 return Err(SshError::ChannelRefused {
                     target: self.target.clone(),
                     detail: reason_text(&reason).into(),
                 });
-            }
-            hope -= 1;
-            if leftovers > 0 {
-                let _ = timeout(SLOT_WAIT, slots.changed()).await;
             }
         }
     }
@@ -79,8 +100,8 @@ impl Link {
     }
 
     /// Closes a channel on which nothing was started.
-    pub(crate) async fn close_unused(&self, channel: &ChannelWriteHalf<Msg>) {
-        self.tell(channel.close()).await;
+    pub(crate) async fn close_unused(&self, lane: Lane) {
+        self.tell(lane.channel.close()).await;
     }
 
     /// Kills a command as far as the server allows, and closes its channel.
@@ -111,7 +132,8 @@ impl Link {
         leftover.stays = true;
     }
 
-    async fn tell(&self, message: impl Future<Output = Result<(), russh::Error>>) {
+    /// Sends a message on a channel; a session that takes none is stuck.
+    pub(crate) async fn tell(&self, message: impl Future<Output = Result<(), russh::Error>>) {
         // An error means that the session is over, and all its channels with it.
         if timeout(STUCK, message).await.is_err() {
             self.line.cut(End::Lost("the server takes nothing more".into()));
@@ -136,6 +158,7 @@ impl Leftover {
 impl Drop for Leftover {
     fn drop(&mut self) {
         if !self.stays {
+            self.link.parking.slots.was_closed();
             self.link.leftovers.send_modify(|count| *count = count.saturating_sub(1));
         }
     }

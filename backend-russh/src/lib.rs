@@ -32,6 +32,7 @@ mod keys;
 mod line;
 mod link;
 mod login;
+mod parking;
 mod pem;
 mod process;
 mod pump;

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use crate::client::{Client, describe};
 use crate::deadline::Deadline;
 use crate::line::{End, Line};
+use crate::parking::Parking;
 
 /// How long a goodbye may take.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -26,6 +27,7 @@ pub(crate) struct Link {
     pub(crate) runtime: runtime::Handle,
     /// Channels of commands given up, until the server has closed them too.
     pub(crate) leftovers: watch::Sender<usize>,
+    pub(crate) parking: Parking,
 }
 
 impl Link {
@@ -41,10 +43,12 @@ impl Link {
             line,
             runtime,
             leftovers: watch::Sender::new(0),
+            parking: Parking::default(),
         });
         if let Some(KeepaliveOptions { interval, count_max }) = options.keepalive {
             link.keep_alive(interval, count_max);
         }
+        link.park();
         link
     }
 

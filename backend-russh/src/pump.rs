@@ -13,13 +13,14 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use russh::client::Msg;
-use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
+use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use ssh_session::{Chunk, Command, ExitStatus, Phase, SshError, Stdin, printable};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::deadline::Deadline;
 use crate::line::End;
 use crate::link::Link;
+use crate::parking::Lane;
 use crate::running::{Running, Shared, Sink};
 use crate::signals;
 use crate::spool::Full;
@@ -91,13 +92,13 @@ enum Stop {
 impl Pump {
     async fn carry_out(self, command: Command, feed: Feed, mut unwanted: Unwanted) {
         let link = Arc::clone(&self.link);
-        let mut opening = pin!(link.open());
+        let mut opening = pin!(link.channel());
         let stop = tokio::select! {
             biased;
             _ = &mut unwanted => Stop::Unwanted,
             () = self.deadline.passed() => Stop::Timeout,
             opened = &mut opening => match opened {
-                Ok(channel) => return self.run(command, feed, channel, unwanted).await,
+                Ok(lane) => return self.run(command, feed, lane, unwanted).await,
                 Err(error) => return self.shared.end(Err(error)),
             },
             end = link.line.wait_end() => Stop::Ended(end),
@@ -105,42 +106,42 @@ impl Pump {
         let leftover = self.shared.leave(&link);
         self.shared.end(Err(self.error(stop, false)));
         // The server may open it yet, and it would stay open for good.
-        if let Ok(channel) = opening.await {
-            let (_read, write) = channel.split();
-            link.close_unused(&write).await;
+        if let Ok(lane) = opening.await {
+            link.give_back(lane).await;
         }
         drop(leftover);
     }
 
-    async fn run(
-        mut self,
-        command: Command,
-        feed: Feed,
-        channel: Channel<Msg>,
-        mut unwanted: Unwanted,
-    ) {
+    async fn run(mut self, command: Command, feed: Feed, lane: Lane, mut unwanted: Unwanted) {
+        let Lane { channel, slot } = lane;
         let (mut read, write) = channel.split();
         let write = Arc::new(write);
         let _ = self.shared.channel.set(Arc::clone(&write));
         let sent = AtomicBool::new(false);
         let exchange = self.exchange(&command, feed, &mut read, &write, &sent, &mut unwanted);
         let stop = match exchange.await {
-            Ok(()) => match self.status.take() {
-                Some(status) => return self.shared.end(Ok(status)),
-                None => return self.shared.end(Err(self.error(Stop::NoExitStatus, true))),
-            },
+            Ok(()) => {
+                let end = self
+                    .status
+                    .take()
+                    .map_or_else(|| Err(self.error(Stop::NoExitStatus, true)), Ok);
+                // Noted before anybody can ask for the next channel.
+                drop(slot);
+                return self.shared.end(end);
+            }
             Err(stop) => stop,
         };
         let started = sent.into_inner() && !matches!(stop, Stop::Refused(_));
         let link = Arc::clone(&self.link);
         // Counted before the caller can ask whether anything is left.
         let leftover = self.shared.leave(&link);
+        drop(slot);
         let error = self.error(stop, started);
         if started {
             self.shared.end(Err(error));
             link.give_up(leftover, read, &write).await;
         } else {
-            link.close_unused(&write).await;
+            link.tell(write.close()).await;
             drop(leftover);
             self.shared.end(Err(error));
         }
@@ -177,6 +178,7 @@ impl Pump {
             }
             sent.store(true, Ordering::Relaxed);
             write.exec(true, command.command()).await?;
+            link.park();
             match feed {
                 Feed::Bytes(bytes) => write.data_bytes(bytes).await?,
                 Feed::Piped(mut pieces) => {

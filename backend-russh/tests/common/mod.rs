@@ -7,6 +7,7 @@ use std::time::Duration;
 use backend_russh::RusshSession;
 use ssh_session::{Auth, HostKeyPolicy, HostKeys, Options, Target};
 use testkit::embedded::EmbeddedServer;
+use testkit::proxy::FaultProxy;
 use testkit::sshd::{PasswordUser, Sshd};
 
 pub(crate) fn target(host: &str, port: u16, user: &str) -> Target {
@@ -33,6 +34,12 @@ pub(crate) fn as_user(server: &Sshd, user: &PasswordUser) -> Options {
     Options::new(target(&server.host(), server.port(), user.name()))
         .auth(Auth::password(user.password()))
         .host_keys(HostKeys::new(HostKeyPolicy::DangerAcceptAny))
+}
+
+/// The same by way of a proxy.
+pub(crate) fn through(proxy: &FaultProxy, mut options: Options) -> Options {
+    options.target = target("127.0.0.1", proxy.port(), options.target.user());
+    options
 }
 
 pub(crate) async fn connect(options: &Options) -> RusshSession {
