@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 mod backend;
+pub mod blocking;
 mod channels;
 mod client;
 mod deadline;

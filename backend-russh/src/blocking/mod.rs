@@ -1,0 +1,111 @@
+//! The same sessions for callers that wait: no async code, no runtime of one's own.
+//!
+//! All blocking sessions of a process are driven by one private tokio runtime with two threads,
+//! named `hussh-russh`, which starts with the first session and stays. The caller's thread only
+//! waits, so it may be any thread, one of another tokio runtime included (which then does nothing
+//! else meanwhile, as with any call that blocks).
+//!
+//! ```no_run
+//! use backend_russh::blocking::BlockingSession;
+//! use ssh_session::{Auth, Command, Options, Session as _, Target};
+//!
+//! let target = Target::new("server.example.com", 22, "deploy")?;
+//! let session = BlockingSession::connect(&Options::new(target).auth(Auth::Agent))?;
+//! let output = session.exec(&Command::new("uptime"))?;
+//! println!("{}", output.stdout_lossy());
+//! # Ok::<(), ssh_session::SshError>(())
+//! ```
+
+mod backend;
+mod runtime;
+
+use std::time::Duration;
+
+use ssh_session::{
+    AsyncProcess as _, AsyncSession as _, Chunk, Command, ExitStatus, Options, Output, Process,
+    Session, SshError, Target,
+};
+
+use crate::process::RusshProcess;
+use crate::session::RusshSession;
+pub use backend::BlockingBackend;
+use runtime::{Runtime, wait};
+
+/// A logged-in connection, ended when dropped, which never waits. Any number of threads may use it
+/// at once; how many commands run side by side is up to the server (`MaxSessions`).
+#[derive(Debug)]
+pub struct BlockingSession {
+    inner: RusshSession,
+    runtime: Runtime,
+}
+
+/// A command under way on a [`BlockingSession`]: a [`RusshProcess`] for callers that wait.
+#[derive(Debug)]
+pub struct BlockingProcess<'s> {
+    inner: RusshProcess<'s>,
+    runtime: &'s Runtime,
+}
+
+impl BlockingSession {
+    /// Opens a connection and logs in, within [`Options::connect_timeout`].
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept us from it, told apart by [`SshError::kind`].
+    pub fn connect(options: &Options) -> Result<Self, SshError> {
+        let runtime = Runtime::shared(&options.target)?;
+        let inner = wait(&runtime, RusshSession::connect(options))?;
+        Ok(Self { inner, runtime })
+    }
+}
+
+impl Session for BlockingSession {
+    type Process<'s> = BlockingProcess<'s>;
+
+    fn target(&self) -> &Target {
+        self.inner.target()
+    }
+
+    fn exec(&self, command: &Command) -> Result<Output, SshError> {
+        wait(&self.runtime, self.inner.exec(command))
+    }
+
+    fn spawn(&self, command: &Command) -> Result<BlockingProcess<'_>, SshError> {
+        let inner = wait(&self.runtime, self.inner.spawn(command))?;
+        Ok(BlockingProcess { inner, runtime: &self.runtime })
+    }
+
+    fn is_alive(&self) -> bool {
+        self.inner.is_alive()
+    }
+
+    fn ping(&self, timeout: Duration) -> Result<(), SshError> {
+        wait(&self.runtime, self.inner.ping(timeout))
+    }
+
+    fn close(&self) {
+        self.inner.close();
+    }
+}
+
+impl Process for BlockingProcess<'_> {
+    fn read(&self) -> Result<Option<Chunk>, SshError> {
+        wait(self.runtime, self.inner.read())
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<(), SshError> {
+        wait(self.runtime, self.inner.write(bytes))
+    }
+
+    fn close_stdin(&self) -> Result<(), SshError> {
+        wait(self.runtime, self.inner.close_stdin())
+    }
+
+    fn signal(&self, name: &str) -> Result<(), SshError> {
+        wait(self.runtime, self.inner.signal(name))
+    }
+
+    fn wait(self) -> Result<ExitStatus, SshError> {
+        wait(self.runtime, self.inner.wait())
+    }
+}
