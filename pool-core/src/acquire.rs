@@ -11,6 +11,10 @@ use crate::event::CloseReason;
 use crate::guard::Guard;
 use crate::shared::{Probe, Shared, discard, quietly};
 
+/// Timeouts shorter than this count from the very moment, longer ones from the last tick of the
+/// cheap clock, a few milliseconds before.
+const PRECISE: Duration = Duration::from_secs(1);
+
 /// One borrow under way. Dropped before its end, it leaves the queue and nothing behind.
 #[derive(Debug)]
 pub(crate) struct Acquiring<P: Probe> {
@@ -20,11 +24,14 @@ pub(crate) struct Acquiring<P: Probe> {
     site: &'static Location<'static>,
     request: Option<Request>,
     waiter: Option<WaiterId>,
+    /// Somebody is there to work for it, as far as it knows.
+    attended: bool,
 }
 
 enum Step<P: Probe> {
     Lease(Lease<P::Session>),
-    Wait { registered: bool },
+    Registered,
+    Unregistered,
     Refused(Refusal<Arc<P::Error>>),
 }
 
@@ -34,7 +41,8 @@ impl<P: Probe> Acquiring<P> {
         timeout: Option<Duration>,
         site: &'static Location<'static>,
     ) -> Self {
-        Self { shared: Some(shared), timeout, site, request: None, waiter: None }
+        let shared = Some(shared);
+        Self { shared, timeout, site, request: None, waiter: None, attended: false }
     }
 
     /// When this borrow gives up, once it has begun.
@@ -47,24 +55,40 @@ impl<P: Probe> Acquiring<P> {
         self.shared.as_ref()
     }
 
+    /// Whether there was a worker or a driver when this borrow began to wait.
+    pub(crate) fn is_attended(&self) -> bool {
+        self.attended
+    }
+
     /// Goes on; the waker is asked for only where the borrow has to wait.
+    #[inline]
     pub(crate) fn poll(
         &mut self,
         waker: impl Fn() -> Waker,
     ) -> Poll<Result<Guard<P>, AcquireError<P::Error>>> {
         let mut broken = None;
-        let mut register = None;
-        if self.request.is_none() {
-            match self.ready().map(|lease| self.accept(lease)) {
-                Some(Ok(guard)) => return Poll::Ready(Ok(guard)),
-                Some(Err((lease, reason))) => {
+        if self.request.is_none()
+            && let Some(lease) = self.ready()
+        {
+            match self.accept(lease) {
+                Ok(guard) => return Poll::Ready(Ok(guard)),
+                Err((lease, reason)) => {
                     self.request = Some(self.request_at(Some(lease.ticket)));
                     broken = Some((lease, reason));
                 }
-                // It will most likely have to wait.
-                None => register = Some(waker()),
             }
         }
+        self.poll_queue(broken, waker)
+    }
+
+    #[inline(never)]
+    fn poll_queue(
+        &mut self,
+        mut broken: Option<(Lease<P::Session>, CloseReason)>,
+        waker: impl Fn() -> Waker,
+    ) -> Poll<Result<Guard<P>, AcquireError<P::Error>>> {
+        // A newcomer will most likely have to wait.
+        let mut register = self.request.is_none().then(&waker);
         loop {
             match self.step(broken.take(), register.take()) {
                 Step::Refused(refusal) => {
@@ -78,10 +102,10 @@ impl<P: Probe> Acquiring<P> {
                         Err(unusable) => broken = Some(unusable),
                     }
                 }
-                Step::Wait { registered: true } => return Poll::Pending,
+                Step::Registered => return Poll::Pending,
                 // Cloning a waker is its owner's code, so it happens outside the lock; asking
                 // once more with it finds what came meanwhile. Who was woken has no need of it.
-                Step::Wait { registered: false } => register = Some(waker()),
+                Step::Unregistered => register = Some(waker()),
             }
         }
     }
@@ -100,7 +124,7 @@ impl<P: Probe> Acquiring<P> {
     /// By the cheap clock, as nearly all borrows end here.
     #[inline]
     fn ready(&self) -> Option<Lease<P::Session>> {
-        let shared = self.shared.as_ref()?;
+        let shared = self.shared.as_ref().filter(|shared| !shared.is_crowded())?;
         shared.with_coarse(|state, now| state.core.acquire_ready(self.site, now))
     }
 
@@ -109,18 +133,21 @@ impl<P: Probe> Acquiring<P> {
         new_request(self.timeout, self.site, now, ticket)
     }
 
+    #[inline]
     fn step(
         &mut self,
         broken: Option<(Lease<P::Session>, CloseReason)>,
-        register: Option<Waker>,
+        mut register: Option<Waker>,
     ) -> Step<P> {
-        let Self { shared, timeout, site, request, waiter } = self;
+        let Self { shared, timeout, site, request, waiter, attended } = self;
         let Some(shared) = shared else { return Step::Refused(Refusal::Closed) };
+        let short = timeout.is_some_and(|timeout| timeout < PRECISE);
         let now = match waiter {
-            Some(_) => shared.clock.coarse(),
-            None => shared.clock.now(),
+            None if short => shared.clock.now(),
+            _ => shared.coarse(),
         };
-        let (step, unneeded) = shared.at(now, |state, now| {
+        let mut replaced = None;
+        let step = shared.at(now, |state, now| {
             if let Some((lease, reason)) = broken {
                 if let Some(request) = request {
                     request.ticket = Some(lease.ticket);
@@ -133,25 +160,31 @@ impl<P: Probe> Acquiring<P> {
                     let request =
                         request.get_or_insert_with(|| new_request(*timeout, site, now, None));
                     match state.core.acquire(*request, now) {
-                        Acquired::Ready(lease) => return (Step::Lease(lease), register),
-                        Acquired::Refused(refusal) => return (Step::Refused(refusal), register),
+                        Acquired::Ready(lease) => return Step::Lease(lease),
+                        Acquired::Refused(refusal) => return Step::Refused(refusal),
                         Acquired::Waiting(id) => *waiter.insert(id),
                     }
                 }
             };
-            match (state.core.take(id, now), register) {
-                (Taken::Ready(lease), register) => (Step::Lease(lease), register),
-                (Taken::Refused(refusal), register) => (Step::Refused(refusal), register),
-                (Taken::Pending, None) => (Step::Wait { registered: false }, None),
-                (Taken::Pending, Some(waker)) => {
-                    (Step::Wait { registered: true }, state.set_waker(id.index(), waker))
-                }
+            match state.core.take(id, now) {
+                Taken::Ready(lease) => Step::Lease(lease),
+                Taken::Refused(refusal) => Step::Refused(refusal),
+                Taken::Pending => match register.take() {
+                    None => Step::Unregistered,
+                    Some(waker) => {
+                        *attended = state.workers > 0;
+                        replaced = state.set_waker(id.index(), waker);
+                        Step::Registered
+                    }
+                },
             }
         });
-        discard(unneeded);
+        discard(register);
+        discard(replaced);
         step
     }
 
+    #[inline]
     fn accept(
         &mut self,
         mut lease: Lease<P::Session>,

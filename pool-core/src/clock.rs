@@ -10,8 +10,8 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Instant;
 
     /// The time a few milliseconds ago at worst, at a fraction of the cost; never later than
-    /// [`now`](Self::now). Borrowing an idle session and giving it back go by this one. By default
-    /// the same as `now`.
+    /// [`now`](Self::now). Borrowing and giving back go by this one, but for timeouts of less than
+    /// a second and where an observer is told how long things took. By default the same as `now`.
     fn coarse(&self) -> Instant {
         self.now()
     }
@@ -45,6 +45,7 @@ impl Clock for SystemClock {
 /// The monotonic clock as of the kernel's last tick, where the system has such a thing.
 #[cfg(target_os = "linux")]
 pub(crate) fn coarse_now() -> Instant {
+    use std::cell::Cell;
     use std::sync::OnceLock;
 
     use rustix::time::{ClockId, Timespec, clock_gettime};
@@ -52,6 +53,17 @@ pub(crate) fn coarse_now() -> Instant {
     /// One moment on both scales.
     static BASE: OnceLock<(Instant, Timespec)> = OnceLock::new();
 
+    thread_local! {
+        /// The last tick that this thread saw, as there are many readings to a tick.
+        static LAST: Cell<Option<(Timespec, Instant)>> = const { Cell::new(None) };
+    }
+
+    let coarse = clock_gettime(ClockId::MonotonicCoarse);
+    if let Some((tick, now)) = LAST.get()
+        && tick == coarse
+    {
+        return now;
+    }
     let (base, at) = BASE.get_or_init(|| {
         // In this order: what passes between the readings makes the base earlier, never later.
         let now = Instant::now();
@@ -59,8 +71,9 @@ pub(crate) fn coarse_now() -> Instant {
         let lag = since(&coarse, &clock_gettime(ClockId::Monotonic));
         (now.checked_sub(lag).unwrap_or(now), coarse)
     });
-    let passed = since(at, &clock_gettime(ClockId::MonotonicCoarse));
-    base.checked_add(passed).unwrap_or(*base)
+    let now = base.checked_add(since(at, &coarse)).unwrap_or(*base);
+    LAST.set(Some((coarse, now)));
+    now
 }
 
 #[cfg(target_os = "linux")]

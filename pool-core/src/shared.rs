@@ -7,6 +7,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 use std::time::Instant;
 
@@ -33,13 +34,20 @@ pub trait Probe: Send + Sync + 'static {
 pub(crate) type PoolCore<P> = Core<<P as Probe>::Session, Arc<<P as Probe>::Error>>;
 
 pub(crate) struct Shared<P: Probe> {
-    state: Mutex<State<P>>,
+    state: Apart<Mutex<State<P>>>,
+    /// Whether a newcomer would have had to wait when the lock was last released: a hint, so that
+    /// it has its waker ready.
+    crowded: AtomicBool,
     /// Tells sleeping workers that there is a task or an earlier deadline.
     pub(crate) changed: Condvar,
     pub(crate) probe: P,
     pub(crate) clock: Arc<dyn Clock>,
     observer: Option<Arc<dyn Observer>>,
 }
+
+/// Keeps what is written all the time off the cache lines of what is only read.
+#[repr(align(128))]
+struct Apart<T>(T);
 
 pub(crate) struct State<P: Probe> {
     pub(crate) core: PoolCore<P>,
@@ -89,7 +97,9 @@ impl<P: Probe> Shared<P> {
             sleeping: 0,
             itself: None,
         };
-        Self { state: Mutex::new(state), changed: Condvar::new(), probe, clock, observer }
+        let (state, changed) = (Apart(Mutex::new(state)), Condvar::new());
+        let crowded = AtomicBool::new(true);
+        Self { state, crowded, changed, probe, clock, observer }
     }
 
     /// Uses the core, then does what it wants done at once.
@@ -100,7 +110,21 @@ impl<P: Probe> Shared<P> {
     /// As [`with`](Self::with), by the cheap clock: for what happens at every borrow.
     #[inline]
     pub(crate) fn with_coarse<R>(&self, input: impl FnOnce(&mut State<P>, Instant) -> R) -> R {
-        self.at(self.clock.coarse(), input)
+        self.at(self.coarse(), input)
+    }
+
+    /// The cheap clock, but where an observer is told how long things took.
+    #[inline]
+    pub(crate) fn coarse(&self) -> Instant {
+        match self.observer {
+            None => self.clock.coarse(),
+            Some(_) => self.clock.now(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.crowded.load(Ordering::Relaxed)
     }
 
     #[inline]
@@ -108,6 +132,10 @@ impl<P: Probe> Shared<P> {
         let mut state = self.lock();
         let result = input(&mut state, now);
         let outbox = state.collect(now);
+        let crowded = state.core.is_crowded();
+        if crowded != self.is_crowded() {
+            self.crowded.store(crowded, Ordering::Relaxed);
+        }
         drop(state);
         self.deliver(outbox);
         result
@@ -115,7 +143,7 @@ impl<P: Probe> Shared<P> {
 
     /// For those who sleep on [`changed`](Self::changed), and for reading.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State<P>> {
-        self.state.lock()
+        self.state.0.lock()
     }
 
     /// Does what an access through [`lock`](Self::lock) has left to be done, and releases it.

@@ -39,7 +39,7 @@ fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Test => test::all(),
         Command::Needs => needs::check(),
-        Command::Rows { clean } => rows::rows(clean),
+        Command::Rows { clean } => rows::all(clean),
         Command::Fuzz { seconds } => test::fuzz(seconds),
     }
 }

@@ -1,6 +1,7 @@
 //! The checks that every change must pass.
 
 use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
 
@@ -32,7 +33,17 @@ pub(crate) fn all() -> Result<()> {
     let mut doctests = cargo();
     doctests.args(["test", "--doc", "--workspace", "--features", FEATURES, "--locked"]);
     step("doctests", &mut doctests)?;
-    rows::rows(false)?;
+    // As the fuzz target reads them, and others each time; a failure prints the script.
+    let seed = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let mut scripts = cargo();
+    scripts.env("POOL_STEPS", "400000").env("POOL_SEED", seed.to_string());
+    scripts.args(["test", "--workspace", "--features", FEATURES, "--locked"]);
+    step("2,400,000 random steps", scripts.args(["--test", "invariants", "machine"]))?;
+    let mut models = cargo();
+    models.env("RUSTFLAGS", "--cfg loom").env("LOOM_MAX_PREEMPTIONS", "2");
+    models.args(["test", "-p", "pool-core", "--release", "--target-dir", "target/loom"]);
+    step("the shell under loom", models.args(["--test", "loom", "--locked"]))?;
+    rows::rest()?;
     println!("==> all checks passed");
     Ok(())
 }

@@ -52,8 +52,7 @@ impl<S, E: Clone> Core<S, E> {
         if self.closed || self.slots.in_use() >= self.config.max_size {
             return Err(session);
         }
-        let share = 1.0 - self.config.jitter * self.rng.f64();
-        let index = self.slots.open(Phase::Connecting, now, self.epoch, share as f32);
+        let index = self.open(now);
         self.counters.created += 1;
         self.emit(|| Event::Added);
         self.settle(index, session, now);

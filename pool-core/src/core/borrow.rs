@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::report::Refusal;
 use super::slots::{Phase, Purpose, SlotId};
-use super::waiters::{Fate, Request, WaiterId};
+use super::waiters::{Fate, Request, Waiter, WaiterId};
 use super::{Core, Notice};
 use crate::config::Order;
 use crate::event::{CloseReason, Event};
@@ -57,6 +57,7 @@ pub enum Returned {
 
 impl<S, E: Clone> Core<S, E> {
     /// A borrower wants a session, and waits for it until its deadline.
+    #[inline]
     pub fn acquire(&mut self, request: Request, now: Instant) -> Acquired<S, E> {
         if request.ticket.is_none() {
             self.counters.acquires += 1;
@@ -67,7 +68,7 @@ impl<S, E: Clone> Core<S, E> {
         }
         let ticket = request.ticket.unwrap_or_else(|| self.waiters.ticket());
         if let Some(index) = self.ready(now) {
-            return Acquired::Ready(self.lend(index, request, ticket, now));
+            return Acquired::Ready(self.lend(index, request.arrived, request.site, ticket, now));
         }
         if let Some(error) = self.breaker_error(now) {
             self.counters.failed += 1;
@@ -79,7 +80,13 @@ impl<S, E: Clone> Core<S, E> {
             if self.waiters.queued() == 0
                 && let Some(index) = self.fresh_idle(now)
             {
-                return Acquired::Ready(self.lend(index, request, ticket, now));
+                return Acquired::Ready(self.lend(
+                    index,
+                    request.arrived,
+                    request.site,
+                    ticket,
+                    now,
+                ));
             }
             self.counters.timed_out += 1;
             if let Some(index) = self.first_lendable(now) {
@@ -107,11 +114,11 @@ impl<S, E: Clone> Core<S, E> {
         let index = self.ready(now)?;
         self.counters.acquires += 1;
         let ticket = self.waiters.ticket();
-        let request = Request { arrived: now, deadline: None, site, ticket: None };
-        Some(self.lend(index, request, ticket, now))
+        Some(self.lend(index, now, site, ticket, now))
     }
 
     /// The session for a newcomer, if nobody came before.
+    #[inline]
     fn ready(&mut self, now: Instant) -> Option<u32> {
         if self.waiters.queued() > 0 {
             return None;
@@ -120,26 +127,22 @@ impl<S, E: Clone> Core<S, E> {
     }
 
     /// Asks whether a waiter's turn has come.
+    #[inline]
     pub fn take(&mut self, id: WaiterId, now: Instant) -> Taken<S, E> {
         let Some(waiter) = self.waiters.get(id) else {
             return Taken::Refused(Refusal::Closed);
         };
         match self.waiters[waiter].fate {
             Fate::Queued | Fate::Vacant => Taken::Pending,
-            Fate::Done(_) => match self.waiters.remove(waiter).fate {
+            Fate::Done(_) => match self.waiters.remove(waiter) {
                 Fate::Done(refusal) => Taken::Refused(refusal),
                 _ => Taken::Pending,
             },
             Fate::Reserved(index) => {
                 if self.must_retire(index, now).is_none() && !self.was_kept(index, now) {
-                    let record = self.waiters.remove(waiter);
-                    let request = Request {
-                        arrived: record.arrived,
-                        deadline: None,
-                        site: record.site,
-                        ticket: Some(record.ticket),
-                    };
-                    return Taken::Ready(self.lend(index, request, record.ticket, now));
+                    let &Waiter { arrived, site, ticket, .. } = &self.waiters[waiter];
+                    self.waiters.remove(waiter);
+                    return Taken::Ready(self.lend(index, arrived, site, ticket, now));
                 }
                 // It took too long to come; the waiter keeps its place.
                 self.waiters.unreserve(waiter);
@@ -153,8 +156,7 @@ impl<S, E: Clone> Core<S, E> {
     /// A borrower went away before its turn.
     pub fn cancel(&mut self, id: WaiterId, now: Instant) {
         let Some(waiter) = self.waiters.get(id) else { return };
-        let record = self.waiters.remove(waiter);
-        match record.fate {
+        match self.waiters.remove(waiter) {
             Fate::Queued => self.counters.cancelled += 1,
             Fate::Reserved(index) => {
                 self.counters.cancelled += 1;
@@ -186,7 +188,13 @@ impl<S, E: Clone> Core<S, E> {
         match state {
             Returned::Clean => {
                 (self.slots[index].since, self.slots[index].verified) = (now, now);
-                self.settle(index, session, now);
+                match self.heir(index, now) {
+                    Some(waiter) => {
+                        self.slots[index].session = Some(session);
+                        return self.promise(index, waiter);
+                    }
+                    None => self.settle(index, session, now),
+                }
             }
             Returned::Broken(reason) => {
                 self.slots[index].session = Some(session);
@@ -218,6 +226,7 @@ impl<S, E: Clone> Core<S, E> {
     }
 
     /// Puts a session that is free now where it belongs: idle, or out of the pool.
+    #[inline]
     pub(super) fn settle(&mut self, index: u32, session: S, now: Instant) {
         let slot = &mut self.slots[index];
         slot.session = Some(session);
@@ -245,6 +254,7 @@ impl<S, E: Clone> Core<S, E> {
     }
 
     /// Serves the queue from what is idle, in order, and starts the checks it needs.
+    #[inline]
     pub(super) fn dispatch(&mut self, now: Instant) {
         while let Some(waiter) = self.waiters.front() {
             let Some(first) = self.first_lendable(now) else { break };
@@ -264,21 +274,35 @@ impl<S, E: Clone> Core<S, E> {
                 },
             };
             self.slots.unlink(index);
-            self.slots.enter(index, Phase::Reserved);
-            let id = self.waiters.reserve(waiter, index);
-            self.slots[index].waiter = Some(id);
-            self.notices.push_back(Notice::Wake(id));
+            self.promise(index, waiter);
         }
         self.note_drained();
     }
 
+    /// Who gets a session that has just come back in order, where nothing else is to be lent.
+    #[inline]
+    fn heir(&self, index: u32, now: Instant) -> Option<u32> {
+        let waiter = self.waiters.front()?;
+        let only = self.slots.count(Phase::Idle) == 0;
+        (only && self.must_retire(index, now).is_none()).then_some(waiter)
+    }
+
+    #[inline]
+    fn promise(&mut self, index: u32, waiter: u32) {
+        self.slots.enter(index, Phase::Reserved);
+        let id = self.waiters.reserve(waiter, index);
+        self.slots[index].waiter = Some(id);
+        self.notices.push_back(Notice::Wake(id));
+    }
+
     /// The idle session to lend next, once those that have to go are out of the way.
+    #[inline]
     fn first_lendable(&mut self, now: Instant) -> Option<u32> {
         loop {
             let index = self.slots.first_idle(self.config.order == Order::Lifo)?;
             match self.must_retire(index, now) {
-                Some(reason) => self.begin_close(index, reason, now),
                 None => return Some(index),
+                Some(reason) => self.begin_close(index, reason, now),
             }
         }
     }
@@ -295,15 +319,21 @@ impl<S, E: Clone> Core<S, E> {
     }
 
     /// Whether it has to show a sign of life before it is lent.
+    #[inline]
     fn is_stale(&self, index: u32, now: Instant) -> bool {
         let slot = &self.slots[index];
-        let silent = now.saturating_duration_since(slot.verified);
-        slot.suspect || silent > self.config.check_after_idle
+        // Most are lent in the same tick of the cheap clock in which they came back.
+        slot.suspect
+            || (now > slot.verified
+                && now.saturating_duration_since(slot.verified) > self.config.check_after_idle)
     }
 
     /// Whether a promised session waited so long for its borrower that it needs another check.
     fn was_kept(&self, index: u32, now: Instant) -> bool {
         let slot = &self.slots[index];
+        if now <= slot.verified {
+            return slot.suspect;
+        }
         let silent = now.saturating_duration_since(slot.verified);
         // Its check, if it had one, may be older than `check_after_idle` by the time that the
         // borrower takes to wake up; asking for another each time would never end.
@@ -312,17 +342,25 @@ impl<S, E: Clone> Core<S, E> {
         slot.suspect || silent > self.config.check_after_idle.max(grace)
     }
 
-    fn lend(&mut self, index: u32, request: Request, ticket: u64, now: Instant) -> Lease<S> {
+    #[inline]
+    fn lend(
+        &mut self,
+        index: u32,
+        arrived: Instant,
+        site: &'static Location<'static>,
+        ticket: u64,
+        now: Instant,
+    ) -> Lease<S> {
         self.slots.unlink(index);
         self.slots.enter(index, Phase::Lent);
         let slot = &mut self.slots[index];
         slot.since = now;
-        slot.site = Some(request.site);
+        slot.site = Some(site);
         slot.waiter = None;
         let session = slot.session.take();
         self.counters.served += 1;
         self.emit(|| {
-            let waited = now.saturating_duration_since(request.arrived);
+            let waited = now.saturating_duration_since(arrived);
             Event::Acquired { waited }
         });
         match session {
@@ -339,6 +377,7 @@ impl<S, E: Clone> Core<S, E> {
             None => {
                 self.slots.enter(index, Phase::Idle);
                 self.slots.link(index);
+                self.freshest = self.freshest.max(Some(self.slots[index].verified));
                 self.arm(index);
             }
         }

@@ -5,6 +5,8 @@
 
 use std::time::Instant;
 
+use super::slots::grow;
+
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
     heap: Vec<(Instant, u32)>,
@@ -13,6 +15,12 @@ pub(super) struct Deadlines {
 }
 
 impl Deadlines {
+    /// Makes room for one more key, and never for more than there may be.
+    pub(super) fn reserve(&mut self, most: usize) {
+        grow(&mut self.heap, most);
+        grow(&mut self.place, most);
+    }
+
     pub(super) fn set(&mut self, key: u32, at: Instant) {
         let key_index = key as usize;
         if key_index >= self.place.len() {

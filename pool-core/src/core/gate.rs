@@ -138,15 +138,17 @@ impl<S, E: Clone> Core<S, E> {
     }
 
     /// Whether a connect is wanted and allowed but for the backoff.
+    #[inline]
     pub(super) fn connect_is_wanted(&self) -> bool {
         let at_once = if self.gate.proven { self.config.max_connecting } else { 1 };
-        self.connects_wanted() > 0
+        self.slots.in_use() < self.config.max_size
             && !self.closed
-            && self.slots.in_use() < self.config.max_size
+            && self.connects_wanted() > 0
             && self.slots.count(Phase::Connecting) < at_once
             && self.gate.abandoned < self.most_abandoned()
     }
 
+    #[inline]
     pub(super) fn connect_is_due(&self, now: Instant) -> bool {
         self.connect_is_wanted() && self.gate.not_before.is_none_or(|at| at <= now)
     }
@@ -179,10 +181,17 @@ impl<S, E: Clone> Core<S, E> {
         demand.max(warm)
     }
 
+    /// Takes a slot for a new session.
+    pub(super) fn open(&mut self, now: Instant) -> u32 {
+        self.slots.reserve(self.config.max_size);
+        self.slot_timers.reserve(self.config.max_size);
+        let share = 1.0 - self.config.jitter * self.rng.f64();
+        self.slots.open(Phase::Connecting, now, self.epoch, share as f32)
+    }
+
     /// Takes a slot for a connect that starts now.
     pub(super) fn start_connect(&mut self, now: Instant) -> (SlotId, Option<Instant>) {
-        let share = 1.0 - self.config.jitter * self.rng.f64();
-        let index = self.slots.open(Phase::Connecting, now, self.epoch, share as f32);
+        let index = self.open(now);
         let deadline = later(now, self.config.connect_timeout);
         self.slots[index].deadline = deadline;
         self.arm(index);

@@ -41,6 +41,7 @@ pub use self::waiters::{Request, WaiterId};
 
 use self::deadlines::Deadlines;
 use self::gate::Gate;
+use self::output::Notices;
 use self::slots::Slots;
 use self::waiters::Waiters;
 use crate::config::Config;
@@ -61,7 +62,7 @@ pub struct Core<S, E> {
     slot_timers: Deadlines,
     queues: Queues<S>,
     running: Running,
-    notices: VecDeque<Notice>,
+    notices: Notices,
     observed: bool,
     counters: Counters,
     /// No idle session was verified later.
@@ -112,7 +113,7 @@ impl<S, E: Clone> Core<S, E> {
                 upkeep: VecDeque::new(),
             },
             running: Running::default(),
-            notices: VecDeque::new(),
+            notices: Notices::default(),
             observed,
             counters: Counters::default(),
             freshest: None,

@@ -1,5 +1,6 @@
 //! What the core wants done: notices at once, tasks as somebody finds time.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::slots::{Phase, Purpose, SlotId};
@@ -61,6 +62,37 @@ pub enum Task<S> {
     },
 }
 
+/// What nobody has asked for yet, in order. One at a time is the rule.
+#[derive(Debug, Default)]
+pub(super) struct Notices {
+    first: Option<Notice>,
+    more: VecDeque<Notice>,
+}
+
+impl Notices {
+    #[inline]
+    pub(super) fn push_back(&mut self, notice: Notice) {
+        match self.first {
+            None => self.first = Some(notice),
+            Some(_) => self.more.push_back(notice),
+        }
+    }
+
+    #[inline]
+    fn pop_front(&mut self) -> Option<Notice> {
+        let first = self.first.take()?;
+        if !self.more.is_empty() {
+            self.first = self.more.pop_front();
+        }
+        Some(first)
+    }
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+}
+
 impl<S, E: Clone> Core<S, E> {
     /// The next thing to be done at once.
     pub fn poll_notice(&mut self) -> Option<Notice> {
@@ -68,18 +100,29 @@ impl<S, E: Clone> Core<S, E> {
     }
 
     /// Whether [`poll_notice`](Self::poll_notice) has something to give.
+    #[inline]
     pub fn has_notice(&self) -> bool {
         !self.notices.is_empty()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) at the latest.
+    #[inline]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let backoff =
-            self.gate.not_before.filter(|_| !self.gate.starved && self.connect_is_wanted());
-        [self.waiters.next_deadline(), self.slot_timers.next(), backoff].into_iter().flatten().min()
+        let due = earlier(self.waiters.next_deadline(), self.slot_timers.next());
+        match self.gate.not_before {
+            Some(at) if !self.gate.starved && self.connect_is_wanted() => earlier(due, Some(at)),
+            _ => due,
+        }
+    }
+
+    /// Whether a newcomer has to wait.
+    #[inline]
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.waiters.queued() > 0 || self.slots.count(Phase::Idle) == 0
     }
 
     /// Whether [`poll_task`](Self::poll_task) has something to give.
+    #[inline]
     pub fn has_task(&self, now: Instant) -> bool {
         self.may_close()
             || self.may_reset()
@@ -97,19 +140,23 @@ impl<S, E: Clone> Core<S, E> {
             .or_else(|| self.next_upkeep(now))
     }
 
+    #[inline]
     fn may_close(&self) -> bool {
         self.running.closes < self.config.max_maintaining
             && !(self.queues.closes.is_empty() && self.queues.orphans.is_empty())
     }
 
+    #[inline]
     fn may_reset(&self) -> bool {
         self.running.resets < self.config.max_maintaining && !self.queues.resets.is_empty()
     }
 
+    #[inline]
     fn may_check(&self) -> bool {
         self.running.checks < self.config.max_maintaining && !self.queues.checks.is_empty()
     }
 
+    #[inline]
     fn may_keep(&self) -> bool {
         self.running.upkeep < self.config.max_maintaining && !self.queues.upkeep.is_empty()
     }
@@ -214,5 +261,13 @@ impl<S, E: Clone> Core<S, E> {
             self.arm(index);
         }
         deadline
+    }
+}
+
+#[inline]
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }

@@ -113,6 +113,13 @@ impl<S> Default for Slots<S> {
 }
 
 impl<S> Slots<S> {
+    /// Makes room for one more slot, and never for more than there may be.
+    pub(super) fn reserve(&mut self, most: usize) {
+        if self.free.is_empty() {
+            grow(&mut self.slots, most);
+        }
+    }
+
     /// Takes a free slot, or a new one.
     pub(super) fn open(&mut self, phase: Phase, now: Instant, epoch: u32, share: f32) -> u32 {
         let index = self.free.pop().unwrap_or_else(|| {
@@ -164,6 +171,7 @@ impl<S> Slots<S> {
     }
 
     /// Moves a slot to another phase: the only place where counts change.
+    #[inline]
     pub(super) fn enter(&mut self, index: u32, phase: Phase) {
         let slot = &mut self.slots[index as usize];
         self.counts[slot.phase as usize] -= 1;
@@ -220,6 +228,7 @@ impl<S> Slots<S> {
     }
 
     /// Puts a slot into the idle list, which is ordered by last use, the newest first.
+    #[inline]
     pub(super) fn link(&mut self, index: u32) {
         if self.slots[index as usize].linked {
             return;
@@ -241,6 +250,7 @@ impl<S> Slots<S> {
         }
     }
 
+    #[inline]
     pub(super) fn unlink(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
         if !slot.linked {
@@ -258,11 +268,13 @@ impl<S> Slots<S> {
         }
     }
 
+    #[inline]
     pub(super) fn get(&self, id: SlotId) -> Option<u32> {
         let slot = self.slots.get(id.index as usize)?;
         (slot.generation == id.generation && slot.phase != Phase::Vacant).then_some(id.index)
     }
 
+    #[inline]
     pub(super) fn id(&self, index: u32) -> SlotId {
         SlotId { index, generation: self[index].generation }
     }
@@ -290,11 +302,13 @@ impl<S> Slots<S> {
         })
     }
 
+    #[inline]
     pub(super) fn count(&self, phase: Phase) -> usize {
         self.counts[phase as usize]
     }
 
     /// Everything that counts against the limit.
+    #[inline]
     pub(super) fn in_use(&self) -> usize {
         self.slots.len() - self.counts[Phase::Vacant as usize]
     }
@@ -306,6 +320,14 @@ impl<S> Slots<S> {
     /// The lease that has been out for longest.
     pub(super) fn oldest_lease(&self) -> Option<&Slot<S>> {
         self.slots.iter().filter(|slot| slot.phase == Phase::Lent).min_by_key(|slot| slot.since)
+    }
+}
+
+/// Makes room for one more, as a vector does by itself, but for `most` at most where that is enough.
+pub(super) fn grow<T>(vec: &mut Vec<T>, most: usize) {
+    if vec.len() == vec.capacity() {
+        let doubled = most.saturating_sub(vec.len()).min(vec.len().max(4));
+        vec.reserve_exact(doubled.max(1));
     }
 }
 

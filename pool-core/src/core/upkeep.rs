@@ -175,6 +175,7 @@ impl<S, E: Clone> Core<S, E> {
     }
 
     /// Why an idle session may not stay, if so.
+    #[inline]
     pub(super) fn must_retire(&self, index: u32, now: Instant) -> Option<CloseReason> {
         let slot = &self.slots[index];
         let live = self.slots.in_use() - self.slots.count(Phase::Closing);

@@ -34,6 +34,8 @@ const NONE: u32 = u32::MAX;
 #[derive(Debug)]
 pub(super) struct Waiter<O> {
     generation: u32,
+    /// Its deadline is not before that of any other waiter listed so when it came.
+    in_order: bool,
     pub(super) fate: Fate<O>,
     /// Order of arrival.
     pub(super) ticket: u64,
@@ -41,6 +43,7 @@ pub(super) struct Waiter<O> {
     deadline: Option<Instant>,
     pub(super) site: &'static Location<'static>,
     prev: u32,
+    /// The next in the queue, or in the list of free places.
     next: u32,
 }
 
@@ -60,13 +63,18 @@ pub struct Request {
 #[derive(Debug)]
 pub(super) struct Waiters<O> {
     waiters: Vec<Waiter<O>>,
-    free: Vec<u32>,
+    free: u32,
     head: u32,
     tail: u32,
     queued: usize,
     /// Reserved and not collected yet.
     reserved: usize,
     next_ticket: u64,
+    /// The first in the queue of those whose deadlines are in the order of arrival, as they are
+    /// where all have the same patience; and their last deadline.
+    first_due: u32,
+    last_due: Option<Instant>,
+    /// The deadlines of the others.
     deadlines: Deadlines,
 }
 
@@ -74,12 +82,14 @@ impl<O> Default for Waiters<O> {
     fn default() -> Self {
         Self {
             waiters: Vec::new(),
-            free: Vec::new(),
+            free: NONE,
             head: NONE,
             tail: NONE,
             queued: 0,
             reserved: 0,
             next_ticket: 0,
+            first_due: NONE,
+            last_due: None,
             deadlines: Deadlines::default(),
         }
     }
@@ -95,6 +105,7 @@ impl<O> Waiters<O> {
     pub(super) fn push(&mut self, request: Request, ticket: u64) -> WaiterId {
         let waiter = Waiter {
             generation: 0,
+            in_order: false,
             fate: Fate::Queued,
             ticket,
             arrived: request.arrived,
@@ -103,15 +114,16 @@ impl<O> Waiters<O> {
             prev: NONE,
             next: NONE,
         };
-        let index = match self.free.pop() {
-            Some(index) => {
-                let place = &mut self.waiters[index as usize];
-                *place = Waiter { generation: place.generation, ..waiter };
-                index
-            }
-            None => {
+        let index = match self.free {
+            NONE => {
                 self.waiters.push(waiter);
                 self.waiters.len() as u32 - 1
+            }
+            index => {
+                let place = &mut self.waiters[index as usize];
+                self.free = place.next;
+                *place = Waiter { generation: place.generation, ..waiter };
+                index
             }
         };
         self.enqueue(index);
@@ -133,7 +145,15 @@ impl<O> Waiters<O> {
         waiter.fate = Fate::Queued;
         (waiter.prev, waiter.next) = (before, after);
         if let Some(deadline) = waiter.deadline {
-            self.deadlines.set(index, deadline);
+            let listed = self.first_due != NONE;
+            waiter.in_order = after == NONE && !(listed && self.last_due > Some(deadline));
+            match waiter.in_order {
+                true => {
+                    self.last_due = Some(deadline);
+                    self.first_due = if listed { self.first_due } else { index };
+                }
+                false => self.deadlines.set(index, deadline),
+            }
         }
         match before {
             NONE => self.head = index,
@@ -156,7 +176,16 @@ impl<O> Waiters<O> {
             NONE => self.tail = prev,
             _ => self.waiters[next as usize].prev = prev,
         }
-        self.deadlines.clear(index);
+        match self.waiters[index as usize].in_order {
+            true if self.first_due == index => {
+                self.first_due = next;
+                while self.listed_due().is_some_and(|waiter| !waiter.in_order) {
+                    self.first_due = self.waiters[self.first_due as usize].next;
+                }
+            }
+            true => {}
+            false => self.deadlines.clear(index),
+        }
         self.queued -= 1;
     }
 
@@ -181,8 +210,8 @@ impl<O> Waiters<O> {
         self.id(index)
     }
 
-    /// Forgets a waiter, whatever its fate, and says what that was.
-    pub(super) fn remove(&mut self, index: u32) -> Waiter<O> {
+    /// Forgets a waiter, and says what its fate was.
+    pub(super) fn remove(&mut self, index: u32) -> Fate<O> {
         match self.waiters[index as usize].fate {
             Fate::Queued => self.dequeue(index),
             Fate::Reserved(_) => self.reserved -= 1,
@@ -190,14 +219,19 @@ impl<O> Waiters<O> {
         }
         let waiter = &mut self.waiters[index as usize];
         waiter.generation = waiter.generation.wrapping_add(1);
-        let vacant = Waiter { fate: Fate::Vacant, ..*waiter };
-        self.free.push(index);
-        std::mem::replace(waiter, vacant)
+        waiter.next = self.free;
+        self.free = index;
+        std::mem::replace(&mut waiter.fate, Fate::Vacant)
     }
 
-    /// The next waiter whose deadline has come, still queued.
+    /// The next waiter whose deadline has come, still queued; it is to be [finished](Self::finish).
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<u32> {
-        self.deadlines.pop_due(now)
+        match (self.listed_due().and_then(|waiter| waiter.deadline), self.deadlines.next()) {
+            (Some(at), other) if other.is_none_or(|other| at <= other) => {
+                (at <= now).then_some(self.first_due)
+            }
+            _ => self.deadlines.pop_due(now),
+        }
     }
 
     pub(super) fn get(&self, id: WaiterId) -> Option<u32> {
@@ -223,8 +257,18 @@ impl<O> Waiters<O> {
         (self.head != NONE).then_some(self.head)
     }
 
+    #[inline]
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.next()
+        let listed = self.listed_due().and_then(|waiter| waiter.deadline);
+        match (listed, self.deadlines.next()) {
+            (Some(at), Some(other)) => Some(at.min(other)),
+            (at, other) => at.or(other),
+        }
+    }
+
+    #[inline]
+    fn listed_due(&self) -> Option<&Waiter<O>> {
+        self.waiters.get(self.first_due as usize)
     }
 
     pub(super) fn queued(&self) -> usize {
@@ -242,5 +286,71 @@ impl<O> std::ops::Index<u32> for Waiters<O> {
 
     fn index(&self, index: u32) -> &Waiter<O> {
         &self.waiters[index as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_next_deadline_is_the_earliest_of_all_who_are_queued() {
+        let start = Instant::now();
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut waiters = Waiters::<()>::default();
+        let mut queued = BTreeMap::new();
+        let mut promised = Vec::new();
+        for step in 0..40_000 {
+            match rng.u32(..8) {
+                0..3 => {
+                    // For a while the same patience for all, then any, and some have no end of it.
+                    let patience = if step / 100 % 2 == 0 { 500 } else { rng.u64(..1000) };
+                    let deadline = start + Duration::from_millis(step + patience);
+                    let deadline = (rng.u32(..8) > 0).then_some(deadline);
+                    let site = Location::caller();
+                    let request = Request { arrived: start, deadline, site, ticket: None };
+                    let ticket = waiters.ticket();
+                    queued.insert(waiters.push(request, ticket).index, deadline);
+                }
+                3 | 4 => {
+                    if let Some(first) = waiters.front() {
+                        waiters.reserve(first, 0);
+                        promised.extend(queued.remove(&first).map(|deadline| (first, deadline)));
+                    }
+                }
+                5 if !promised.is_empty() => {
+                    let (index, deadline) = promised.swap_remove(rng.usize(..promised.len()));
+                    if rng.bool() {
+                        waiters.unreserve(index);
+                        queued.insert(index, deadline);
+                    } else {
+                        waiters.remove(index);
+                    }
+                }
+                6 => {
+                    let any = queued.keys().copied().nth(rng.usize(..=queued.len()));
+                    if let Some(index) = any {
+                        waiters.remove(index);
+                        queued.remove(&index);
+                    }
+                }
+                _ => {
+                    let now = start + Duration::from_millis(step);
+                    let earliest = queued.values().flatten().min().copied();
+                    let due = waiters.pop_due(now);
+                    assert_eq!(due.is_some(), earliest.is_some_and(|first| first <= now));
+                    if let Some(index) = due {
+                        waiters.finish(index, ());
+                        waiters.remove(index);
+                        assert_eq!(queued.remove(&index), Some(earliest));
+                    }
+                }
+            }
+            assert_eq!(waiters.next_deadline(), queued.values().flatten().min().copied());
+            assert_eq!(waiters.queued(), queued.len());
+        }
     }
 }

@@ -272,7 +272,9 @@ pub(crate) fn wait<B: Backend>(
         if let Poll::Ready(result) = acquiring.poll(waker) {
             return result;
         }
-        ensure().map_err(AcquireError::NoWorker)?;
+        if !acquiring.is_attended() {
+            ensure().map_err(AcquireError::NoWorker)?;
+        }
         let deadline = acquiring.deadline();
         park(deadline.and_then(|at| shared.clock.sleep_for(at)));
         // A worker minds the deadlines; where all of them are busy, this thread does.

@@ -41,6 +41,7 @@ impl<B: AsyncBackend> Future for Acquire<B> {
         let this = &mut *self;
         let polled = this.acquiring.poll(|| cx.waker().clone());
         if polled.is_pending()
+            && !this.acquiring.is_attended()
             && let Some(shared) = this.acquiring.shared()
             && let Err(error) = driver::ensure(shared)
         {

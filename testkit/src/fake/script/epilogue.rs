@@ -24,6 +24,7 @@ impl Harness {
     pub(super) fn come_to_rest(&mut self) -> Checked {
         // Delays that began before the clock was set back last until it is where it was.
         self.now = self.now.max(self.latest);
+        self.give_leave()?;
         while !self.looks.is_empty() {
             self.inspected(0, true)?;
         }

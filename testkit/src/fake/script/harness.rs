@@ -11,6 +11,7 @@ use pool_core::{CloseReason, ErrorKind, Event, Stats};
 use super::books::{Book, Facts, Held, Running, Tally, Waiting};
 use super::breach::Checked;
 use super::gate::GateModel;
+use super::keyed::Leave;
 use super::{Op, Setup, Span, Violation};
 use crate::fake::{FakeError, FakeSession, Truth};
 
@@ -47,6 +48,7 @@ pub struct Harness {
     pub(super) gone_waiter: Option<WaiterId>,
     pub(super) gone_slot: Option<SlotId>,
     pub(super) gate: GateModel,
+    pub(super) leave: Leave,
     pub(super) tally: Tally,
     /// The books after the last step.
     pub(super) book: Book,
@@ -63,7 +65,10 @@ pub(super) struct News {
 impl Harness {
     /// An empty core and nobody around it.
     pub fn new(setup: Setup) -> Self {
-        let core = Core::new(setup.config(), true);
+        let mut core = Core::new(setup.config(), true);
+        if setup.keyed {
+            core.allow_connects(0);
+        }
         let now = Instant::now();
         let book = Book::read(&core);
         Self {
@@ -91,6 +96,7 @@ impl Harness {
             gone_waiter: None,
             gone_slot: None,
             gate: GateModel::new(),
+            leave: Leave::new(setup.keyed),
             tally: Tally::default(),
             book,
             news: News::default(),
@@ -185,6 +191,8 @@ impl Harness {
             }
             Op::Peek => self.peek(),
             Op::Stray(n) => self.stray(n),
+            Op::Keyed(op) if self.setup.keyed => self.keyed(op),
+            Op::Keyed(_) => Ok(()),
         }
     }
 

@@ -13,6 +13,7 @@ mod gate;
 mod harness;
 mod inputs;
 mod keepalive;
+mod keyed;
 mod op;
 mod rules;
 mod setup;
@@ -21,7 +22,7 @@ mod tasks;
 pub use self::breach::Violation;
 pub use self::harness::Harness;
 pub use self::keepalive::run_keepalive;
-pub use self::op::{End, Op, Patience, Return, Span};
+pub use self::op::{End, Keyed, Op, Patience, Return, Span};
 pub use self::setup::{SETUP_BYTES, Setup};
 
 /// A configuration and what is done to it.

@@ -46,6 +46,25 @@ pub enum Op {
     Peek,
     /// A call that comes too late or twice.
     Stray(u8),
+    /// What the hub of a keyed pool does; nothing where the setup is of a pool of its own.
+    Keyed(Keyed),
+}
+
+/// What the hub of a keyed pool does to the core of one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keyed {
+    /// So many more connects may start.
+    Allow(u8),
+    /// As many as the core likes.
+    AllowAll,
+    /// None may start.
+    Stop,
+    /// What becomes idle is given up, or is not.
+    Yield(bool),
+    /// The session that has been idle for longest goes, if it can be spared.
+    GiveUp,
+    /// A whole turn: so many connects are allowed, the time is told, all tasks are started.
+    Turn(u8, bool),
 }
 
 /// How long a borrower waits.
@@ -126,9 +145,24 @@ impl Op {
             50 => Self::Inspect(arg),
             51 => Self::Inspected(arg, arg & 64 == 0),
             52..=53 => Self::Wait(Span::from_byte(arg)),
-            54..=61 => Self::Tick(Span::from_byte(arg)),
+            54..=60 => Self::Tick(Span::from_byte(arg)),
+            61 => Self::Keyed(Keyed::from_byte(arg)),
             62 => Self::Peek,
             _ => Self::Stray(arg),
+        }
+    }
+}
+
+impl Keyed {
+    fn from_byte(arg: u8) -> Self {
+        let (places, yielding) = (arg / 8 % 4, arg >= 128);
+        match arg % 8 {
+            0..=2 => Self::Turn(places, yielding),
+            3 => Self::Allow(places),
+            4 => Self::AllowAll,
+            5 => Self::Stop,
+            6 => Self::Yield(yielding),
+            _ => Self::GiveUp,
         }
     }
 }

@@ -14,7 +14,8 @@ impl Harness {
         self.check_counters()?;
         self.check_sessions()?;
         self.check_waiters(before)?;
-        self.check_limits()
+        self.check_limits()?;
+        self.check_leave(before)
     }
 
     /// I1, I2, I24.
@@ -152,6 +153,7 @@ impl Harness {
         let stats = &self.book.stats;
         let moving = stats.open() > 0 || self.core.has_task(self.now) || self.max_size == 0;
         let held_back = !self.gate.is_over(self.now) || stats.abandoned >= self.most_abandoned();
+        let held_back = held_back || self.core.is_starved();
         ensure!(moving || held_back, "I11", "{queued} wait and nothing happens");
         Ok(())
     }

@@ -44,6 +44,8 @@ pub struct Setup {
     pub close_timeout: Duration,
     #[allow(missing_docs)]
     pub seed: u64,
+    /// The core is that of one key of a keyed pool: it opens nothing without leave.
+    pub keyed: bool,
 }
 
 /// How many bytes [`Setup::from_bytes`] reads.
@@ -70,6 +72,7 @@ impl Default for Setup {
             reset_timeout: millis(30),
             close_timeout: millis(50),
             seed: 7,
+            keyed: false,
         }
     }
 }
@@ -98,6 +101,7 @@ impl Setup {
             keepalive_interval: pick([None, Some(15), Some(90), Some(150)], keep),
             jitter: [0.1, 0.0, 0.5, 0.01][keep / 4 % 4],
             seed: seed as u64,
+            keyed: keep / 16 % 2 == 1,
             ..Self::default()
         }
     }

@@ -46,6 +46,9 @@ impl Harness {
         let task = Running { slot, work, session, deadline, given_up: false, evicted: false };
         self.running.push(task);
         self.tally.connects += u64::from(work == Work::Connect);
+        if work == Work::Connect {
+            self.use_leave()?;
+        }
         let before = self.observe()?;
         match work {
             Work::Connect => self.check_connect(&before.stats),
