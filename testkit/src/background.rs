@@ -1,7 +1,7 @@
 //! A tokio runtime on threads of its own, for servers that are used from sync and async tests.
 
 use std::future::Future;
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 use std::{io, thread};
 
@@ -17,7 +17,8 @@ const END_PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) struct Background {
     handle: Handle,
     stop: Option<oneshot::Sender<()>>,
-    ended: mpsc::Receiver<()>,
+    // Behind a lock only so that threads may share what has one.
+    ended: Mutex<mpsc::Receiver<()>>,
 }
 
 impl Background {
@@ -32,7 +33,7 @@ impl Background {
             runtime.shutdown_timeout(END_PATIENCE);
             let _ = end.send(());
         })?;
-        Ok(Self { handle, stop: Some(stop), ended })
+        Ok(Self { handle, stop: Some(stop), ended: Mutex::new(ended) })
     }
 
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
@@ -50,7 +51,8 @@ impl Drop for Background {
     fn drop(&mut self) {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
-            let _ = self.ended.recv_timeout(2 * END_PATIENCE);
+            let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let _ = ended.recv_timeout(2 * END_PATIENCE);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Developer commands: `cargo xtask test` is the one that must pass.
 
+mod faults;
 mod needs;
 mod rows;
 mod run;
@@ -27,6 +28,27 @@ enum Command {
         #[arg(long)]
         clean: bool,
     },
+    /// Break whatever can break, and write what a borrower saw of it to FAULTS.md.
+    Faults {
+        /// Print the table as JSON.
+        #[arg(long)]
+        json: bool,
+        /// Only the scenarios whose name contains this; FAULTS.md stays as it is.
+        #[arg(long)]
+        only: Option<String>,
+        /// Shorter, with fewer offsets and dials.
+        #[arg(long)]
+        quick: bool,
+        /// Instead, keep so many idle sessions and say what they cost.
+        #[arg(long, value_name = "SESSIONS", conflicts_with_all = ["json", "only", "quick"])]
+        idle: Option<usize>,
+    },
+    /// Borrow at random while random things break, and say what was lost and what grew.
+    Soak {
+        /// How long.
+        #[arg(long, default_value_t = 10.0)]
+        minutes: f64,
+    },
     /// Run every fuzz target.
     Fuzz {
         /// How long each target runs.
@@ -40,6 +62,18 @@ fn main() -> Result<()> {
         Command::Test => test::all(),
         Command::Needs => needs::check(),
         Command::Rows { clean } => rows::all(clean),
+        Command::Faults { idle: Some(sessions), .. } => {
+            faults::run(&["idle".into(), sessions.to_string()])
+        }
+        Command::Faults { json, only, quick, idle: None } => {
+            let page = run::root().join("FAULTS.md").display().to_string();
+            let mut arguments = vec!["play".into(), "--page".into(), page];
+            arguments.extend(json.then(|| "--json".into()));
+            arguments.extend(quick.then(|| "--quick".into()));
+            arguments.extend(only.into_iter().flat_map(|name| ["--only".into(), name]));
+            faults::run(&arguments)
+        }
+        Command::Soak { minutes } => faults::run(&["soak".into(), minutes.to_string()]),
         Command::Fuzz { seconds } => test::fuzz(seconds),
     }
 }

@@ -83,6 +83,14 @@ impl Session for BlockingSession {
         wait(&self.runtime, self.inner.ping(timeout))
     }
 
+    fn has_leftovers(&self) -> bool {
+        self.inner.has_leftovers()
+    }
+
+    fn settle(&self, timeout: Duration) -> Result<(), SshError> {
+        wait(&self.runtime, self.inner.settle(timeout))
+    }
+
     fn close(&self) {
         self.inner.close();
     }

@@ -123,6 +123,12 @@ impl AsyncConnectionPool {
         self.pool.backend().sessions()
     }
 
+    /// Sets the most connections open at once. Those that are too many are closed: idle ones now,
+    /// lent ones when they come back. Zero lets all borrowers wait.
+    pub fn resize(&self, max_connections: usize) {
+        self.pool.backend().resize(max_connections);
+    }
+
     /// How many commands a connection carries at once: `channels_per_connection`, or less once the
     /// server refused one more (`MaxSessions`).
     pub fn channels_per_connection(&self) -> usize {
