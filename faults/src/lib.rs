@@ -11,7 +11,10 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod figures;
+pub mod idle;
 pub mod ledger;
 pub mod scenarios;
+pub mod soak;
 pub mod stage;
 pub mod table;

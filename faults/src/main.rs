@@ -1,6 +1,7 @@
 //! `cargo xtask faults` and `cargo xtask soak`.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::thread;
 
 use anyhow::{Result, bail};
@@ -9,6 +10,7 @@ use faults::api::Api;
 use faults::scenarios::{Report, SCENARIOS, child};
 use faults::stage::Setup;
 use faults::table::{Line, page};
+use faults::{idle, soak};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask faults", about = "What a borrower sees when things break")]
@@ -34,14 +36,37 @@ enum Command {
         #[arg(long)]
         page: Option<PathBuf>,
     },
+    /// Borrow at random while random things break.
+    Soak { minutes: f64 },
+    /// Say what so many idle sessions cost.
+    Idle { sessions: usize },
+    #[command(hide = true)]
+    IdleOne { api: String, sessions: usize },
+    /// Be a server.
+    #[command(hide = true)]
+    Server,
     /// Play a part in a scenario that needs another process.
     #[command(hide = true)]
     Child { told: String },
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     match Cli::parse().command {
         Command::Play { json, only, quick, page } => play(json, only.as_deref(), quick, page),
+        Command::Soak { minutes } => soak::soak(minutes),
+        Command::Idle { sessions } => idle::measure_all(sessions),
+        Command::IdleOne { api, sessions } => idle::measure(serde_json::from_str(&api)?, sessions),
+        Command::Server => idle::server(),
         Command::Child { told } => child(&told),
     }
 }

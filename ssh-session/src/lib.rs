@@ -22,6 +22,7 @@ mod command;
 mod error;
 mod error_text;
 mod fingerprint;
+mod home;
 mod host_keys;
 pub mod known_hosts;
 pub mod net;
@@ -38,6 +39,7 @@ pub use error::{
     SshError,
 };
 pub use fingerprint::{Fingerprint, HostKey};
+pub use home::Home;
 pub use host_keys::{HostKeyPolicy, HostKeys, PendingKey, Verdict};
 pub use known_hosts::KnownHosts;
 pub use options::{KeepaliveOptions, Options};

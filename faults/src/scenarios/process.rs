@@ -137,7 +137,7 @@ impl Drop for Other {
 /// The other process, from within.
 pub fn child(told: &str) -> Result<()> {
     let told: Child = serde_json::from_str(told)?;
-    let ledger = std::sync::Arc::new(Ledger::open(&told.nonces, &told.name, ms(20_000))?);
+    let ledger = Arc::new(Ledger::open(&told.nonces, &told.name, ms(20_000))?);
     let note = match told.role {
         Role::Descriptors => without_descriptors(&told, &ledger)?,
         Role::Stopped => until_told(&told, &ledger)?,
