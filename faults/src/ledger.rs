@@ -1,7 +1,7 @@
 //! The books: every command has a nonce, which the server writes down when it runs the command.
 //! So what was lost or run twice is a fact, and not what somebody says.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -230,8 +230,8 @@ impl Ledger {
                 }
             }
         }
-        let known = entries.iter().filter(|entry| runs.contains_key(&entry.nonce)).count();
-        sums.wrong += runs.len() - known;
+        let known: HashSet<_> = entries.iter().map(|entry| &entry.nonce).collect();
+        sums.wrong += runs.keys().filter(|nonce| !known.contains(nonce)).count();
         Ok(sums)
     }
 

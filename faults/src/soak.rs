@@ -62,7 +62,7 @@ pub fn soak(minutes: f64) -> Result<()> {
             }
         }
         samples.push((start.elapsed(), Figures::now()));
-        if samples.len() % 10 == 0 {
+        if samples.len().is_multiple_of(10) {
             eprintln!("{:>4.0} s: {:?}", start.elapsed().as_secs_f64(), samples.last());
         }
     }

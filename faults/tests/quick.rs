@@ -55,4 +55,6 @@ scenarios! {
     no_descriptors
     clock_leaps
     fork
+    pool_closed
+    process_exits
 }

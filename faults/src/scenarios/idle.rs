@@ -10,7 +10,7 @@ use super::Outcome;
 use crate::stage::{Stage, ms, wait_until};
 
 pub(super) fn held_open(stage: &mut Stage) -> Result<Outcome> {
-    let forget = ms(500);
+    let forget = ms(800);
     stage.proxy.forget_idle_after(Some(forget));
     let pool = stage.pool(|plan| plan.keepalive_interval = Some(ms(100)))?;
     let (lent, idle) = (pool.lease()?, pool.lease()?);
@@ -21,10 +21,12 @@ pub(super) fn held_open(stage: &mut Stage) -> Result<Outcome> {
     sleep(forget * 20);
     let beats = stage.proxy.bytes(Direction::ToServer) - beats;
     ensure!(lent.is_alive(), "the lent session died");
+    // Two sessions, 160 intervals, some 64 bytes each: it must not be twice as much.
+    ensure!((12_000..30_000).contains(&beats), "{beats} bytes of heartbeats");
     stage.ledger.errand(":").run_on(&*lent, &stage.ledger)?;
     stage.run(&*pool)?;
     let opened = stage.proxy.connections();
-    ensure!(opened == 2, "{opened} connections for two sessions");
+    ensure!(opened == 2, "{opened} connections for two sessions: {:?}", pool.stats());
     Ok(Outcome { saw: format!("nothing; {beats} bytes of heartbeats"), ..Outcome::default() })
 }
 

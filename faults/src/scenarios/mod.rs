@@ -1,5 +1,6 @@
 //! What happens, one function each.
 
+mod ending;
 mod handshake;
 mod identity;
 mod idle;
@@ -69,7 +70,7 @@ const fn scenario(
 pub static SCENARIOS: &[Scenario] = &[
     scenario(
         "nat_keepalive",
-        "A gateway forgets connections idle for 500 ms. A pool with `keepalive_interval` 100 ms has \
+        "A gateway forgets connections idle for 800 ms. A pool with `keepalive_interval` 100 ms has \
          one session idle and one lent and unused, for 20 times as long. Nothing may be noticed, \
          and no session replaced.",
         idle::held_open,
@@ -188,6 +189,18 @@ pub static SCENARIOS: &[Scenario] = &[
         "The process forks with an idle and a lent session. The child uses the pool and drops what \
          it inherited; the parent's sessions must not notice, and the child gets its own.",
         process::forks,
+    ),
+    scenario(
+        "pool_closed",
+        "A pool with three idle sessions is closed, or dropped, with the network up and in silence: \
+         done within `close_timeout` (5 s), and no session stays on the server.",
+        ending::closed,
+    ),
+    scenario(
+        "process_exits",
+        "A process ends with a lent session and idle ones, with the network up and in silence: it \
+         does not hang, and no session stays on the server.",
+        ending::exits,
     ),
 ];
 

@@ -28,10 +28,11 @@ pub struct Child {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-enum Role {
+pub(super) enum Role {
     Descriptors,
     Stopped,
     Forks,
+    Exits,
 }
 
 /// What it answers.
@@ -76,13 +77,13 @@ pub(super) fn forks(stage: &mut Stage) -> Result<Outcome> {
 }
 
 /// The other process, from here; killed when dropped.
-struct Other {
+pub(super) struct Other {
     process: Process,
     lines: BufReader<std::process::ChildStdout>,
 }
 
 impl Other {
-    fn start(stage: &Stage, role: Role, change: impl FnOnce(&mut Plan)) -> Result<Self> {
+    pub(super) fn start(stage: &Stage, role: Role, change: impl FnOnce(&mut Plan)) -> Result<Self> {
         let mut plan = stage.plan();
         change(&mut plan);
         let told = Child {
@@ -108,14 +109,14 @@ impl Other {
         Ok(kill_process(pid, signal)?)
     }
 
-    fn read_line(&mut self) -> Result<String> {
+    pub(super) fn read_line(&mut self) -> Result<String> {
         let mut line = String::new();
         self.lines.read_line(&mut line)?;
         Ok(line.trim().to_owned())
     }
 
     /// Lets it end, and takes over its books.
-    fn finish(&mut self, stage: &Stage) -> Result<String> {
+    pub(super) fn finish(&mut self, stage: &Stage) -> Result<String> {
         drop(self.process.stdin.take());
         let mut text = String::new();
         self.lines.read_to_string(&mut text)?;
@@ -137,11 +138,13 @@ impl Drop for Other {
 /// The other process, from within.
 pub fn child(told: &str) -> Result<()> {
     let told: Child = serde_json::from_str(told)?;
-    let ledger = Arc::new(Ledger::open(&told.nonces, &told.name, ms(20_000))?);
+    let name = format!("{}-{}", told.name, std::process::id());
+    let ledger = Arc::new(Ledger::open(&told.nonces, &name, ms(20_000))?);
     let note = match told.role {
         Role::Descriptors => without_descriptors(&told, &ledger)?,
         Role::Stopped => until_told(&told, &ledger)?,
         Role::Forks => forking(&told, &ledger)?,
+        Role::Exits => return exiting(&told, &ledger),
     };
     println!("{}", serde_json::to_string(&Answer { entries: ledger.copy(), note })?);
     Ok(())
@@ -186,6 +189,19 @@ fn until_told(told: &Child, ledger: &Arc<Ledger>) -> Result<String> {
     }
     ledger.errand(":").run_on(&*lent, ledger).context("the lent session")?;
     Ok(format!("{} sessions", pool.stats().open()))
+}
+
+/// Ends as a program does whose `main` returns.
+fn exiting(told: &Child, ledger: &Arc<Ledger>) -> Result<()> {
+    let pool = told.api.pool(&told.plan)?;
+    let leases = (0..3).map(|_| pool.lease()).collect::<Result<Vec<_>, _>>()?;
+    for lease in &leases {
+        ledger.errand(":").run_on(&**lease, ledger)?;
+    }
+    println!("ready");
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    println!("{}", serde_json::to_string(&Answer { entries: ledger.copy(), note: String::new() })?);
+    Ok(())
 }
 
 fn forking(told: &Child, ledger: &Arc<Ledger>) -> Result<String> {

@@ -78,23 +78,24 @@ pub(super) fn reset(stage: &mut Stage) -> Result<Outcome> {
 }
 
 pub(super) fn corrupted(stage: &mut Stage) -> Result<Outcome> {
-    let pool = stage.pool(|plan| plan.max_connections = 1)?;
-    stage.run(&*pool)?;
     let struck = Instant::now();
-    for (number, direction) in [Direction::ToClient, Direction::ToServer].into_iter().enumerate() {
-        // One connection at a time, so the proxy's total tells where this one is.
-        let connections = stage.proxy.connections();
-        let before = stage.proxy.bytes(direction);
-        let base = if number == 0 { 0 } else { before };
-        stage.proxy.corrupt_at(Some(before - base + 40), direction);
+    for direction in [Direction::ToClient, Direction::ToServer] {
+        let base = stage.proxy.bytes(direction);
+        let pool = stage.pool(|plan| plan.max_connections = 1)?;
+        stage.run(&*pool)?;
+        let (connections, lost) = (stage.proxy.connections(), stage.ledger.sums()?.lost);
+        // Behind whatever is on its way already.
+        let at = stage.proxy.bytes(direction) - base + 300;
+        stage.proxy.corrupt_at(Some(at), direction);
         for _ in 0..20 {
             let _ = stage.ledger.errand(":").run(&*pool, &stage.ledger);
-            if stage.proxy.connections() > connections {
+            if stage.proxy.connections() > connections || stage.ledger.sums()?.lost > lost {
                 break;
             }
         }
         stage.proxy.corrupt_at(None, direction);
         stage.run(&*pool)?;
+        ensure!(stage.proxy.connections() > connections, "{direction:?}: no session died of it");
     }
     let detect = stage.ledger.first_after(struck, false);
     Ok(Outcome { detect, recover: None, saw: errors(stage) })
