@@ -30,7 +30,8 @@ pub enum End {
 /// One command, in the books.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Entry {
-    nonce: String,
+    /// `None` where it follows from the place in the books.
+    nonce: Option<Box<str>>,
     /// `None` while it is under way.
     end: Option<End>,
     #[serde(skip)]
@@ -104,9 +105,9 @@ impl Ledger {
     pub fn errand(&self, then: &str) -> Errand {
         let mut entries = self.entries();
         let index = entries.len();
-        let nonce = format!("{}-{index}", self.name);
+        let nonce = self.nonce(index);
         let line = format!("echo {nonce} >> '{}' && echo {nonce}; {then}", self.file.display());
-        entries.push(Entry { nonce, end: None, ended: None });
+        entries.push(Entry { nonce: None, end: None, ended: None });
         Errand { index, command: Command::new(line).timeout(self.limit) }
     }
 
@@ -134,13 +135,12 @@ impl Ledger {
     /// Writes down how a command ended.
     #[allow(clippy::needless_pass_by_value, reason = "an errand is settled once")]
     pub fn settle(&self, errand: Errand, result: &Result<Output, Error>) {
+        let right = format!("{}\n", self.nonce(errand.index));
         let mut entries = self.entries();
         let Some(entry) = entries.get_mut(errand.index) else { return };
         entry.ended = Some(Instant::now());
         entry.end = Some(match result {
-            Ok(output) if output.success() && output.stdout == format!("{}\n", entry.nonce) => {
-                End::Right
-            }
+            Ok(output) if output.success() && output.stdout == right => End::Right,
             Ok(output) => End::Wrong(format!("{output:?}")),
             Err(error) if error.may_have_started() => End::Lost(error.to_string()),
             Err(error) => End::NotSent(error.to_string()),
@@ -162,12 +162,21 @@ impl Ledger {
 
     /// All entries so far.
     pub fn copy(&self) -> Vec<Entry> {
-        self.entries().clone()
+        let mut entries = self.entries().clone();
+        for (index, entry) in entries.iter_mut().enumerate() {
+            entry.nonce.get_or_insert_with(|| self.nonce(index).into());
+        }
+        entries
+    }
+
+    /// What the books themselves take up in memory, near enough.
+    pub fn size(&self) -> usize {
+        self.entries().len() * size_of::<Entry>()
     }
 
     /// Waits until the server has written down the last command that was asked for.
     pub fn wait_for_last(&self, patience: Duration) -> io::Result<()> {
-        let nonce = self.entries().last().map(|entry| entry.nonce.clone()).unwrap_or_default();
+        let nonce = self.nonce(self.entries().len().saturating_sub(1));
         let deadline = Instant::now() + patience;
         while !self.runs()?.contains_key(&nonce) {
             if Instant::now() > deadline {
@@ -210,8 +219,11 @@ impl Ledger {
         let runs = self.runs()?;
         let entries = self.entries();
         let mut sums = Sums { commands: entries.len(), ..Sums::default() };
-        for entry in entries.iter() {
-            let ran = runs.get(&entry.nonce).copied().unwrap_or(0);
+        let mut known = HashSet::new();
+        for (index, entry) in entries.iter().enumerate() {
+            let nonce = entry.nonce.as_ref().map_or_else(|| self.nonce(index), ToString::to_string);
+            let ran = runs.get(&nonce).copied().unwrap_or(0);
+            known.insert(nonce);
             sums.doubled += usize::from(ran > 1);
             match entry.end {
                 Some(End::Right) => sums.lost += usize::from(ran == 0),
@@ -230,9 +242,12 @@ impl Ledger {
                 }
             }
         }
-        let known: HashSet<_> = entries.iter().map(|entry| &entry.nonce).collect();
-        sums.wrong += runs.keys().filter(|nonce| !known.contains(nonce)).count();
+        sums.wrong += runs.keys().filter(|nonce| !known.contains(*nonce)).count();
         Ok(sums)
+    }
+
+    fn nonce(&self, index: usize) -> String {
+        format!("{}-{index}", self.name)
     }
 
     fn runs(&self) -> io::Result<HashMap<String, usize>> {
