@@ -31,9 +31,9 @@ pub(super) fn held_open(stage: &mut Stage) -> Result<Outcome> {
 }
 
 pub(super) fn forgotten(stage: &mut Stage) -> Result<Outcome> {
-    stage.proxy.forget_idle_after(Some(ms(300)));
     let pool = stage.pool(|plan| plan.keepalive_interval = None)?;
     open_three(stage, &*pool)?;
+    stage.proxy.forget_idle_after(Some(ms(1000)));
     sleep(ms(1500));
     let start = Instant::now();
     stage.run(&*pool)?;

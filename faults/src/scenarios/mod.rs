@@ -77,7 +77,7 @@ pub static SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "nat_no_keepalive",
-        "The same without keepalive: three sessions idle for 1.5 s, all forgotten. The next borrow \
+        "The same without keepalive: three sessions idle for 1.5 s, forgotten after 1 s. The next borrow \
          must be served by another session within `check_timeout` (2 s here), without an error, \
          and the two others must not cost anybody a second wait.",
         idle::forgotten,
