@@ -48,7 +48,6 @@ scenarios! {
     sessions_killed
     max_startups
     silent_server
-    handshake_cut
     network_down
     host_key_changed
     password_changed
@@ -57,4 +56,5 @@ scenarios! {
     fork
     pool_closed
     process_exits
+    handshake_cut
 }

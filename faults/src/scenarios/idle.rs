@@ -12,7 +12,11 @@ use crate::stage::{Stage, ms, wait_until};
 pub(super) fn held_open(stage: &mut Stage) -> Result<Outcome> {
     let forget = ms(800);
     stage.proxy.forget_idle_after(Some(forget));
-    let pool = stage.pool(|plan| plan.keepalive_interval = Some(ms(100)))?;
+    let pool = stage.pool(|plan| {
+        plan.keepalive_interval = Some(ms(100));
+        // A borrower who comes while the idle one is being checked waits for it.
+        plan.max_connections = 2;
+    })?;
     let (lent, idle) = (pool.lease()?, pool.lease()?);
     stage.ledger.errand(":").run_on(&*lent, &stage.ledger)?;
     stage.ledger.errand(":").run_on(&*idle, &stage.ledger)?;

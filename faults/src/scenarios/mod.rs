@@ -144,17 +144,6 @@ pub static SCENARIOS: &[Scenario] = &[
          once it is gone.",
         servers::silent,
     ),
-    Scenario {
-        limits: (1500, 60),
-        startups: "1000",
-        ..scenario(
-            "handshake_cut",
-            "The server dies after n bytes of the handshake and login, for every n in both \
-             directions (every 211th when quick). Each dial must end with an error that blames \
-             neither the host key nor the credentials, or succeed, within 6 s.",
-            handshake::cut_everywhere,
-        )
-    },
     scenario(
         "network_down",
         "Silence for 10 s (2 s when quick) under a load of 8, then the network is back.",
@@ -202,6 +191,17 @@ pub static SCENARIOS: &[Scenario] = &[
          does not hang, and no session stays on the server.",
         ending::exits,
     ),
+    Scenario {
+        limits: (1500, 60),
+        startups: "1000",
+        ..scenario(
+            "handshake_cut",
+            "The server dies after n bytes of the handshake and login, for every n in both \
+             directions (every 211th when quick). Each dial must end with an error that blames \
+             neither the host key nor the credentials, or succeed, within 6 s.",
+            handshake::cut_everywhere,
+        )
+    },
 ];
 
 impl Scenario {
