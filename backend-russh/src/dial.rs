@@ -32,6 +32,7 @@ pub(crate) struct Dial<'a> {
 /// only after login.
 pub(crate) async fn dial(options: &Options, first_key: &FirstKey) -> Result<Arc<Link>, SshError> {
     options.validate()?;
+    options.route.must_be_direct()?;
     let Ok(runtime) = runtime::Handle::try_current() else {
         return Err(SshError::invalid("runtime", "must be tokio's: connect from one of its tasks"));
     };

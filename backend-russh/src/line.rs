@@ -139,6 +139,13 @@ impl Line {
             || net::pending(&self.switch) == Pending::End
     }
 
+    /// Why nothing can be begun any more, also where only the socket tells it as yet: a command
+    /// that is sent into a connection known to be over must not count as perhaps run.
+    pub(crate) fn end_by_now(&self) -> Option<End> {
+        let lost = || End::Lost("the server closed it".into());
+        self.is_over().then(|| self.end().unwrap_or_else(lost))
+    }
+
     /// Has the kernel acknowledge at once until the result is dropped. Sending ends that, so it is
     /// asked anew behind each packet.
     pub(crate) fn acknowledge_quickly(&self) -> Opening<'_> {

@@ -54,7 +54,7 @@ impl Link {
 
     /// Asks for a sign of life; a session that gives none in time is over.
     pub(crate) async fn ping(&self, patience: Duration) -> Result<(), SshError> {
-        if let Some(end) = self.line.end() {
+        if let Some(end) = self.line.end_by_now() {
             return Err(end.error(&self.target, Phase::Ping));
         }
         let deadline = Deadline::after(Some(patience));

@@ -33,7 +33,7 @@ const INPUT_PIECES: usize = 1;
 
 /// Starts a command, which has been validated.
 pub(crate) fn start(link: &Arc<Link>, command: &Command, sink: Sink) -> Result<Running, SshError> {
-    if let Some(end) = link.line.end() {
+    if let Some(end) = link.line.end_by_now() {
         return Err(end.error(&link.target, Phase::OpenChannel));
     }
     let (input, feed) = match command.input() {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use backend_russh::{RusshBackend, RusshSession};
 use common::{as_user, connect, embedded_options, sshd_options, through, within};
 use pool_core::AsyncBackend as _;
-use ssh_session::{AsyncSession as _, Command, Kind};
+use ssh_session::{AsyncProcess as _, AsyncSession as _, Command, Kind, Pty};
 use testkit::embedded::EmbeddedServer;
 use testkit::proxy::FaultProxy;
 use testkit::sshd::{PasswordUser, Sshd};
@@ -31,6 +31,24 @@ async fn shortest(session: &RusshSession, command: &Command, pause: Duration) ->
     shortest
 }
 
+/// Asserts how many round trips a command takes, back to back and with pauses. A busy machine may
+/// spoil a measurement, not three.
+async fn assert_round_trips(
+    proxy: &FaultProxy,
+    session: &RusshSession,
+    (what, command, expected): (&str, Command, f64),
+) {
+    for attempt in 0.. {
+        let [back_to_back, paced] = round_trips(proxy, session, &command).await;
+        println!("{what}: {back_to_back:.2} round trips back to back, {paced:.2} paced");
+        let is_so = |measured: f64| (measured - expected).abs() < 0.25;
+        if is_so(back_to_back) && is_so(paced) {
+            break;
+        }
+        assert!(attempt < 2, "{what}: not {expected}");
+    }
+}
+
 /// How many round trips a command takes: the slope of its time over the added delay.
 async fn round_trips(proxy: &FaultProxy, session: &RusshSession, command: &Command) -> [f64; 2] {
     let mut slopes = [0.0; 2];
@@ -48,7 +66,7 @@ async fn round_trips(proxy: &FaultProxy, session: &RusshSession, command: &Comma
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_warm_command_takes_one_round_trip_and_variables_one_more() {
+async fn a_warm_command_takes_one_round_trip_and_what_must_be_granted_first_one_more() {
     let server = Sshd::builder().option("AcceptEnv *").start().expect("sshd");
     let proxy = FaultProxy::start(server.addr()).expect("proxy");
     let session = connect(&through(&proxy, sshd_options(&server))).await;
@@ -57,16 +75,11 @@ async fn a_warm_command_takes_one_round_trip_and_variables_one_more() {
         // sshd opens channels without a window, and gives one when the command runs.
         ("input", Command::new("cat").stdin(vec![b'x'; 10_000]), 2.0),
         ("env", Command::new("true").env("A", "1").env("B", "2").env("C", "3"), 2.0),
+        ("pty", Command::new("true").pty(Pty::default()), 2.0),
     ];
-    for (what, command, expected) in cases {
-        let [back_to_back, paced] = round_trips(&proxy, &session, &command).await;
-        println!("{what}: {back_to_back:.2} round trips back to back, {paced:.2} paced");
-        assert!((back_to_back - expected).abs() < 0.25, "{what}: {back_to_back}");
-        assert!((paced - expected).abs() < 0.25, "{what}: {paced}");
+    for case in cases {
+        assert_round_trips(&proxy, &session, case).await;
     }
-    let input = Command::new("true").pty(ssh_session::Pty::default());
-    let [back_to_back, _] = round_trips(&proxy, &session, &input).await;
-    assert!((back_to_back - 2.0).abs() < 0.25, "pty: {back_to_back}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,6 +102,34 @@ async fn the_first_command_takes_one_round_trip_on_a_session_that_was_idle() {
     let slope = (times[1] - times[0]) / 0.1;
     println!("first command: {slope:.2} round trips, {:?} at 20 ms", times[0]);
     assert!((slope - 1.0).abs() < 0.3, "{slope}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fresh_connection_and_its_first_command_take_at_most_eight_round_trips() {
+    let server = Sshd::start().expect("sshd");
+    let proxy = FaultProxy::start(server.addr()).expect("proxy");
+    // TCP's own round trip is not delayed by the proxy, which answers for the server.
+    let most = 7.0;
+    for attempt in 0.. {
+        let mut times = Vec::new();
+        for delay in [5, 30] {
+            proxy.delay(Duration::from_millis(delay));
+            let mut shortest = Duration::MAX;
+            for _ in 0..5 {
+                let start = Instant::now();
+                let session = connect(&through(&proxy, sshd_options(&server))).await;
+                run(&session, &Command::new("true"), "first").await;
+                shortest = shortest.min(start.elapsed());
+            }
+            times.push(shortest.as_secs_f64());
+        }
+        let slope = (times[1] - times[0]) / 0.05;
+        println!("dial and first command: {slope:.2} round trips and TCP's");
+        if slope < most + 0.5 {
+            break;
+        }
+        assert!(attempt < 2, "{slope}, not {most}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,7 +188,6 @@ async fn all_of_max_sessions_can_run_at_once_and_one_more_is_refused() {
         let error = session.exec(&Command::new("true")).await.expect_err("one too many");
         assert_eq!(error.kind(), Kind::ChannelRefused, "{error}");
         for process in running {
-            use ssh_session::AsyncProcess as _;
             assert!(process.wait().await.expect("its end").success());
         }
         run(&session, &Command::new("true"), "after").await;

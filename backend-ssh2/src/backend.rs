@@ -33,6 +33,7 @@ impl Ssh2Backend {
     /// [`SshError::InvalidInput`] if the options make no sense.
     pub fn new(options: Options) -> Result<Self, SshError> {
         options.validate()?;
+        options.route.must_be_direct()?;
         Ok(Self { options, first_key: FirstKey::new() })
     }
 

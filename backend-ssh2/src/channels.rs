@@ -143,6 +143,13 @@ impl Link {
         let mut state = self.lock();
         state.channels.running -= 1;
         self.let_go(&mut state, Leftover { op, channel, kill, borrowed: true });
+        let Channels { opening, parked, .. } = &state.channels;
+        if kill && (opening.is_some() || parked.is_some()) {
+            // Dropbear loses a command that starts in the moment another one is killed. So the next
+            // one waits for the answer to a heartbeat, if it comes that early.
+            state.beating = true;
+            self.tend(&mut state);
+        }
     }
 
     fn let_go(&self, state: &mut State, leftover: Leftover) {

@@ -44,6 +44,7 @@ pub(crate) enum StepError {
 /// only after login.
 pub(crate) fn dial(options: &Options, first_key: &FirstKey) -> Result<Dialled, SshError> {
     options.validate()?;
+    options.route.must_be_direct()?;
     let deadline = Deadline::after(Some(options.connect_timeout));
     let addresses = resolve::lookup(&options.target, &deadline)?;
     let socket = tcp::connect(options, &addresses, &deadline)?;

@@ -9,6 +9,7 @@ use backend_ssh2::{Ssh2Backend, Ssh2Session};
 use common::{connect, sshd_options, within};
 use pool_core::Backend as _;
 use ssh_session::{Command, Kind, Options, Process as _, Session as _};
+use testkit::embedded::EmbeddedServer;
 use testkit::proxy::FaultProxy;
 use testkit::sshd::Sshd;
 
@@ -139,15 +140,16 @@ fn at_max_sessions_a_command_is_refused_and_a_ping_answered() {
 
 #[test]
 fn a_parked_channel_that_the_server_closes_is_replaced_unseen() {
-    let server = Sshd::builder().option("ChannelTimeout session=1s").start().expect("sshd");
-    let backend = Ssh2Backend::new(sshd_options(&server)).expect("valid");
+    let server = EmbeddedServer::builder().max_sessions(100).start().expect("embedded server");
+    let backend = Ssh2Backend::new(common::embedded_options(&server)).expect("valid");
     let mut session = backend.connect().expect("connected");
-    within(PATIENCE, "sshd", move || {
-        for number in 0..4 {
+    server.close_channels_after(Some(Duration::from_millis(400)));
+    within(PATIENCE, "embedded", move || {
+        for number in 0..6 {
             echo(&session, &number.to_string());
             echo(&session, "again");
-            std::thread::sleep(Duration::from_millis(2500));
-            match number {
+            std::thread::sleep(Duration::from_millis(500));
+            match number % 3 {
                 0 => {}
                 1 => session.ping(PATIENCE).expect("alive"),
                 _ => assert!(!backend.is_broken(&mut session)),
@@ -155,6 +157,43 @@ fn a_parked_channel_that_the_server_closes_is_replaced_unseen() {
             assert!(!backend.needs_reset(&mut session));
         }
     });
+}
+
+#[test]
+fn channel_timeouts_of_sshd_hurt_nobody() {
+    let server = Sshd::builder().option("ChannelTimeout session=1s").start().expect("sshd");
+    let backend = Ssh2Backend::new(sshd_options(&server)).expect("valid");
+    let mut session = backend.connect().expect("connected");
+    within(PATIENCE, "sshd", move || {
+        for number in 0..3 {
+            echo(&session, &number.to_string());
+            std::thread::sleep(Duration::from_millis(2200));
+            assert!(!backend.is_broken(&mut session) && !backend.needs_reset(&mut session));
+        }
+        echo(&session, "the session goes on");
+    });
+}
+
+#[test]
+fn a_channel_that_closes_without_an_answer_is_an_error_not_a_second_try() {
+    let server = EmbeddedServer::start().expect("embedded server");
+    let proxy = FaultProxy::start(server.addr()).expect("proxy");
+    let session = connect(&through(&proxy, common::embedded_options(&server)));
+    echo(&session, "and a channel is parked");
+    let commands = server.commands();
+    // The server closes the next parked channel while the command for it is on its way.
+    server.close_channels_after(Some(Duration::from_millis(300)));
+    echo(&session, "on the old one");
+    proxy.delay(Duration::from_millis(200));
+    std::thread::sleep(Duration::from_millis(200));
+    let error = session.exec(&Command::new("echo lost")).expect_err("no answer");
+    assert_eq!(error.kind(), Kind::NoExitStatus, "{error}");
+    assert!(error.may_have_started() && !error.is_retryable());
+    assert_eq!(server.commands(), commands + 1, "not tried again");
+    server.close_channels_after(None);
+    proxy.delay(Duration::ZERO);
+    std::thread::sleep(Duration::from_millis(500));
+    echo(&session, "the session goes on");
 }
 
 #[test]
@@ -201,7 +240,7 @@ fn five_threads_fit_into_the_default_max_sessions() {
 
 #[test]
 fn an_open_that_nobody_waits_for_any_longer_ends_as_the_parked_channel() {
-    let server = testkit::embedded::EmbeddedServer::start().expect("embedded server");
+    let server = EmbeddedServer::start().expect("embedded server");
     let backend = Ssh2Backend::new(common::embedded_options(&server)).expect("valid");
     let mut session = backend.connect().expect("connected");
     server.delay_opens(Duration::from_millis(400));

@@ -15,6 +15,7 @@ const CLIENTS: [(&str, &str); 2] =
     [("asyncssh", "asyncssh==2.24.1"), ("hussh 0.3.3", "hussh==0.3.3")];
 
 /// A virtual environment with the clients in it.
+#[derive(Debug)]
 pub struct Peers {
     python: PathBuf,
 }

@@ -21,12 +21,14 @@ pub enum Kind {
     Sshd,
 }
 
+#[derive(Debug)]
 enum Server {
-    Embedded(EmbeddedServer),
-    Sshd(Sshd),
+    Embedded(Box<EmbeddedServer>),
+    Sshd(Box<Sshd>),
 }
 
 /// A running server and the way to it.
+#[derive(Debug)]
 pub struct Place {
     server: Server,
     proxy: Option<FaultProxy>,
@@ -39,9 +41,10 @@ impl Place {
     pub fn start(kind: Kind, round_trip: Duration) -> std::io::Result<Self> {
         let server = match kind {
             Kind::Embedded => {
-                Server::Embedded(EmbeddedServer::builder().max_sessions(200).start()?)
+                let server = EmbeddedServer::builder().max_sessions(200).start()?;
+                Server::Embedded(Box::new(server))
             }
-            Kind::Sshd => Server::Sshd(Sshd::start()?),
+            Kind::Sshd => Server::Sshd(Box::new(Sshd::start()?)),
         };
         let (direct, folder, key) = match &server {
             Server::Embedded(server) => (server.addr(), server.dir(), server.host_public_key()),

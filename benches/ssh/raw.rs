@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use russh::ChannelMsg;
-use russh::client::{Config, Handler, connect_stream};
+use russh::client::{Config, Handle, Handler, connect_stream};
 use russh::keys::{PrivateKeyWithHashAlg, PublicKeyOrCertificate, load_secret_key};
 use tokio::runtime::Runtime;
 
@@ -49,17 +49,7 @@ impl Handler for Anybody {
 }
 
 pub(super) fn russh(place: &Place, runtime: &Arc<Runtime>) -> Way {
-    let handle = runtime.block_on(async {
-        let stream = tokio::net::TcpStream::connect(place.addr()).await.expect("a socket");
-        stream.set_nodelay(true).expect("nodelay");
-        let config = Arc::new(Config::default());
-        let mut handle = connect_stream(config, stream, Anybody).await.expect("a handshake");
-        let key = Arc::new(load_secret_key(place.identity(), None).expect("a key"));
-        let key = PrivateKeyWithHashAlg::new(key, None);
-        let login = handle.authenticate_publickey(place.user(), key).await.expect("an answer");
-        assert!(login.success());
-        handle
-    });
+    let handle = runtime.block_on(log_in(place));
     let on = Arc::clone(runtime);
     Way::new(NAME, "raw russh", move |commands| {
         on.block_on(async {
@@ -78,4 +68,16 @@ pub(super) fn russh(place: &Place, runtime: &Arc<Runtime>) -> Way {
             start.elapsed()
         })
     })
+}
+
+async fn log_in(place: &Place) -> Handle<Anybody> {
+    let stream = tokio::net::TcpStream::connect(place.addr()).await.expect("a socket");
+    stream.set_nodelay(true).expect("nodelay");
+    let config = Arc::new(Config::default());
+    let mut handle = connect_stream(config, stream, Anybody).await.expect("a handshake");
+    let key = Arc::new(load_secret_key(place.identity(), None).expect("a key"));
+    let key = PrivateKeyWithHashAlg::new(key, None);
+    let login = handle.authenticate_publickey(place.user(), key).await.expect("an answer");
+    assert!(login.success());
+    handle
 }

@@ -1,5 +1,7 @@
 //! Ways to run the same command many times.
 
+use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,8 +38,14 @@ impl Way {
     }
 }
 
+impl fmt::Debug for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} over {}", self.name, self.library)
+    }
+}
+
 /// All ways of ours to a place, and the raw libraries with a session held open by hand.
-pub fn ways(place: &Arc<Place>, runtime: &Arc<Runtime>) -> Vec<Way> {
+pub fn ways(place: &Rc<Place>, runtime: &Arc<Runtime>) -> Vec<Way> {
     let mut all = Vec::new();
     sync_ways::<Libssh2>("ssh2", place, &mut all);
     sync_ways::<Russh>("russh, blocking", place, &mut all);
@@ -55,8 +63,8 @@ fn timed(commands: u32, mut once: impl FnMut()) -> Duration {
     start.elapsed()
 }
 
-fn sync_ways<L: Library>(library: &'static str, place: &Arc<Place>, all: &mut Vec<Way>) {
-    let here = Arc::clone(place);
+fn sync_ways<L: Library>(library: &'static str, place: &Rc<Place>, all: &mut Vec<Way>) {
+    let here = Rc::clone(place);
     all.push(Way::new("fresh", library, move |commands| {
         timed(commands, || {
             here.shake_hands();
@@ -90,9 +98,9 @@ fn sync_ways<L: Library>(library: &'static str, place: &Arc<Place>, all: &mut Ve
     }));
 }
 
-fn async_ways(place: &Arc<Place>, runtime: &Arc<Runtime>, all: &mut Vec<Way>) {
+fn async_ways(place: &Rc<Place>, runtime: &Arc<Runtime>, all: &mut Vec<Way>) {
     const LIBRARY: &str = "russh";
-    let (here, on) = (Arc::clone(place), Arc::clone(runtime));
+    let (here, on) = (Rc::clone(place), Arc::clone(runtime));
     all.push(Way::new("fresh", LIBRARY, move |commands| {
         timed(commands, || {
             here.shake_hands();

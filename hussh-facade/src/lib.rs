@@ -69,8 +69,9 @@ mod tasks;
 pub use error::Error;
 pub use pool_core::Stats;
 pub use ssh_session::{
-    Chunk, Command, ExitStatus, Fingerprint, HostKeyPolicy, Kind, Output, PartialOutput, Pty,
-    SecretString, SshError, Target,
+    Chunk, Command, ConnectProblem, ExitStatus, Fingerprint, HostKeyPolicy, HostKeyProblem,
+    HostKeyRefused, KeyProblem, Kind, Output, PartialOutput, Phase, Pty, SecretString, SshError,
+    Target,
 };
 
 #[cfg(all(feature = "russh", not(feature = "ssh2")))]

@@ -1,9 +1,11 @@
 //! The figures that reach a recorder of the `metrics` crate.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
-use pool_core::{Config, Guard, MetricsObserver, Pool};
+use pool_core::{Config, Counters, ErrorKind, Event, Guard, MetricsObserver, Observer, Pool};
 use testkit::fake::FakeBackend;
 
 #[test]
@@ -36,4 +38,34 @@ fn gauges_and_counters_follow_the_pool() {
     assert_eq!(value("pool_held_seconds"), 1.0);
     assert_eq!(value("pool_connects_total"), 3.0);
     drop((kept, held));
+}
+
+#[test]
+fn every_failure_and_every_end_of_a_session_has_its_own_label() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let observer = MetricsObserver::new("fleet");
+    let reasons: Vec<_> = Counters::default().closed_by_reason().map(|entry| entry.0).collect();
+    metrics::with_local_recorder(&recorder, || {
+        for &reason in &reasons {
+            observer.on_event(&Event::Added);
+            observer.on_event(&Event::Closed { reason, age: Duration::ZERO });
+        }
+        for kind in [ErrorKind::Transient, ErrorKind::Permanent, ErrorKind::Busy] {
+            observer.on_event(&Event::ConnectFailed { kind });
+        }
+    });
+    let mut labels = [BTreeSet::new(), BTreeSet::new()];
+    for (key, _, _, value) in snapshotter.snapshot().into_vec() {
+        let label = |name| key.key().labels().find(|label| label.key() == name).cloned();
+        match (key.key().name(), value) {
+            ("pool_closed_total", DebugValue::Counter(1)) => labels[0].extend(label("reason")),
+            ("pool_connect_failures_total", DebugValue::Counter(1)) => {
+                labels[1].extend(label("kind"));
+            }
+            ("pool_sessions_open", value) => assert_eq!(value, DebugValue::Gauge(0.0.into())),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(labels.map(|labels| labels.len()), [reasons.len(), 3]);
 }

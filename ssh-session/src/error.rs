@@ -2,18 +2,18 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{Fingerprint, Target};
+use crate::{HostKeyRefused, Target};
 
 /// Why something failed, in words that tell a user what to do. Cheap to clone.
 ///
-/// Every variant but [`InvalidInput`](Self::InvalidInput) names the target it was about. Secrets
-/// are in none of them; what a peer said is escaped and cut.
+/// Every variant names the target, or the parameter or file, it was about. Secrets are in none of
+/// them; what a peer said is escaped and cut.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum SshError {
@@ -65,6 +65,15 @@ pub enum SshError {
         path: PathBuf,
         /// Why.
         source: Arc<io::Error>,
+    },
+    /// An `ssh_config` file cannot be used.
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// The line in it, from 1; 0 if it is about the whole file.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
     },
     /// The private key could not be used. Nothing was sent for it.
     KeyFile {
@@ -224,58 +233,6 @@ impl fmt::Debug for PartialOutput {
     }
 }
 
-/// Which key was refused, and why.
-#[derive(Debug, Clone)]
-pub struct HostKeyRefused {
-    /// Whom it was about.
-    pub target: Target,
-    /// Why.
-    pub problem: HostKeyProblem,
-    /// The type of the key that the server presented.
-    pub algorithm: String,
-    /// The fingerprint of the key that the server presented.
-    pub presented: Fingerprint,
-}
-
-/// Why a host key was refused.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum HostKeyProblem {
-    /// The host is known by another key.
-    Changed {
-        /// The fingerprint of the key it is known by.
-        known: Fingerprint,
-        /// That key's type.
-        known_algorithm: String,
-        /// The file that knows it.
-        path: PathBuf,
-        /// The line in that file, from 1.
-        line: usize,
-    },
-    /// The key is marked `@revoked`.
-    Revoked {
-        /// The file that says so.
-        path: PathBuf,
-        /// The line in that file, from 1.
-        line: usize,
-    },
-    /// The host is not known and the policy takes known hosts only.
-    Unknown {
-        /// The file to add it to, if there is one.
-        path: Option<PathBuf>,
-    },
-    /// The key is not the pinned one.
-    NotPinned {
-        /// The fingerprint of the pinned key.
-        pinned: Fingerprint,
-    },
-    /// The key is not the one that the first session of the same pool was shown.
-    NotTheFirst {
-        /// The fingerprint of the first session's key.
-        first: Fingerprint,
-    },
-}
-
 /// The variants of [`SshError`], without their facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -288,6 +245,7 @@ pub enum Kind {
     Handshake,
     HostKey,
     KnownHosts,
+    Config,
     KeyFile,
     Agent,
     AuthenticationFailed,
@@ -306,6 +264,11 @@ impl SshError {
         Self::InvalidInput { field, problem: problem.into() }
     }
 
+    /// A line of a configuration file makes no sense; line 0 is the whole file.
+    pub(crate) fn config(path: &Path, line: usize, problem: impl Into<String>) -> Self {
+        Self::Config { path: path.to_owned(), line, problem: problem.into() }
+    }
+
     /// The variant, without its facts.
     pub fn kind(&self) -> Kind {
         match self {
@@ -316,6 +279,7 @@ impl SshError {
             Self::Handshake { .. } => Kind::Handshake,
             Self::HostKey(_) => Kind::HostKey,
             Self::KnownHosts { .. } => Kind::KnownHosts,
+            Self::Config { .. } => Kind::Config,
             Self::KeyFile { .. } => Kind::KeyFile,
             Self::Agent { .. } => Kind::Agent,
             Self::AuthenticationFailed { .. } => Kind::AuthenticationFailed,
@@ -332,7 +296,7 @@ impl SshError {
     /// Whom it was about.
     pub fn target(&self) -> Option<&Target> {
         match self {
-            Self::InvalidInput { .. } | Self::KnownHosts { .. } => None,
+            Self::InvalidInput { .. } | Self::KnownHosts { .. } | Self::Config { .. } => None,
             Self::HostKey(refused) => Some(&refused.target),
             Self::Resolve { target, .. }
             | Self::Connect { target, .. }

@@ -3,9 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::{
-    ConnectProblem, HostKeyProblem, HostKeyRefused, KeyProblem, PartialOutput, Phase, SshError,
-};
+use crate::{ConnectProblem, KeyProblem, PartialOutput, Phase, SshError};
 
 impl fmt::Display for SshError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,6 +42,12 @@ impl fmt::Display for SshError {
             Self::HostKey(refused) => refused.fmt(f),
             Self::KnownHosts { path, source } => {
                 write!(f, "cannot use known_hosts file {}: {source}", path.display())
+            }
+            Self::Config { path, line: 0, problem } => {
+                write!(f, "ssh_config file {} {problem}", path.display())
+            }
+            Self::Config { path, line, problem } => {
+                write!(f, "{}:{line}: {problem}", path.display())
             }
             Self::KeyFile { target, path, problem } => {
                 write!(f, "{target}: private key ")?;
@@ -114,47 +118,6 @@ impl Error for SshError {
                 Some(&**source as &(dyn Error + 'static))
             }
             _ => None,
-        }
-    }
-}
-
-impl fmt::Display for HostKeyRefused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { target, problem, algorithm, presented } = self;
-        match problem {
-            HostKeyProblem::Changed { known, known_algorithm, path, line } => write!(
-                f,
-                "{target}: HOST KEY CHANGED: the server presented {algorithm} {presented}, but \
-                 {}:{line} knows {known_algorithm} {known}; somebody may be listening in. If the \
-                 host really has a new key, remove that line",
-                path.display()
-            ),
-            HostKeyProblem::Revoked { path, line } => write!(
-                f,
-                "{target}: host key {algorithm} {presented} is revoked by {}:{line}",
-                path.display()
-            ),
-            HostKeyProblem::Unknown { path } => {
-                write!(
-                    f,
-                    "{target}: unknown host key {algorithm} {presented}; if it is right, add"
-                )?;
-                match path {
-                    Some(path) => write!(f, " it to {}", path.display()),
-                    None => f.write_str(" it to a known_hosts file"),
-                }
-            }
-            HostKeyProblem::NotPinned { pinned } => write!(
-                f,
-                "{target}: the server presented host key {algorithm} {presented}, not the pinned \
-                 {pinned}"
-            ),
-            HostKeyProblem::NotTheFirst { first } => write!(
-                f,
-                "{target}: HOST KEY CHANGED: the server presented {algorithm} {presented}, but \
-                 this pool's first session saw {first}; make a new pool if the host really has a \
-                 new key"
-            ),
         }
     }
 }

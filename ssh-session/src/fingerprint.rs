@@ -59,11 +59,15 @@ impl HostKey {
     /// `None` if it is not a well-formed key of a type that OpenSSH believes; certificates are
     /// not.
     pub fn from_wire(blob: &[u8]) -> Option<Self> {
+        // The parser takes certificates for keys of the type that they certify.
+        let (length, rest) = blob.split_first_chunk()?;
+        let name = rest.get(..u32::from_be_bytes(*length) as usize)?;
         let key = PublicKey::from_bytes(blob).ok()?;
         let algorithm = key.algorithm().as_str().to_owned();
         // A second encoding of the same key would get a second fingerprint.
         let canonical = key.to_bytes().is_ok_and(|bytes| bytes == blob);
-        (ALGORITHMS.contains(&algorithm.as_str()) && canonical).then(|| Self {
+        let believed = name == algorithm.as_bytes() && ALGORITHMS.contains(&algorithm.as_str());
+        (believed && canonical).then(|| Self {
             algorithm,
             blob: blob.to_vec(),
             fingerprint: Fingerprint(key.fingerprint(HashAlg::Sha256)),

@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::known_hosts::Lookup;
-use crate::{Fingerprint, HostKey, HostKeyProblem, HostKeyRefused, KnownHosts, SshError, Target};
+use crate::known_hosts::{Authority, Lookup, Names};
+use crate::{
+    CertificateProblem, Fingerprint, HostCertificate, HostKey, HostKeyProblem, HostKeyRefused,
+    KnownHosts, PresentedKey, SshError, Target,
+};
 
 /// What to do about host keys. A key that changed or is revoked is refused by all but the last.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,6 +31,9 @@ pub struct HostKeys {
     pub policy: HostKeyPolicy,
     /// Where keys are looked up and recorded.
     pub files: KnownHosts,
+    /// The name to look up and record keys by, and the one that host certificates must be for,
+    /// instead of the target's host and port: `HostKeyAlias` of `ssh_config(5)`.
+    pub alias: Option<String>,
 }
 
 /// A key that may be believed.
@@ -42,16 +48,65 @@ pub enum Verdict {
 
 /// A new host's key, not recorded yet.
 #[derive(Debug)]
-pub struct PendingKey {
+pub struct PendingKey(Box<Pending>);
+
+#[derive(Debug)]
+struct Pending {
     files: KnownHosts,
-    target: Target,
+    names: Names,
     key: HostKey,
 }
+
+/// What to ask a server for in the key exchange.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Preferences {
+    /// The types of keys the host is known by, in the files' order.
+    pub known: Vec<String>,
+    /// Whether a `@cert-authority` line is about the host. Certificates are asked for only then:
+    /// nobody else's could be checked.
+    pub certificates: bool,
+}
+
+impl Preferences {
+    /// Host key algorithms by their names in the key exchange, best first: certificates, the types
+    /// of known keys, since a server that is asked for another type presents a key that looks
+    /// changed, and the rest. Backends take those that their library knows.
+    pub fn algorithms(&self) -> Vec<&'static str> {
+        let key_type = |method: &'static str| match method {
+            "rsa-sha2-512" | "rsa-sha2-256" => "ssh-rsa",
+            other => other,
+        };
+        let is_known = |method| self.known.iter().any(|known| known == key_type(method));
+        let mut plain = PLAIN.to_vec();
+        plain.sort_by_key(|method| !is_known(method));
+        let certificates = CERTIFICATES.iter().filter(|_| self.certificates);
+        certificates.copied().chain(plain).collect()
+    }
+}
+
+const PLAIN: [&str; 7] = [
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+    "ssh-rsa",
+];
+
+const CERTIFICATES: [&str; 6] = [
+    "ssh-ed25519-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp256-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp384-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp521-cert-v01@openssh.com",
+    "rsa-sha2-512-cert-v01@openssh.com",
+    "rsa-sha2-256-cert-v01@openssh.com",
+];
 
 impl HostKeys {
     /// This policy on the user's own files.
     pub fn new(policy: HostKeyPolicy) -> Self {
-        Self { policy, files: KnownHosts::default() }
+        Self { policy, files: KnownHosts::default(), alias: None }
     }
 
     /// Looks up known hosts in these files only, and records new ones in the first.
@@ -61,21 +116,53 @@ impl HostKeys {
         self
     }
 
-    /// Decides about the key a server presents. To be called before any credential is sent.
+    /// Looks keys up and records them by this name, whatever the target's host and port.
+    #[must_use]
+    pub fn alias(mut self, alias: impl Into<String>) -> Self {
+        self.alias = Some(alias.into());
+        self
+    }
+
+    /// Decides about what a server presents, bare key or certificate. To be called before any
+    /// credential is sent.
     ///
     /// # Errors
     ///
     /// [`SshError::HostKey`] if the key is refused, [`SshError::KnownHosts`] if a file is there
     /// but cannot be read: what it would say about the host is not known then.
-    pub fn verify(&self, target: &Target, key: &HostKey) -> Result<Verdict, SshError> {
-        let refused = |problem| {
-            Err(SshError::HostKey(Box::new(HostKeyRefused {
-                target: target.clone(),
-                problem,
-                algorithm: key.algorithm().to_owned(),
-                presented: key.fingerprint(),
-            })))
+    pub fn verify_presented(
+        &self,
+        target: &Target,
+        presented: &PresentedKey,
+    ) -> Result<Verdict, SshError> {
+        let certificate = match presented {
+            PresentedKey::Certificate(certificate) if self.reads_files() => certificate,
+            other => return self.verify(target, other.key()),
         };
+        match self.verify_certificate(target, certificate)? {
+            None => Ok(Verdict::Trusted),
+            // As good as no certificate. Why it did not hold is told if nothing else is known.
+            Some(problem) => match self.verify(target, certificate.key()) {
+                Err(SshError::HostKey(mut refused)) => {
+                    if let (HostKeyProblem::Unknown { .. }, Some(problem)) =
+                        (&refused.problem, problem)
+                    {
+                        refused.problem = problem;
+                    }
+                    Err(SshError::HostKey(refused))
+                }
+                other => other,
+            },
+        }
+    }
+
+    /// Decides about a bare key. To be called before any credential is sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`verify_presented`](Self::verify_presented).
+    pub fn verify(&self, target: &Target, key: &HostKey) -> Result<Verdict, SshError> {
+        let refused = |problem| Err(refusal(target, key, problem));
         match self.policy {
             HostKeyPolicy::DangerAcceptAny => return Ok(Verdict::Trusted),
             HostKeyPolicy::Pinned(pinned) if pinned == key.fingerprint() => {
@@ -84,7 +171,8 @@ impl HostKeys {
             HostKeyPolicy::Pinned(pinned) => return refused(HostKeyProblem::NotPinned { pinned }),
             HostKeyPolicy::AcceptNew | HostKeyPolicy::Strict => {}
         }
-        match self.files.lookup(target.host(), target.port(), key)? {
+        let names = self.names(target);
+        match self.files.lookup_names(&names, key)? {
             Lookup::Known => Ok(Verdict::Trusted),
             Lookup::Changed { key: known, path, line } => refused(HostKeyProblem::Changed {
                 known: known.fingerprint(),
@@ -93,14 +181,14 @@ impl HostKeys {
                 line,
             }),
             Lookup::Revoked { path, line } => refused(HostKeyProblem::Revoked { path, line }),
-            Lookup::Unknown if self.policy == HostKeyPolicy::Strict => {
+            // A name that cannot be recorded would be new every time.
+            Lookup::Unknown if self.policy == HostKeyPolicy::Strict || !names.can_be_written() => {
                 refused(HostKeyProblem::Unknown { path: self.files.written().cloned() })
             }
-            Lookup::Unknown => Ok(Verdict::New(PendingKey {
-                files: self.files.clone(),
-                target: target.clone(),
-                key: key.clone(),
-            })),
+            Lookup::Unknown => {
+                let pending = Pending { files: self.files.clone(), names, key: key.clone() };
+                Ok(Verdict::New(PendingKey(Box::new(pending))))
+            }
         }
     }
 
@@ -111,13 +199,65 @@ impl HostKeys {
     ///
     /// [`SshError::KnownHosts`] if a file is there but cannot be read.
     pub fn known_algorithms(&self, target: &Target) -> Result<Vec<String>, SshError> {
-        match self.policy {
-            HostKeyPolicy::AcceptNew | HostKeyPolicy::Strict => {
-                self.files.algorithms(target.host(), target.port())
-            }
-            HostKeyPolicy::Pinned(_) | HostKeyPolicy::DangerAcceptAny => Ok(Vec::new()),
+        self.preferences(target).map(|preferences| preferences.known)
+    }
+
+    /// What to ask a server for in the key exchange.
+    ///
+    /// # Errors
+    ///
+    /// [`SshError::KnownHosts`] if a file is there but cannot be read.
+    pub fn preferences(&self, target: &Target) -> Result<Preferences, SshError> {
+        match self.reads_files() {
+            true => self.files.preferences_names(&self.names(target)),
+            false => Ok(Preferences::default()),
         }
     }
+
+    /// `None` if the certificate holds; otherwise why it does not, if there is more to say than
+    /// that nobody knows its authority.
+    fn verify_certificate(
+        &self,
+        target: &Target,
+        certificate: &HostCertificate,
+    ) -> Result<Option<Option<HostKeyProblem>>, SshError> {
+        let names = self.names(target);
+        let refused = |problem| Err(refusal(target, certificate.key(), problem));
+        let (path, line) = match self.files.authority(&names, certificate)? {
+            Authority::Named { path, line } => (path, line),
+            Authority::Revoked { path, line } => {
+                return refused(HostKeyProblem::Revoked { path, line });
+            }
+            Authority::Unknown => return Ok(Some(None)),
+        };
+        let Err(problem) = certificate.check(names.principal()) else { return Ok(None) };
+        tracing::debug!(%target, %problem, "host certificate does not hold");
+        let forged = problem == CertificateProblem::Forged;
+        let authority = certificate.authority().fingerprint();
+        let problem = HostKeyProblem::Certificate { problem, authority, path, line };
+        // Nobody sends a broken signature by mistake.
+        if forged { refused(problem) } else { Ok(Some(Some(problem))) }
+    }
+
+    fn names(&self, target: &Target) -> Names {
+        match &self.alias {
+            Some(alias) => Names::alias(alias),
+            None => Names::of(target.host(), target.port()),
+        }
+    }
+
+    fn reads_files(&self) -> bool {
+        matches!(self.policy, HostKeyPolicy::AcceptNew | HostKeyPolicy::Strict)
+    }
+}
+
+fn refusal(target: &Target, key: &HostKey, problem: HostKeyProblem) -> SshError {
+    SshError::HostKey(Box::new(HostKeyRefused {
+        target: target.clone(),
+        problem,
+        algorithm: key.algorithm().to_owned(),
+        presented: key.fingerprint(),
+    }))
 }
 
 impl PendingKey {
@@ -128,6 +268,6 @@ impl PendingKey {
     /// [`SshError::KnownHosts`] if the file cannot be written. OpenSSH goes on then, with a
     /// warning.
     pub fn record(&self) -> Result<(), SshError> {
-        self.files.add(self.target.host(), self.target.port(), &self.key)
+        self.0.files.add_names(&self.0.names, &self.0.key)
     }
 }

@@ -18,33 +18,47 @@
 #![forbid(unsafe_code)]
 
 mod auth;
+mod certificate;
 mod command;
 mod error;
 mod error_text;
 mod fingerprint;
+mod from_config;
 mod home;
 mod host_keys;
+mod identity;
 pub mod known_hosts;
 pub mod net;
 mod options;
 mod output;
+mod pattern;
+mod prompt;
+mod proxy;
+mod refused;
+mod route;
 mod session;
+pub mod ssh_config;
 mod target;
 mod text;
+mod valid;
 
-pub use auth::Auth;
+pub use auth::{Auth, CertificateSource};
+pub use certificate::{CertificateProblem, HostCertificate, PresentedKey};
 pub use command::{Command, Pty, Stdin};
-pub use error::{
-    ConnectProblem, HostKeyProblem, HostKeyRefused, KeyProblem, Kind, PartialOutput, Phase,
-    SshError,
-};
+pub use error::{ConnectProblem, KeyProblem, Kind, PartialOutput, Phase, SshError};
 pub use fingerprint::{Fingerprint, HostKey};
 pub use home::Home;
-pub use host_keys::{HostKeyPolicy, HostKeys, PendingKey, Verdict};
+pub use host_keys::{HostKeyPolicy, HostKeys, PendingKey, Preferences, Verdict};
+pub use identity::Identity;
 pub use known_hosts::KnownHosts;
 pub use options::{KeepaliveOptions, Options};
 pub use output::{ExitStatus, Output};
+pub use prompt::{Answers, AskPassword, Prompt, Question};
+pub use proxy::ProxyCommand;
+pub use refused::{HostKeyProblem, HostKeyRefused};
+pub use route::Route;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use session::{AsyncProcess, AsyncSession, Chunk, Process, Session};
+pub use ssh_config::{HostConfig, SshConfig};
 pub use target::Target;
 pub use text::printable;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Auth, HostKeys, SshError, Target};
+use crate::{Auth, HostKeys, Route, SshError, Target};
 
 /// Everything a backend needs to open a session.
 #[derive(Debug, Clone)]
@@ -14,7 +14,10 @@ pub struct Options {
     pub auth: Vec<Auth>,
     /// Which host keys to believe.
     pub host_keys: HostKeys,
-    /// How long name lookup, TCP connect, handshake and authentication may take together.
+    /// How to get there.
+    pub route: Route,
+    /// How long name lookup, TCP connect, handshake and authentication may take together, those of
+    /// jump hosts included.
     pub connect_timeout: Duration,
     /// Heartbeats while a command runs; `None` sends none.
     pub keepalive: Option<KeepaliveOptions>,
@@ -31,6 +34,7 @@ impl Options {
             target,
             auth: Vec::new(),
             host_keys: HostKeys::default(),
+            route: Route::Direct,
             connect_timeout: Self::CONNECT_TIMEOUT,
             keepalive: None,
         }
@@ -50,7 +54,14 @@ impl Options {
         self
     }
 
-    /// Checks what no server could make sense of.
+    /// Sets how to get there.
+    #[must_use]
+    pub fn route(mut self, route: Route) -> Self {
+        self.route = route;
+        self
+    }
+
+    /// Checks what no server could make sense of, here and in every jump host.
     ///
     /// # Errors
     ///
@@ -68,7 +79,8 @@ impl Options {
         if let Some(keepalive) = self.keepalive {
             keepalive.validate()?;
         }
-        Ok(())
+        self.auth.iter().try_for_each(Auth::validate)?;
+        self.route.validate()
     }
 }
 

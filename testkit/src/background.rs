@@ -17,7 +17,7 @@ const END_PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) struct Background {
     handle: Handle,
     stop: Option<oneshot::Sender<()>>,
-    // Behind a lock only so that threads may share what has one.
+    // A receiver is for one thread; servers and proxies are shared by several.
     ended: Mutex<mpsc::Receiver<()>>,
 }
 

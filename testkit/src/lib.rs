@@ -1,9 +1,12 @@
 //! What our tests run against.
 //!
 //! * [`sshd`] starts a real OpenSSH server, and reads from its log what it saw.
+//! * [`dropbear`] starts Dropbear's server, the one of small machines.
 //! * [`embedded`] is an SSH server inside the test's process; nothing need be installed.
 //! * [`proxy`] stands between client and server and does what networks do.
 //! * [`cable`] leads to a server through a network of its own, and can be pulled out.
+//! * `conformance` is one suite for every kind of session, on every server above.
+//! * [`words`] has the bodies of the fuzz targets over what users and peers write.
 //! * [`keys`] makes the keys, secrets and known_hosts lines for a run.
 //!
 //! Everything started here is ended when its handle is dropped, also in a panic. What is missing
@@ -14,6 +17,12 @@
 mod background;
 #[cfg(all(feature = "ssh", target_os = "linux"))]
 pub mod cable;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+#[cfg(feature = "ssh")]
+mod daemon;
+#[cfg(feature = "ssh")]
+pub mod dropbear;
 #[cfg(feature = "ssh")]
 pub mod embedded;
 #[cfg(feature = "fake")]
@@ -26,3 +35,5 @@ mod port;
 pub mod proxy;
 #[cfg(feature = "ssh")]
 pub mod sshd;
+#[cfg(feature = "words")]
+pub mod words;

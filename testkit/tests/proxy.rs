@@ -260,3 +260,15 @@ fn an_upstream_that_refuses_is_seen_as_a_reset() {
     let mut stream = connect(&proxy);
     assert!(stream.read(&mut [0; 1]).is_err());
 }
+
+#[test]
+fn a_black_hole_after_some_bytes_swallows_the_rest_and_no_more() {
+    let proxy = FaultProxy::start(echo_server()).unwrap();
+    proxy.black_hole_after(Some(10), Direction::ToServer);
+    let mut stream = greet(&proxy);
+    stream.write_all(b"twelve bytes").unwrap();
+    expect(&mut stream, b"twelve byt");
+    assert!(hears_nothing(&mut stream));
+    proxy.black_hole_after(None, Direction::ToServer);
+    expect(&mut stream, b"es");
+}

@@ -2,6 +2,8 @@
 
 mod faults;
 mod needs;
+mod programs;
+mod python;
 mod rows;
 mod run;
 mod test;
@@ -49,6 +51,26 @@ enum Command {
         #[arg(long, default_value_t = 10.0)]
         minutes: f64,
     },
+    /// Build the Python package, and check and test it.
+    Python,
+    /// Run the session conformance suite alone and print its grid: session by server.
+    Conformance {
+        /// Print it as `[{"session", "server", "passed", "failed"}]`.
+        #[arg(long)]
+        json: bool,
+        /// What else the suite's program is told; see its `--help`.
+        #[arg(last = true)]
+        rest: Vec<String>,
+    },
+    /// Measure round trips of commands and dials, ours beside others'.
+    Roundtrips {
+        /// Print them as `[{"client", "what", "pace", "round_trips"}]`.
+        #[arg(long)]
+        json: bool,
+        /// What else the program is told; see its `--help`.
+        #[arg(last = true)]
+        rest: Vec<String>,
+    },
     /// Run every fuzz target.
     Fuzz {
         /// How long each target runs.
@@ -74,6 +96,9 @@ fn main() -> Result<()> {
             faults::run(&arguments)
         }
         Command::Soak { minutes } => faults::run(&["soak".into(), minutes.to_string()]),
+        Command::Python => python::python(),
+        Command::Conformance { json, rest } => programs::run("conformance", json, &rest),
+        Command::Roundtrips { json, rest } => programs::run("roundtrips", json, &rest),
         Command::Fuzz { seconds } => test::fuzz(seconds),
     }
 }

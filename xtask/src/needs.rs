@@ -18,6 +18,14 @@ const NEEDS: &[Need] = &[
         package: "openssh-server",
         is_there: || has("sshd") || std::path::Path::new("/usr/sbin/sshd").exists(),
     },
+    Need {
+        what: "Dropbear's server (dropbear)",
+        package: "dropbear-bin",
+        is_there: || {
+            has("dropbearkey")
+                && (has("dropbear") || std::path::Path::new("/usr/sbin/dropbear").exists())
+        },
+    },
     Need { what: "OpenSSH client (ssh)", package: "openssh-client", is_there: || has("ssh") },
     Need { what: "C compiler (cc)", package: "gcc", is_there: || has("cc") },
     Need { what: "make", package: "make", is_there: || has("make") },
@@ -34,6 +42,11 @@ const NEEDS: &[Need] = &[
     },
     Need { what: "python3", package: "python3", is_there: || has("python3") },
     Need { what: "ip (iproute2)", package: "iproute2", is_there: || has("ip") },
+    Need {
+        what: "python3's venv",
+        package: "python3-venv",
+        is_there: || succeeds("python3", &["-c", "import ensurepip, venv"]),
+    },
     Need { what: "ps (procps)", package: "procps", is_there: || has("ps") },
 ];
 

@@ -6,10 +6,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Result, bail};
 
 use crate::run::{cargo, root, step, succeeds};
-use crate::{needs, rows};
+use crate::{needs, python, rows};
 
 /// All that can be on at once without building OpenSSL from its source (`vendored-openssl`).
-const FEATURES: &str = "pool-core/tokio,pool-core/metrics,testkit/ssh,testkit/fake";
+const FEATURES: &str =
+    "pool-core/tokio,pool-core/metrics,testkit/ssh,testkit/fake,testkit/conformance";
 
 pub(crate) fn all() -> Result<()> {
     needs::check()?;
@@ -44,6 +45,7 @@ pub(crate) fn all() -> Result<()> {
     models.args(["test", "-p", "pool-core", "--release", "--target-dir", "target/loom"]);
     step("the shell under loom", models.args(["--test", "loom", "--locked"]))?;
     rows::rest()?;
+    python::python()?;
     println!("==> all checks passed");
     Ok(())
 }

@@ -6,6 +6,7 @@
 //! compares ways takes them in turn: `cargo run --release -p benches --bin savings`.
 #![allow(missing_docs, reason = "criterion's macros write the rest")]
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ fn handshake_savings(criterion: &mut Criterion) {
     for (kind, server) in [(Kind::Embedded, "embedded"), (Kind::Sshd, "sshd")] {
         for away in [0, 50] {
             let place = Place::start(kind, Duration::from_millis(away)).expect("a server");
-            let place = Arc::new(place);
+            let place = Rc::new(place);
             let mut group = criterion.benchmark_group(format!("{server}, {away} ms away"));
             group.sample_size(10);
             for mut way in ways(&place, &runtime) {

@@ -1,7 +1,7 @@
 //! Allocations per checkout, by everything in the process.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use benches::load::{alone, alone_async, fill, fill_async, one_thread};
@@ -47,15 +47,22 @@ fn by_threads<P: ThreadPool>() -> Vec<f64> {
     let nobody_waits = (allocations() - before) as f64 / CHECKOUTS as f64;
 
     let (stop, served) = (AtomicBool::new(false), AtomicU64::new(0));
+    let barrier = Barrier::new(BORROWERS + 1);
+    let held: Vec<_> = (0..SESSIONS).map(|_| pool.take().unwrap()).collect();
     let crowded = std::thread::scope(|scope| {
         for _ in 0..BORROWERS {
             scope.spawn(|| {
+                barrier.wait();
                 while !stop.load(Ordering::Relaxed) {
                     drop(pool.take().unwrap());
                     served.fetch_add(1, Ordering::Relaxed);
                 }
             });
         }
+        // What a thread needs to wait is made once, so that each has waited before we count.
+        barrier.wait();
+        std::thread::sleep(Duration::from_millis(50));
+        drop(held);
         let until = |count| {
             while served.load(Ordering::Relaxed) < count {
                 std::thread::sleep(Duration::from_millis(1));

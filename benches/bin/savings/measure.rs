@@ -1,6 +1,7 @@
 //! Rounds over all ways to one server.
 
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,7 +57,7 @@ impl Scene {
     }
 
     pub(crate) fn measure(self, rounds: u32, peers: Option<&Path>) -> Result<Measured> {
-        let place = Arc::new(Place::start(self.kind, Duration::from_millis(self.milliseconds))?);
+        let place = Rc::new(Place::start(self.kind, Duration::from_millis(self.milliseconds))?);
         let runtime = Arc::new(two_threads());
         let mut all = ways(&place, &runtime);
         // They refuse the embedded server's only kind of key exchange with some of its options, so

@@ -6,7 +6,7 @@ use testkit::embedded::EmbeddedServer;
 use testkit::sshd::Sshd;
 
 /// A pool that logs in to sshd with a key.
-pub fn on_sshd<L: Library>(server: &Sshd) -> ConnectionPoolBuilder<L> {
+pub(crate) fn on_sshd<L: Library>(server: &Sshd) -> ConnectionPoolBuilder<L> {
     ConnectionPool::builder(server.host(), server.user())
         .port(server.port())
         .private_key(server.identity(), None)
@@ -14,7 +14,7 @@ pub fn on_sshd<L: Library>(server: &Sshd) -> ConnectionPoolBuilder<L> {
 }
 
 /// A pool that logs in to the embedded server with a password.
-pub fn on_embedded<L: Library>(server: &EmbeddedServer) -> ConnectionPoolBuilder<L> {
+pub(crate) fn on_embedded<L: Library>(server: &EmbeddedServer) -> ConnectionPoolBuilder<L> {
     ConnectionPool::builder(server.host(), server.user())
         .port(server.port())
         .password(server.password())

@@ -279,12 +279,12 @@ impl<S, E: Clone> Core<S, E> {
         self.note_drained();
     }
 
-    /// Who gets a session that has just come back in order, where nothing else is to be lent.
+    /// Who gets a session that has just come back in order. Where somebody waits, all that is idle
+    /// has to be checked first.
     #[inline]
     fn heir(&self, index: u32, now: Instant) -> Option<u32> {
         let waiter = self.waiters.front()?;
-        let only = self.slots.count(Phase::Idle) == 0;
-        (only && self.must_retire(index, now).is_none()).then_some(waiter)
+        self.must_retire(index, now).is_none().then_some(waiter)
     }
 
     #[inline]

@@ -204,3 +204,17 @@ fn i19_a_connect_that_hangs_frees_its_slot_at_its_timeout() {
     assert_eq!(hanging, 3);
     assert_eq!(rig.core.poll_timeout(), None);
 }
+
+#[test]
+fn i16_the_leave_of_a_hub_outlasts_an_eviction() {
+    let mut rig = Rig::new(Config::builder());
+    rig.core.allow_connects(0);
+    rig.core.set_yielding(true);
+    let waiter = rig.wait();
+    assert!(rig.start().is_empty() && rig.core.is_starved());
+    rig.core.evict_all(rig.now);
+    assert!(rig.core.is_starved() && rig.start().is_empty());
+    rig.core.cancel(waiter, rig.now);
+    rig.warm(1);
+    assert_eq!((rig.stats().idle, rig.stats().closing), (0, 1));
+}

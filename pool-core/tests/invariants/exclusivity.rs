@@ -37,6 +37,22 @@ fn i7_a_failed_check_closes_its_session_and_casts_doubt_on_its_siblings() {
 }
 
 #[test]
+fn i9_a_suspect_session_stays_suspect_while_it_is_looked_at() {
+    let mut rig = Rig::new(Config::builder().max_size(2).check_after_idle(millis(10)));
+    rig.warm(2);
+    rig.pass(millis(20));
+    let gone = rig.wait();
+    let Task::Check { slot, session, .. } = rig.only_task() else { panic!("no check") };
+    rig.core.cancel(gone, rig.now);
+    rig.core.checked(slot, session, false, rig.now);
+    let suspect = rig.core.idle_slots()[0];
+    let session = rig.core.inspect(suspect).unwrap();
+    assert!(matches!(rig.only_task(), Task::Close { .. }));
+    rig.core.inspected(suspect, session, true, rig.now);
+    assert!(matches!(rig.only_task(), Task::Check { purpose: Purpose::Sweep, .. }));
+}
+
+#[test]
 fn i7_a_session_that_cannot_be_reset_is_closed() {
     let mut rig = Rig::new(Config::builder());
     rig.warm(1);

@@ -36,6 +36,18 @@ fn i20_the_successor_is_opened_before_its_session_retires() {
 }
 
 #[test]
+fn i20_an_old_session_can_be_lent_while_its_successor_is_opened() {
+    let config = Config::builder().min_idle(1).max_lifetime(Some(millis(1_000))).jitter(0.0);
+    let mut rig = Rig::new(config.connect_timeout(millis(50)).idle_timeout(None));
+    rig.work();
+    rig.pass(millis(949));
+    assert!(rig.start().is_empty());
+    rig.pass(millis(1));
+    rig.start_connect();
+    assert_eq!((rig.stats().idle, rig.stats().connecting), (1, 1));
+}
+
+#[test]
 fn i20_min_idle_is_filled_from_the_start() {
     let mut rig = Rig::new(Config::builder().min_idle(3).max_size(4));
     rig.work();

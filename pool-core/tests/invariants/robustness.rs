@@ -37,6 +37,20 @@ fn i27_a_task_that_is_lost_frees_its_slot() {
 }
 
 #[test]
+fn i27_a_close_that_is_lost_lets_the_next_one_run() {
+    let mut rig = Rig::new(Config::builder().max_size(3).max_maintaining(1));
+    rig.warm(3);
+    rig.core.evict_all(rig.now);
+    for left in (0..3).rev() {
+        let Task::Close { slot: Some(slot), .. } = rig.only_task() else { panic!("no close") };
+        rig.core.lost(slot, rig.now);
+        rig.core.lost(slot, rig.now);
+        assert_eq!(rig.stats().closing, left);
+    }
+    assert_eq!(rig.stats().counters.closed(CloseReason::Evicted), 3);
+}
+
+#[test]
 fn i29_the_clock_may_go_back() {
     let config = Config::builder().min_idle(2).keepalive_interval(Some(millis(50)));
     let mut rig = Rig::new(config);

@@ -1,6 +1,6 @@
 //! One line of a file.
 
-use super::name::Names;
+use super::name::Hosts;
 use crate::HostKey;
 
 /// What a line's key is marked as.
@@ -13,7 +13,7 @@ pub(super) enum Marker {
 pub(super) struct Line<'a> {
     pub(super) marker: Option<Marker>,
     pub(super) key: HostKey,
-    names: Names<'a>,
+    hosts: Hosts<'a>,
 }
 
 impl<'a> Line<'a> {
@@ -44,10 +44,10 @@ impl<'a> Line<'a> {
             return Err("no key");
         };
         let key = HostKey::from_text(algorithm, base64).ok_or("malformed or unknown key")?;
-        Ok(Some(Self { marker, key, names: Names::parse(first)? }))
+        Ok(Some(Self { marker, key, hosts: Hosts::parse(first)? }))
     }
 
     pub(super) fn is_about(&self, name: &str) -> bool {
-        self.names.is_about(name)
+        self.hosts.is_about(name)
     }
 }

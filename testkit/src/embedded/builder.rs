@@ -14,6 +14,7 @@ pub(super) struct Settings {
     pub(super) authorized_keys: Vec<PublicKey>,
     pub(super) max_sessions: usize,
     pub(super) max_auth_tries: usize,
+    pub(super) rekey_after: Option<usize>,
 }
 
 /// Options of a server that is not started yet; [`EmbeddedServer::builder`] makes one.
@@ -25,6 +26,7 @@ pub struct EmbeddedServerBuilder {
     pub(super) authorized_keys: Vec<String>,
     pub(super) max_sessions: usize,
     pub(super) max_auth_tries: usize,
+    pub(super) rekey_after: Option<usize>,
 }
 
 impl EmbeddedServerBuilder {
@@ -35,6 +37,7 @@ impl EmbeddedServerBuilder {
             authorized_keys: Vec::new(),
             max_sessions: 10,
             max_auth_tries: 6,
+            rekey_after: None,
         }
     }
 
@@ -73,6 +76,12 @@ impl EmbeddedServerBuilder {
     /// Refused attempts after which a connection is ended. Default: 6, as with sshd.
     pub fn max_auth_tries(mut self, tries: usize) -> Self {
         self.max_auth_tries = tries;
+        self
+    }
+
+    /// Agrees on new keys after so many bytes sent or received. Default: 1 GiB.
+    pub fn rekey_after(mut self, bytes: usize) -> Self {
+        self.rekey_after = Some(bytes);
         self
     }
 

@@ -212,14 +212,15 @@ impl Handler for Connection {
         &mut self,
         channel: Channel<Msg>,
         reply: ChannelOpenHandle,
-        _session: &mut Session,
+        session: &mut Session,
     ) -> Result<(), Self::Error> {
         self.forget_ended();
-        let (refused, delay) = {
+        let (refused, delay, age) = {
             let mut switches = self.shared.switches();
             switches.opens_seen += 1;
             let number = switches.opens_seen;
-            (switches.refused_opens.contains(&number), switches.open_delay)
+            let refused = switches.refused_opens.contains(&number);
+            (refused, switches.open_delay, switches.channel_age)
         };
         let limit = self.settings.max_sessions;
         let slot = (!refused).then(|| Slot::take(&self.shared, &self.slots, limit)).flatten();
@@ -234,6 +235,14 @@ impl Handler for Connection {
         let (_, writer) = channel.split();
         let kind = Kind::Session(Box::new(Pending { slot, stdin, writer, env: Vec::new() }));
         self.channels.insert(id, ChannelState { inbox, kind });
+        if let Some(age) = age {
+            let handle = session.handle();
+            tokio::spawn(async move {
+                tokio::time::sleep(age).await;
+                // Fails where the client closed it first.
+                let _ = handle.close(id).await;
+            });
+        }
         if delay.is_zero() {
             reply.accept().await;
         } else {

@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use russh::keys::PublicKey;
 use russh::server::Config;
-use russh::{MethodKind, MethodSet};
+use russh::{Limits, MethodKind, MethodSet};
 use tokio::net::TcpListener;
 
 pub use builder::EmbeddedServerBuilder;
@@ -93,6 +93,7 @@ impl EmbeddedServer {
                 authorized_keys,
                 max_sessions: builder.max_sessions,
                 max_auth_tries: builder.max_auth_tries,
+                rekey_after: builder.rekey_after,
             }),
             address,
             host_public_key: host_key.public_line()?,
@@ -147,6 +148,12 @@ impl EmbeddedServer {
     /// Answers every session channel open this much later. Default: zero.
     pub fn delay_opens(&self, delay: Duration) {
         self.shared.switches().open_delay = delay;
+    }
+
+    /// Closes every session channel so long after it was opened, without a word and whether or not
+    /// a command runs in it; `None`, the default, never. As sshd's `ChannelTimeout`, only harder.
+    pub fn close_channels_after(&self, age: Option<Duration>) {
+        self.shared.switches().channel_age = age;
     }
 
     /// Answers every password and every signed key this much later. Default: zero.
@@ -272,8 +279,14 @@ impl EmbeddedServer {
             methods.push(MethodKind::Password);
             methods.push(MethodKind::KeyboardInteractive);
         }
+        let mut limits = Limits::default();
+        if let Some(bytes) = self.settings.rekey_after {
+            limits.rekey_write_limit = bytes;
+            limits.rekey_read_limit = bytes;
+        }
         let config = Arc::new(Config {
             methods,
+            limits,
             auth_rejection_time: Duration::ZERO,
             keys: vec![self.host_key.private_key().clone()],
             max_auth_attempts: self.settings.max_auth_tries,

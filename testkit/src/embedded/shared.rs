@@ -24,6 +24,8 @@ pub(super) struct Counters {
 pub(super) struct Switches {
     pub(super) auth_delay: Duration,
     pub(super) open_delay: Duration,
+    /// How old a session channel may become.
+    pub(super) channel_age: Option<Duration>,
     /// Numbers of session channel opens to refuse, counted from 1 since the start.
     pub(super) refused_opens: Vec<u64>,
     pub(super) opens_seen: u64,

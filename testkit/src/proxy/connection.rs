@@ -10,7 +10,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::faults::{Direction, Faults};
 use super::pump::{Activity, End, Pump};
@@ -91,12 +91,16 @@ async fn carry(
     entry: Entry,
 ) {
     let _ = client.set_nodelay(true);
+    let opened = Instant::now();
     let connecting = async {
         if faults.borrow().silent {
             // For good: the test ends it with a blow, or by dropping the proxy.
             std::future::pending::<()>().await;
         }
         let _ = faults.wait_for(|faults| !faults.is_black_hole()).await;
+        // The server hears of a client no sooner than of anything else.
+        let delay = faults.borrow().to_server.delay;
+        sleep_until(opened + delay).await;
         TcpStream::connect(upstream).await
     };
     let mut server = tokio::select! {
@@ -109,10 +113,15 @@ async fn carry(
     let _ = server.set_nodelay(true);
 
     let activity = Activity::now();
-    let pump =
-        |direction, bytes| Pump { direction, faults: faults.clone(), activity: &activity, bytes };
-    let up = pump(Direction::ToServer, &entry.shared.to_server);
-    let down = pump(Direction::ToClient, &entry.shared.to_client);
+    let pump = |direction, opened, bytes| Pump {
+        direction,
+        opened,
+        faults: faults.clone(),
+        activity: &activity,
+        bytes,
+    };
+    let up = pump(Direction::ToServer, opened, &entry.shared.to_server);
+    let down = pump(Direction::ToClient, Instant::now(), &entry.shared.to_client);
     let end = {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();

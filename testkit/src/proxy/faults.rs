@@ -19,7 +19,15 @@ pub(super) struct Way {
     pub(super) bytes_per_second: Option<u64>,
     pub(super) held: bool,
     pub(super) cut_after: Option<u64>,
+    pub(super) hold_after: Option<u64>,
     pub(super) corrupt_at: Option<u64>,
+}
+
+impl Way {
+    /// How many more bytes may pass before all is silence, when so many have; `None` for any.
+    pub(super) fn room(&self, passed: u64) -> Option<u64> {
+        if self.held { Some(0) } else { Some(self.hold_after?.saturating_sub(passed)) }
+    }
 }
 
 #[derive(Clone, Debug, Default)]

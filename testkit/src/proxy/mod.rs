@@ -160,6 +160,12 @@ impl FaultProxy {
         self.faults.send_modify(|faults| faults.way_mut(direction).cut_after = bytes);
     }
 
+    /// Stops forwarding a connection in `direction` when so many bytes have passed since it was
+    /// opened; `None` for never.
+    pub fn black_hole_after(&self, bytes: Option<u64>, direction: Direction) {
+        self.faults.send_modify(|faults| faults.way_mut(direction).hold_after = bytes);
+    }
+
     /// Flips one bit of the byte at this offset of each connection, in `direction`; `None` for
     /// none. The first byte has offset 0.
     pub fn corrupt_at(&self, offset: Option<u64>, direction: Direction) {

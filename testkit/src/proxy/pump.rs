@@ -1,6 +1,6 @@
 //! One direction of one connection: reads, holds back, spoils, writes.
 
-use std::future::pending;
+use std::future::{pending, ready};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,6 +56,8 @@ enum Item {
 
 pub(super) struct Pump<'a> {
     pub(super) direction: Direction,
+    /// What is there when the pump starts came at this moment.
+    pub(super) opened: Instant,
     pub(super) faults: watch::Receiver<Faults>,
     pub(super) activity: &'a Activity,
     pub(super) bytes: &'a AtomicU64,
@@ -84,14 +86,26 @@ impl Pump<'_> {
         let mut faults = self.faults.clone();
         let mut passed = 0;
         let mut latest = Instant::now();
+        let mut early = true;
         let mut buffer = vec![0; CHUNK];
         loop {
             // Silence is not acknowledged: what comes now waits in the sender's kernel.
-            if faults.wait_for(|faults| !faults.way(self.direction).held).await.is_err() {
-                return;
-            }
+            let room = match faults
+                .wait_for(|faults| faults.way(self.direction).room(passed) != Some(0))
+                .await
+            {
+                Ok(faults) => faults.way(self.direction).room(passed),
+                Err(_) => return,
+            };
+            let room = room.and_then(|room| usize::try_from(room).ok()).unwrap_or(CHUNK);
+            let buffer = buffer.get_mut(..room.min(CHUNK)).unwrap_or_default();
             let read = tokio::select! {
-                read = source.read(&mut buffer) => read,
+                biased;
+                read = source.read(buffer) => read,
+                () = ready(()), if early => {
+                    early = false;
+                    continue;
+                }
                 changed = faults.changed() => match changed {
                     Ok(()) => continue,
                     Err(_) => return,
@@ -132,7 +146,9 @@ impl Pump<'_> {
             }
             passed += data.len() as u64;
             // Never before what came earlier, however the delay changes.
-            latest = latest.max(Instant::now() + way.delay + random_part(way.jitter));
+            let came = if early { self.opened } else { Instant::now() };
+            early = false;
+            latest = latest.max(came + way.delay + random_part(way.jitter));
             if !data.is_empty() && queue.send((latest, Item::Data(data))).await.is_err() {
                 return;
             }

@@ -5,7 +5,8 @@ use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::{Sshd, process};
+use super::Sshd;
+use crate::daemon;
 use crate::keys::KeyKind;
 
 /// Options of a server that is not started yet; [`Sshd::builder`] makes one.
@@ -114,7 +115,7 @@ pub(super) fn host_key_names(kinds: &[KeyKind]) -> impl Iterator<Item = String> 
 
 /// Finds sshd, or says how to get it.
 pub(super) fn find_sshd() -> io::Result<std::path::PathBuf> {
-    process::find("sshd").ok_or_else(|| {
+    daemon::find("sshd").ok_or_else(|| {
         io::Error::new(io::ErrorKind::NotFound, "sshd not found: install openssh-server")
     })
 }

@@ -15,7 +15,6 @@
 
 mod builder;
 mod log;
-mod process;
 mod user;
 
 use std::ffi::OsString;
@@ -30,9 +29,9 @@ pub use builder::SshdBuilder;
 pub use log::Truth;
 pub use user::PasswordUser;
 
+use crate::daemon::Process;
 use crate::keys::{KeyKind, KeyPair, known_hosts_line, random_secret};
 use crate::port::bind_free;
-use process::Process;
 
 /// How long sshd may take to listen.
 const START_PATIENCE: Duration = Duration::from_secs(10);
@@ -256,7 +255,7 @@ impl Sshd {
             "-E".into(),
             log_path.clone().into(),
         ];
-        let process = Process::start(&self.sshd, &arguments, self.marker.clone())?;
+        let process = Process::start(&self.sshd, &arguments, self.marker.clone(), |_| ())?;
         let deadline = Instant::now() + START_PATIENCE;
         loop {
             let running = process.is_running();

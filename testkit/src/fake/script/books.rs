@@ -188,4 +188,6 @@ pub(super) struct Tally {
     pub(super) created: u64,
     pub(super) detached: u64,
     pub(super) connects: u64,
+    pub(super) checks: u64,
+    pub(super) keepalives: u64,
 }

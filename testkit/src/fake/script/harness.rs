@@ -217,7 +217,8 @@ impl Harness {
         self.gate.told(self.now);
         self.news.woken.clear();
         self.news.closed.clear();
-        while let Some(notice) = self.core.poll_notice() {
+        while self.core.has_notice() {
+            let Some(notice) = self.core.poll_notice() else { break };
             match notice {
                 Notice::Wake(id) => self.news.woken.push(id),
                 Notice::Event(Event::Closed { reason, age }) => {
@@ -227,6 +228,8 @@ impl Harness {
                 Notice::Drained => self.drained += 1,
             }
         }
+        let silent = !self.core.has_notice() && self.core.poll_notice().is_none();
+        ensure!(silent, "I11", "a notice is left that was not announced");
         let before = std::mem::replace(&mut self.book, Book::read(&self.core));
         self.notice_slots(&before)?;
         self.notice_given_up(&before);

@@ -48,6 +48,7 @@ impl Harness {
         promised.retain(|slot| self.book.phase(*slot) != Some(Phase::Reserved));
         ensure!(promised.is_empty(), "I2", "{promised:?} are promised and not reserved");
         ensure!(stats.max_size == most && stats.closed == self.closed, "I2", "{stats:?}");
+        ensure!(self.core.config().max_size() == most, "I1", "configured otherwise");
         let free = stats.idle + stats.reserved + stats.waiting;
         ensure!(!self.closed || free == 0, "I24", "after close: {stats:?}");
         let drained = self.closed && open == 0;
@@ -97,7 +98,9 @@ impl Harness {
             && ours.cancelled == t.cancelled
             && ours.created == t.created
             && ours.detached == t.detached
-            && ours.connects == t.connects;
+            && ours.connects == t.connects
+            && ours.checks == t.checks
+            && ours.keepalives == t.keepalives;
         ensure!(same, "I5", "{ours:?} is not {t:?}");
         // Of outcomes not collected yet nobody knows the kind.
         let uncollected = self.waiters.len() - stats.waiting;

@@ -46,8 +46,11 @@ impl Harness {
         let task = Running { slot, work, session, deadline, given_up: false, evicted: false };
         self.running.push(task);
         self.tally.connects += u64::from(work == Work::Connect);
-        if work == Work::Connect {
-            self.use_leave()?;
+        match work {
+            Work::Connect => self.use_leave()?,
+            Work::Check(Purpose::Keepalive) => self.tally.keepalives += 1,
+            Work::Check(_) => self.tally.checks += 1,
+            Work::Reset | Work::Close => {}
         }
         let before = self.observe()?;
         match work {

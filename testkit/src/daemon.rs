@@ -1,4 +1,4 @@
-//! The server's processes: started from a thread of their own, ended without exception.
+//! Servers that are programs: started from a thread of their own, ended without exception.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A running listener with everything it started.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     pid: u32,
     marker: String,
     stop: Option<mpsc::Sender<()>>,
@@ -23,25 +23,31 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts `sshd`. Every process below it carries `marker` (`NAME=value`) in its environment
-    /// as soon as it runs a user's command.
+    /// Starts a server. Every process below it carries `marker` (`NAME=value`) in its environment
+    /// as soon as it runs a user's command. `prepare` says what else the program needs.
     ///
     /// The child is tied to the thread that starts it: where `setpriv` is present, the kernel
     /// kills the listener when that thread ends, so also when our process is killed.
-    pub(super) fn start(sshd: &Path, arguments: &[OsString], marker: String) -> io::Result<Self> {
+    pub(crate) fn start(
+        program: &Path,
+        arguments: &[OsString],
+        marker: String,
+        prepare: impl FnOnce(&mut Command),
+    ) -> io::Result<Self> {
         let mut command = match find("setpriv") {
             Some(setpriv) => {
                 let mut command = Command::new(setpriv);
-                command.args(["--pdeathsig", "KILL", "--"]).arg(sshd);
+                command.args(["--pdeathsig", "KILL", "--"]).arg(program);
                 command
             }
-            None => Command::new(sshd),
+            None => Command::new(program),
         };
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+        prepare(&mut command);
 
         let (stop, stopped) = mpsc::channel();
         let (started, start) = mpsc::channel();
-        let thread = thread::Builder::new().name("testkit-sshd".into()).spawn(move || {
+        let thread = thread::Builder::new().name("testkit-server".into()).spawn(move || {
             let mut child = match command.spawn() {
                 Ok(child) => child,
                 Err(error) => {
@@ -54,25 +60,26 @@ impl Process {
             let _ = child.kill();
             let _ = child.wait();
         })?;
-        let pid = start
-            .recv()
-            .unwrap_or_else(|_| Err(io::Error::other("the thread that starts sshd is gone")))?;
+        let pid = start.recv().unwrap_or_else(|_| {
+            Err(io::Error::other("the thread that starts the server is gone"))
+        })?;
         Ok(Self { pid, marker, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Whether the listener still runs.
-    pub(super) fn is_running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
     /// Kills everything below the listener, but not the listener; returns when all are gone.
-    pub(super) fn kill_sessions(&self) -> io::Result<()> {
+    pub(crate) fn kill_sessions(&self) -> io::Result<()> {
         kill_all(|| Ok(descendants(self.pid, &process_table()?)))?;
-        kill_all(|| marked(&self.marker))
+        // The listener carries it, too, where commands have it from there.
+        kill_all(|| Ok(marked(&self.marker)?.into_iter().filter(|pid| *pid != self.pid).collect()))
     }
 
     /// Kills the listener and everything it ever started; returns when all are gone.
-    pub(super) fn stop(mut self) -> io::Result<()> {
+    pub(crate) fn stop(mut self) -> io::Result<()> {
         self.end()
     }
 
@@ -98,7 +105,7 @@ impl Drop for Process {
 }
 
 /// Where a program is: on `PATH`, or in one of the folders that hold servers.
-pub(super) fn find(program: &str) -> Option<PathBuf> {
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from))
@@ -194,7 +201,7 @@ fn descendants(root: u32, table: &[ProcessEntry]) -> Vec<u32> {
     found
 }
 
-/// Processes whose environment holds the marker: commands whose sshd went before them.
+/// Processes whose environment holds the marker: commands whose server went before them.
 fn marked(marker: &str) -> io::Result<Vec<u32>> {
     let holds_marker = |process: &ProcessEntry| {
         process.state != State::Zombie

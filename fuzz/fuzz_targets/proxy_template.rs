@@ -1,0 +1,11 @@
+//! Any proxy command for any host and user.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use testkit::words::run_proxy_template;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Err(error) = run_proxy_template(bytes) {
+        panic!("{error}");
+    }
+});

@@ -1,0 +1,11 @@
+//! A configuration of any bytes.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use testkit::words::run_ssh_config;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Err(error) = run_ssh_config(bytes) {
+        panic!("{error}");
+    }
+});

@@ -1,0 +1,91 @@
+"""Pooled, kept-alive SSH sessions for automation.
+
+from hussh import ConnectionPool
+
+with ConnectionPool("myserver.example.com", username="deploy", password="...") as pool:
+    print(pool.execute("uptime").stdout)
+"""
+
+from . import aio
+from ._command import Pty
+from ._connection import Connection
+from ._errors import (
+    AgentError,
+    AuthenticationError,
+    ChannelRefusedError,
+    CommandFailedError,
+    ConnectFailedError,
+    ConnectionClosedError,
+    ConnectionLostError,
+    ConnectRefusedError,
+    ConnectResetError,
+    HandshakeError,
+    HostKeyError,
+    InvalidArgumentError,
+    KeyFileError,
+    KeyFileMissingError,
+    KeyFormatError,
+    KnownHostsError,
+    NoExitStatusError,
+    PassphraseError,
+    PoolClosedError,
+    PoolTimeoutError,
+    RequestRefusedError,
+    ResolveError,
+    ServerBusyError,
+    SSHError,
+    SSHTimeoutError,
+    UnsupportedError,
+)
+from ._native import __version__
+from ._pool import ConnectionPool, PooledConnection
+from ._result import SSHResult
+from ._stats import PoolStats
+from .aio import AsyncConnection, AsyncConnectionPool, PooledAsyncConnection
+
+__all__ = [
+    "AgentError",
+    "AsyncConnection",
+    "AsyncConnectionPool",
+    "AuthenticationError",
+    "ChannelRefusedError",
+    "CommandFailedError",
+    "ConnectFailedError",
+    "ConnectRefusedError",
+    "ConnectResetError",
+    "Connection",
+    "ConnectionClosedError",
+    "ConnectionLostError",
+    "ConnectionPool",
+    "HandshakeError",
+    "HostKeyError",
+    "InvalidArgumentError",
+    "KeyFileError",
+    "KeyFileMissingError",
+    "KeyFormatError",
+    "KnownHostsError",
+    "NoExitStatusError",
+    "PassphraseError",
+    "PoolClosedError",
+    "PoolStats",
+    "PoolTimeoutError",
+    "PooledAsyncConnection",
+    "PooledConnection",
+    "Pty",
+    "RequestRefusedError",
+    "ResolveError",
+    "SSHError",
+    "SSHResult",
+    "SSHTimeoutError",
+    "ServerBusyError",
+    "UnsupportedError",
+    "__version__",
+    "aio",
+]
+
+# Where they are documented and unpickled from, whichever file they are in.
+for _name in __all__:
+    _public = globals()[_name]
+    if getattr(_public, "__module__", "").startswith(f"{__name__}._"):
+        _public.__module__ = __name__
+del _name, _public

@@ -1,0 +1,175 @@
+"""What connections and pools are made with, checked once, and never shown with its secrets."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ._errors import InvalidArgumentError, UnsupportedError
+
+if TYPE_CHECKING:
+    from ._native import _PoolSettings, _Settings
+
+_DEFAULT_KEYS = ("id_rsa", "id_ecdsa", "id_ed25519")
+"""In the order in which OpenSSH tries them; those on hardware tokens are the agent's."""
+
+StrPath = "str | os.PathLike[str]"
+
+
+@dataclass(frozen=True)
+class Config:
+    """How to reach a host and log in."""
+
+    host: str
+    port: int
+    username: str
+    password: str | None = field(repr=False)
+    private_key: str | None
+    keepalive_interval: float | None
+    keepalive_count_max: int
+    host_keys: str
+    connect_timeout: float
+    defaults_failed: str
+    """What to say when the agent and the default keys did not serve."""
+
+    @property
+    def target(self) -> tuple[str, int, str]:
+        return self.host, self.port, self.username
+
+    @property
+    def login_failed(self) -> str | None:
+        return self.defaults_failed if self._uses_defaults else None
+
+    @property
+    def _uses_defaults(self) -> bool:
+        return self.password is None and self.private_key is None
+
+    def settings(self) -> _Settings:
+        """As the native half wants them."""
+        keys = []
+        if self.private_key is not None:
+            keys.append((os.path.expandvars(os.path.expanduser(self.private_key)), True))
+        elif self.password is None:
+            folder = os.path.join(os.path.expanduser("~"), ".ssh")
+            files = (os.path.join(folder, name) for name in _DEFAULT_KEYS)
+            keys.extend((file, False) for file in files if os.path.isfile(file))
+        return {
+            "host": self.host,
+            "port": self.port,
+            "username": self.username,
+            "password": self.password,
+            "private_keys": keys,
+            "agent": self._uses_defaults,
+            "host_keys": self.host_keys,
+            "connect_timeout": self.connect_timeout,
+            "keepalive_interval": self.keepalive_interval,
+            "keepalive_count_max": self.keepalive_count_max,
+        }
+
+
+def checked(
+    host: str,
+    port: int | None,
+    username: str | None,
+    password: str | None,
+    private_key: str | os.PathLike[str] | None,
+    keepalive_interval: float | None,
+    keepalive_count_max: int,
+    host_keys: str,
+    connect_timeout: float,
+    defaults_failed: str,
+) -> Config:
+    """A configuration whose values are of the right types and in range."""
+    for name, value in (("host", host), ("host_keys", host_keys)):
+        if not isinstance(value, str):
+            raise TypeError(f"`{name}` must be a str, not {type(value).__name__}")
+    for name, text in (("username", username), ("password", password)):
+        if text is not None and not isinstance(text, str):
+            raise TypeError(f"`{name}` must be a str or None, not {type(text).__name__}")
+    return Config(
+        host=host,
+        port=22 if port is None else count("port", port, least=1, most=65535),
+        username="root" if username is None else username,
+        password=password,
+        private_key=None if private_key is None else os.fspath(private_key),
+        keepalive_interval=seconds("keepalive_interval", keepalive_interval),
+        keepalive_count_max=count("keepalive_count_max", keepalive_count_max, least=1),
+        host_keys=host_keys,
+        connect_timeout=seconds("connect_timeout", connect_timeout) or 10.0,
+        defaults_failed=defaults_failed,
+    )
+
+
+@dataclass(frozen=True)
+class PoolConfig:
+    """How many connections a pool may have, and for how long."""
+
+    max_connections: int
+    min_idle: int
+    acquire_timeout: float | None
+    idle_timeout: float | None
+    max_lifetime: float | None
+    channels_per_connection: int
+
+    def settings(self) -> _PoolSettings:
+        """As the native half wants them."""
+        return {
+            "max_connections": self.max_connections,
+            "min_idle": self.min_idle,
+            "acquire_timeout": self.acquire_timeout,
+            "idle_timeout": self.idle_timeout,
+            "max_lifetime": self.max_lifetime,
+            "channels_per_connection": self.channels_per_connection,
+        }
+
+
+def checked_pool(
+    max_connections: int,
+    min_idle: int,
+    acquire_timeout: float | None,
+    idle_timeout: float | None,
+    max_lifetime: float | None,
+    channels_per_connection: int,
+) -> PoolConfig:
+    """A pool's configuration whose values are of the right types and in range."""
+    return PoolConfig(
+        max_connections=count("max_connections", max_connections, least=1),
+        min_idle=count("min_idle", min_idle, least=0),
+        acquire_timeout=seconds("acquire_timeout", acquire_timeout),
+        idle_timeout=seconds("idle_timeout", idle_timeout),
+        max_lifetime=seconds("max_lifetime", max_lifetime),
+        channels_per_connection=count("channels_per_connection", channels_per_connection, least=1),
+    )
+
+
+def seconds(name: str, value: float | None, per_second: float = 1) -> float | None:
+    """A time span in seconds; `None` for 0 and `None`, which both mean that there is none."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"`{name}` must be a number or None, not {type(value).__name__}")
+    if not math.isfinite(value) or value < 0:
+        raise InvalidArgumentError(f"`{name}` must be 0 or more, not {value}", parameter=name)
+    # Far enough for everybody, and within what the native half can count.
+    return min(value / per_second, 1e9) or None
+
+
+def count(name: str, value: int, *, least: int, most: int = 2**32 - 1) -> int:
+    """A whole number in range."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"`{name}` must be an int, not {type(value).__name__}")
+    if not least <= value <= most:
+        limit = f"between {least} and {most}" if most < 2**32 - 1 else f"{least} or more"
+        raise InvalidArgumentError(f"`{name}` must be {limit}, not {value}", parameter=name)
+    return value
+
+
+def no_proxy(proxy_jump: object, proxy_command: object) -> None:
+    """Refuses what is not there yet, rather than to connect past the proxy."""
+    if proxy_jump is not None and proxy_command is not None:
+        raise TypeError("`proxy_jump` and `proxy_command` are mutually exclusive")
+    for name, value in (("proxy_jump", proxy_jump), ("proxy_command", proxy_command)):
+        if value is not None:
+            raise UnsupportedError(f"`{name}` is not supported yet")

@@ -1,0 +1,204 @@
+"""One connection, for threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, TypeVar, cast
+
+from . import _log, _native
+from ._command import Command, OnOutput, Pty, Stdin, command_settings
+from ._config import Config, checked, no_proxy, seconds
+from ._errors import ConnectionClosedError
+from ._process import PerProcess
+from ._result import SSHResult, _Outcome, from_outcome
+from ._wait import finish
+
+__all__ = ["Connection"]
+
+DEFAULTS_FAILED = "Failed to authenticate with ssh-agent and default SSH keys"
+
+Self = TypeVar("Self", bound="Connection")
+
+
+class Connection:
+    """One SSH connection, open until it is closed. Many threads may run commands on it at once.
+
+    It is not reopened when it dies; a `ConnectionPool` of one does that. Pickled, it is its
+    configuration, password included: whoever unpickles it connects with the first command. So does
+    a forked child.
+
+    `timeout` is in **milliseconds**, as it always was: for connecting, and for each command that
+    has none of its own; 0 is none, and connecting then takes `connect_timeout` seconds at most.
+    All else is in seconds. `host_keys` is "accept-new" (unknown hosts are recorded in
+    `~/.ssh/known_hosts`, changed keys refused), "strict", a pin ("SHA256:…") or
+    "danger-accept-any". Without password and key, the agent's keys and then the default key files
+    are tried.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int | None = 22,
+        username: str | None = "root",
+        password: str | None = None,
+        private_key: str | os.PathLike[str] | None = None,
+        proxy_jump: object = None,
+        proxy_command: str | None = None,
+        timeout: float | None = 0,
+        *,
+        keepalive_interval: float | None = 0,
+        keepalive_count_max: int = 3,
+        host_keys: str = "accept-new",
+        connect_timeout: float = 10.0,
+    ) -> None:
+        no_proxy(proxy_jump, proxy_command)
+        self._timeout = 0 if timeout is None else timeout
+        limit = seconds("timeout", timeout, per_second=1000)
+        self._config = checked(
+            host,
+            port,
+            username,
+            password,
+            private_key,
+            keepalive_interval,
+            keepalive_count_max,
+            host_keys,
+            limit or connect_timeout,
+            DEFAULTS_FAILED,
+        )
+        self._closed = False
+        self._native: PerProcess[_native.Session] = PerProcess()
+        self._session()
+
+    @property
+    def host(self) -> str:
+        """The host's name or address."""
+        return self._config.host
+
+    @property
+    def port(self) -> int:
+        """The TCP port."""
+        return self._config.port
+
+    @property
+    def username(self) -> str:
+        """The user it logged in as."""
+        return self._config.username
+
+    @property
+    def password(self) -> str:
+        """The password, "" when there is none."""
+        return self._config.password or ""
+
+    @property
+    def private_key(self) -> str:
+        """The private key's file, "" when there is none."""
+        return self._config.private_key or ""
+
+    @property
+    def timeout(self) -> float:
+        """The timeout in milliseconds, 0 when there is none."""
+        return self._timeout
+
+    @property
+    def proxy_command(self) -> str | None:
+        """The command that it goes through: none in this version."""
+        return None
+
+    def execute(
+        self,
+        command: Command,
+        timeout: float | None = None,
+        *,
+        stdin: Stdin | None = None,
+        env: Mapping[str, str] | None = None,
+        pty: bool | Pty = False,
+        on_output: OnOutput | None = None,
+        check: bool = False,
+    ) -> SSHResult:
+        """Runs a command to its end and gives what it left.
+
+        `timeout`, in **milliseconds**, replaces the connection's for this call. `stdin` is text,
+        bytes or an open file; `on_output` is called with "stdout" or "stderr" and the bytes while
+        the command runs. With `check`, a command that fails raises `CommandFailedError`.
+        """
+        limit = seconds("timeout", self._timeout if timeout is None else timeout, per_second=1000)
+        settings = command_settings(command, limit, stdin, env, pty)
+        result = run(self._session(), self._config, settings, on_output)
+        return result.raise_for_status(command) if check else result
+
+    def is_alive(self) -> bool:
+        """Whether nothing is known that makes the connection unusable. Never waits."""
+        native = self._native.peek()
+        return native is not None and native.is_alive()
+
+    def close(self) -> None:
+        """Ends the connection; commands under way fail. Never waits."""
+        self._closed = True
+        native = self._native.peek()
+        if native is not None:
+            native.close()
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(host={self.host}, port={self.port}, "
+            f"username={self.username}, password=*****)"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        del state["_native"]
+        state["_closed"] = False
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._native = PerProcess()
+
+    def _session(self) -> _native.Session:
+        if self._closed:
+            raise closed(self._config, "the connection is closed")
+        return self._native.get(self._connect)
+
+    def _connect(self) -> _native.Session:
+        _log.watch()
+        operation = _native.connect(self._config.settings())
+        session = cast(_native.Session, finish(operation, self._config))
+        host, port, username = self._config.target
+        _log.logger.debug("connected to %s@%s:%s", username, host, port)
+        return session
+
+
+def closed(config: Config, why: str) -> ConnectionClosedError:
+    """The error for using what was closed or given back."""
+    host, port, username = config.target
+    return ConnectionClosedError(
+        f"{username}@{host}: {why}", host=host, port=port, username=username
+    )
+
+
+def run(
+    session: _native.Session,
+    config: Config,
+    settings: _native._CommandSettings,
+    on_output: OnOutput | None,
+) -> SSHResult:
+    """Runs a command on a session to its end."""
+    _log.watch()
+    operation = session.execute(settings, on_output is not None)
+    if operation is None:
+        raise closed(config, "the connection is closed")
+    return from_outcome(cast(_Outcome, finish(operation, config, on_output)), config.target)

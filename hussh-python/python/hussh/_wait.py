@@ -1,0 +1,45 @@
+"""How threads wait. The GIL is free meanwhile, and Ctrl-C ends the wait and what it was for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import _log
+from ._command import OnOutput, stream_name
+from ._errors import ConnectionClosedError, from_facts
+
+if TYPE_CHECKING:
+    from ._config import Config
+    from ._native import Operation
+
+
+def finish(operation: Operation, config: Config, on_output: OnOutput | None = None) -> object:
+    """Waits for an operation's end and gives its value, or raises its error."""
+    try:
+        while (chunk := operation.wait()) is not None:
+            if on_output is not None:
+                is_stderr, data = chunk
+                on_output(stream_name(is_stderr), data)
+    except BaseException:
+        operation.cancel()
+        raise
+    return settle(operation, config)
+
+
+def settle(operation: Operation, config: Config) -> object:
+    """The value of an operation that is over, or its error."""
+    kind, value = operation.outcome()
+    _log.drain()
+    if kind == "ok":
+        return value
+    return fail(kind, value, config)
+
+
+def fail(kind: str, value: object, config: Config) -> object:
+    """Raises the error that the native half tells of."""
+    if kind == "error" and isinstance(value, dict):
+        raise from_facts(value, config.login_failed)
+    host, port, username = config.target
+    raise ConnectionClosedError(
+        f"{username}@{host}: {value}", host=host, port=port, username=username
+    )

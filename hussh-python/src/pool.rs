@@ -1,0 +1,103 @@
+//! The pool.
+
+use hussh::{AsyncConnectionPool, Command};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::sync::Arc;
+
+use crate::failure;
+use crate::operation::{Operation, timed};
+use crate::owned::Owned;
+use crate::runtime;
+use crate::session::Carrier;
+use crate::settings::{CommandSettings, PoolSettings, Settings};
+use crate::stream;
+use crate::value::Value;
+
+/// Sessions to one host as one user, lent to whoever asks.
+#[pyclass(frozen, module = "hussh._native")]
+pub(crate) struct Pool {
+    pool: Owned<AsyncConnectionPool>,
+}
+
+impl Pool {
+    fn pool(&self) -> PyResult<&AsyncConnectionPool> {
+        let here = self.pool.here();
+        here.ok_or_else(|| pyo3::exceptions::PyRuntimeError::new_err("a parent process's pool"))
+    }
+}
+
+/// Makes a pool: `("ok", pool)` or `("error", facts)`.
+#[pyfunction]
+pub(crate) fn open_pool<'py>(
+    py: Python<'py>,
+    settings: Settings,
+    pool: PoolSettings,
+) -> PyResult<(&'static str, Bound<'py, PyAny>)> {
+    let runtime = runtime::handle(py)?;
+    let _context = runtime.enter();
+    match pool.apply(settings).and_then(hussh::AsyncConnectionPoolBuilder::build) {
+        Ok(pool) => {
+            let pool = Pool { pool: Owned::new(pool) };
+            Ok(("ok", Bound::new(py, pool)?.into_any()))
+        }
+        Err(error) => Ok(("error", failure::facts(py, &error)?.into_any())),
+    }
+}
+
+#[pymethods]
+impl Pool {
+    /// Starts to borrow a session.
+    fn acquire(&self, py: Python<'_>) -> PyResult<Operation> {
+        let pool = self.pool()?.clone();
+        Operation::start(py, |_| async move { pool.get().await.map(Value::Lent) })
+    }
+
+    /// Starts a command on a session of its own choice.
+    fn execute(
+        &self,
+        py: Python<'_>,
+        command: CommandSettings,
+        stream: bool,
+    ) -> PyResult<Operation> {
+        let pool = self.pool()?.clone();
+        let command = Command::from(command);
+        if stream {
+            return Operation::start(py, |desk| async move {
+                let carrier = Carrier::Lent(Arc::new(pool.get().await?));
+                stream::run(&carrier, &command, &desk).await
+            });
+        }
+        Operation::start(py, |_| async move { timed(pool.execute_with(&command)).await })
+    }
+
+    /// Starts to close it.
+    fn close(&self, py: Python<'_>) -> PyResult<Operation> {
+        let pool = self.pool()?.clone();
+        Operation::start(py, |_| async move { pool.close().await.map(|()| Value::Nothing) })
+    }
+
+    /// Its counts, all of one moment.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let pool = self.pool()?;
+        let stats = pool.stats();
+        let counters = &stats.counters;
+        let facts = PyDict::new(py);
+        facts.set_item("connections", pool.connections())?;
+        facts.set_item("channels_per_connection", pool.channels_per_connection())?;
+        facts.set_item("connecting", stats.connecting)?;
+        facts.set_item("idle", stats.idle + stats.reserved + stats.checking + stats.resetting)?;
+        facts.set_item("lent", stats.lent)?;
+        facts.set_item("closing", stats.closing)?;
+        facts.set_item("waiting", stats.waiting)?;
+        facts.set_item("closed", stats.closed)?;
+        facts.set_item("acquires", counters.acquires)?;
+        facts.set_item("served", counters.served)?;
+        facts.set_item("timed_out", counters.timed_out)?;
+        facts.set_item("cancelled", counters.cancelled)?;
+        facts.set_item("connects", counters.connects)?;
+        facts.set_item("connect_failures", counters.connect_failures)?;
+        facts.set_item("replaced", counters.replaced)?;
+        Ok(facts)
+    }
+}

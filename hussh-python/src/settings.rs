@@ -1,0 +1,139 @@
+//! What Python gives us, made ours.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hussh::{
+    AsyncConnection, AsyncConnectionBuilder, AsyncConnectionPool, AsyncConnectionPoolBuilder,
+    Command, Error, HostKeyPolicy, Pty,
+};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+/// How to reach a host and log in. From a `dict`.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct Settings {
+    host: String,
+    port: u16,
+    username: String,
+    password: Option<String>,
+    /// Files, each with what `password` is to it: a passphrase or nothing.
+    private_keys: Vec<(PathBuf, bool)>,
+    agent: bool,
+    host_keys: String,
+    connect_timeout: Seconds,
+    keepalive_interval: Option<Seconds>,
+    keepalive_count_max: u32,
+}
+
+/// How many sessions, and for how long. From a `dict`.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct PoolSettings {
+    max_connections: usize,
+    min_idle: usize,
+    acquire_timeout: Option<Seconds>,
+    idle_timeout: Option<Seconds>,
+    max_lifetime: Option<Seconds>,
+    channels_per_connection: usize,
+}
+
+/// What to run. From a `dict`.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct CommandSettings {
+    command: Vec<u8>,
+    stdin: Option<Vec<u8>>,
+    env: Vec<(String, String)>,
+    pty: Option<(String, u32, u32)>,
+    timeout: Option<Seconds>,
+}
+
+/// Seconds as a float, a time span that exists.
+struct Seconds(Duration);
+
+impl<'py> FromPyObject<'_, 'py> for Seconds {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let seconds: f64 = object.extract()?;
+        let span = Duration::try_from_secs_f64(seconds);
+        let span = span.map_err(|error| PyValueError::new_err(format!("{seconds} s: {error}")));
+        span.map(Self)
+    }
+}
+
+fn span(seconds: Option<Seconds>) -> Option<Duration> {
+    seconds.map(|Seconds(span)| span)
+}
+
+/// The setters that the builders share, called on one of them.
+macro_rules! apply {
+    ($settings:ident, $builder:expr) => {{
+        let policy = policy(&$settings.host_keys)?;
+        let mut builder = $builder
+            .port($settings.port)
+            .host_keys(policy)
+            .connect_timeout($settings.connect_timeout.0)
+            .keepalive_interval(span($settings.keepalive_interval))
+            .keepalive_count_max($settings.keepalive_count_max);
+        if $settings.agent {
+            builder = builder.agent();
+        }
+        let password = $settings.password;
+        for (path, encrypted) in $settings.private_keys {
+            builder = builder.private_key(path, password.as_deref().filter(|_| encrypted));
+        }
+        match password {
+            Some(password) => builder.password(password),
+            None => builder,
+        }
+    }};
+}
+
+fn policy(text: &str) -> Result<HostKeyPolicy, Error> {
+    Ok(match text {
+        "accept-new" => HostKeyPolicy::AcceptNew,
+        "strict" => HostKeyPolicy::Strict,
+        "danger-accept-any" => HostKeyPolicy::DangerAcceptAny,
+        pin => HostKeyPolicy::Pinned(pin.parse().map_err(Error::Ssh)?),
+    })
+}
+
+impl Settings {
+    pub(crate) fn connection(self) -> Result<AsyncConnectionBuilder, Error> {
+        Ok(apply!(self, AsyncConnection::builder(self.host, self.username)))
+    }
+}
+
+impl PoolSettings {
+    pub(crate) fn apply(self, settings: Settings) -> Result<AsyncConnectionPoolBuilder, Error> {
+        let host = settings.host.clone();
+        let username = settings.username.clone();
+        let builder = apply!(settings, AsyncConnectionPool::builder(host, username));
+        Ok(builder
+            .max_connections(self.max_connections)
+            .min_idle(self.min_idle)
+            .acquire_timeout(span(self.acquire_timeout))
+            .idle_timeout(span(self.idle_timeout))
+            .max_lifetime(span(self.max_lifetime))
+            .channels_per_connection(self.channels_per_connection))
+    }
+}
+
+impl From<CommandSettings> for Command {
+    fn from(settings: CommandSettings) -> Self {
+        let mut command = Self::new(settings.command).timeout(span(settings.timeout));
+        if let Some(stdin) = settings.stdin {
+            command = command.stdin(stdin);
+        }
+        for (name, value) in settings.env {
+            command = command.env(name, value);
+        }
+        match settings.pty {
+            Some((term, columns, rows)) => command.pty(Pty { term, columns, rows }),
+            None => command,
+        }
+    }
+}

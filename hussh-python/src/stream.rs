@@ -1,0 +1,53 @@
+//! Commands whose output is handed on while they run.
+
+use std::time::Instant;
+
+use hussh::{Command, Error, Output, PartialOutput, SshError};
+
+use crate::operation::{Collected, Desk};
+use crate::session::Carrier;
+use crate::value::Value;
+
+/// Runs a command to its end; its output goes to the desk as it comes, and is collected, too.
+pub(crate) async fn run(carrier: &Carrier, command: &Command, desk: &Desk) -> Result<Value, Error> {
+    let start = Instant::now();
+    let process = carrier.spawn(command).await?;
+    let mut collected = Collected::default();
+    loop {
+        match process.read().await {
+            Ok(Some(chunk)) => {
+                collected.add(&chunk);
+                desk.put(chunk).await;
+            }
+            Ok(None) => break,
+            Err(error) => return Err(with_output(error, collected)),
+        }
+    }
+    match process.wait().await {
+        Ok(status) => {
+            let (stdout, stderr) = collected.into_bytes();
+            Ok(Value::Output(Output { stdout, stderr, status }, start.elapsed()))
+        }
+        Err(error) => Err(with_output(error, collected)),
+    }
+}
+
+/// The error of a process, which knows nothing of what was read before.
+fn with_output(mut error: Error, collected: Collected) -> Error {
+    if let Error::Ssh(
+        SshError::Timeout { partial: Some(partial), .. }
+        | SshError::ConnectionLost { partial: Some(partial), .. }
+        | SshError::NoExitStatus { partial, .. },
+    ) = &mut error
+    {
+        let (stdout, stderr) = collected.into_bytes();
+        **partial = PartialOutput { stdout, stderr };
+    } else if let Error::Ssh(
+        SshError::Timeout { partial, .. } | SshError::ConnectionLost { partial, .. },
+    ) = &mut error
+    {
+        let (stdout, stderr) = collected.into_bytes();
+        *partial = Some(Box::new(PartialOutput { stdout, stderr }));
+    }
+    error
+}

@@ -1,0 +1,69 @@
+//! How to get to a host.
+
+use crate::{Options, ProxyCommand, SshError};
+
+/// The way from here to a target.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub enum Route {
+    /// A TCP connection.
+    #[default]
+    Direct,
+    /// Through these hosts in this order, each with its own user, credentials and host keys. Each
+    /// is logged in to, and opens the connection to the next; the last one opens that to the
+    /// target. How the first is reached says its own route; those of the others are direct.
+    Jump(Vec<Options>),
+    /// Over the standard input and output of a command.
+    Command(ProxyCommand),
+}
+
+impl Route {
+    /// The longest chain: OpenSSH has no limit, but every hop is a whole session.
+    pub const MOST_HOPS: usize = 16;
+
+    /// For a backend that only goes the direct way: taking that instead of another would lead to
+    /// another host.
+    ///
+    /// # Errors
+    ///
+    /// [`SshError::InvalidInput`] unless the way is direct.
+    pub fn must_be_direct(&self) -> Result<(), SshError> {
+        match self {
+            Self::Direct => Ok(()),
+            Self::Jump(_) => {
+                Err(SshError::invalid("jump", "hosts are a way this backend cannot go yet"))
+            }
+            Self::Command(_) => {
+                Err(SshError::invalid("proxy_command", "is a way this backend cannot go yet"))
+            }
+        }
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), SshError> {
+        let Self::Jump(hops) = self else { return Ok(()) };
+        if hops.is_empty() {
+            return Err(SshError::invalid("jump", "names no host"));
+        }
+        if hops.len() > Self::MOST_HOPS {
+            let problem = format!("has more than {} hosts", Self::MOST_HOPS);
+            return Err(SshError::invalid("jump", problem));
+        }
+        for (index, hop) in hops.iter().enumerate() {
+            match hop.route {
+                Self::Direct => {}
+                Self::Command(_) if index == 0 => {}
+                _ => {
+                    return Err(SshError::invalid(
+                        "jump",
+                        format!(
+                            "has a way of its own to {}; put its hosts into one list",
+                            hop.target
+                        ),
+                    ));
+                }
+            }
+            hop.validate()?;
+        }
+        Ok(())
+    }
+}

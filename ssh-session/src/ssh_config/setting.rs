@@ -1,0 +1,120 @@
+//! What a line sets.
+
+use std::time::Duration;
+
+use super::destination::Destination;
+use super::value::{self, StrictHostKeyChecking};
+use super::words::Words;
+use crate::ProxyCommand;
+
+/// One keyword with a value that makes sense.
+#[derive(Debug, Clone)]
+pub(super) enum Setting {
+    HostName(String),
+    Port(u16),
+    User(String),
+    IdentityFile(String),
+    IdentitiesOnly(bool),
+    IdentityAgent(String),
+    CertificateFile(String),
+    UserKnownHostsFile(Vec<String>),
+    GlobalKnownHostsFile(Vec<String>),
+    RevokedHostKeys,
+    StrictHostKeyChecking(StrictHostKeyChecking),
+    HostKeyAlias(String),
+    ServerAliveInterval(Option<Duration>),
+    ServerAliveCountMax(u32),
+    ConnectTimeout(Option<Duration>),
+    /// In the order in which they are visited; none for `none`.
+    ProxyJump(Vec<Destination>),
+    /// None for `none`.
+    ProxyCommand(Option<ProxyCommand>),
+    ProxyUseFdpass(bool),
+    RefuseConnection(String),
+    Tag(String),
+    IgnoreUnknown(String),
+    /// A keyword of `ssh` that changes nothing here.
+    Ignored,
+    /// Not a keyword of `ssh`: an error, unless `IgnoreUnknown` names it.
+    Unknown(String),
+}
+
+/// The most known_hosts files in one list, as in `ssh`.
+const MOST_FILES: usize = 32;
+
+impl Setting {
+    pub(super) fn parse(words: Words<'_>) -> Result<Self, String> {
+        let Words { keyword, arguments, rest } = words;
+        // Their values are the rest of the line as it stands.
+        match keyword.as_str() {
+            "proxycommand" => return command(rest),
+            "proxyjump" => return jump(rest),
+            _ => {}
+        }
+        let one = || match arguments.as_slice() {
+            [] => Err(format!("`{keyword}` has no argument")),
+            [argument] if argument.is_empty() => Err(format!("`{keyword}` has no argument")),
+            [argument] => Ok(argument.as_str()),
+            [_, more, ..] => {
+                Err(format!("`{keyword}` has {:?} behind its argument", super::shown(more)))
+            }
+        };
+        Ok(match keyword.as_str() {
+            "hostname" => Self::HostName(one()?.into()),
+            "port" => Self::Port(value::port(one()?)?),
+            "user" => Self::User(one()?.into()),
+            "identityfile" | "identityfile2" => Self::IdentityFile(one()?.into()),
+            "identitiesonly" => Self::IdentitiesOnly(value::flag(one()?)?),
+            "identityagent" => Self::IdentityAgent(one()?.into()),
+            "certificatefile" => Self::CertificateFile(one()?.into()),
+            "userknownhostsfile" => Self::UserKnownHostsFile(files(&keyword, arguments)?),
+            "globalknownhostsfile" => Self::GlobalKnownHostsFile(files(&keyword, arguments)?),
+            "revokedhostkeys" if arguments.first().is_some_and(|file| file != "none") => {
+                Self::RevokedHostKeys
+            }
+            "stricthostkeychecking" => Self::StrictHostKeyChecking(value::strict(one()?)?),
+            "hostkeyalias" => Self::HostKeyAlias(one()?.into()),
+            "serveraliveinterval" => Self::ServerAliveInterval(value::time(one()?)?),
+            "serveralivecountmax" => Self::ServerAliveCountMax(value::count(one()?)?),
+            "connecttimeout" => Self::ConnectTimeout(value::time(one()?)?),
+            "proxyusefdpass" => Self::ProxyUseFdpass(value::flag(one()?)?),
+            "refuseconnection" => Self::RefuseConnection(arguments.join(" ")),
+            "tag" => Self::Tag(one()?.into()),
+            "ignoreunknown" => Self::IgnoreUnknown(one()?.to_ascii_lowercase()),
+            known if super::keywords::IGNORED.contains(&known) => Self::Ignored,
+            _ => Self::Unknown(keyword),
+        })
+    }
+}
+
+/// Files of which `none` names none.
+fn files(keyword: &str, files: Vec<String>) -> Result<Vec<String>, String> {
+    let is_none = |file: &String| file.eq_ignore_ascii_case("none");
+    if files.iter().any(String::is_empty) || files.is_empty() {
+        return Err(format!("`{keyword}` has an empty argument"));
+    }
+    if files.len() > MOST_FILES {
+        return Err(format!("`{keyword}` names more than {MOST_FILES} files"));
+    }
+    match files.iter().any(is_none) {
+        true if files.len() > 1 => Err(format!("`{keyword}` has more than `none`")),
+        true => Ok(Vec::new()),
+        false => Ok(files),
+    }
+}
+
+fn command(rest: &str) -> Result<Setting, String> {
+    if rest.eq_ignore_ascii_case("none") {
+        return Ok(Setting::ProxyCommand(None));
+    }
+    Ok(Setting::ProxyCommand(Some(ProxyCommand::read(rest)?)))
+}
+
+fn jump(rest: &str) -> Result<Setting, String> {
+    let list = rest.split('#').next().unwrap_or_default().trim_end();
+    if list.eq_ignore_ascii_case("none") {
+        return Ok(Setting::ProxyJump(Vec::new()));
+    }
+    let hosts = list.split(',').map(Destination::parse).collect::<Result<Vec<_>, _>>()?;
+    Ok(Setting::ProxyJump(hosts))
+}

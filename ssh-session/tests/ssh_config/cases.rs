@@ -1,0 +1,240 @@
+//! Configurations that `ssh` and we must read alike.
+
+/// What is compared, files and aliases: the file `config` is read, `DIR` is its folder.
+pub(crate) type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
+
+pub(crate) const AGREED: &[Row<'_>] = &[
+    (
+        "nothing",
+        &[("config", "")],
+        &["h", "u@h", "H.Example", "192.0.2.1", "::1", "ssh://u@h:2222"],
+    ),
+    (
+        "simple values",
+        &[(
+            "config",
+            "Host web\n HostName Web.Example.COM\n Port 2222\n User deploy\n ConnectTimeout 7\n \
+             ServerAliveInterval 30\n ServerAliveCountMax 4\n",
+        )],
+        &["web", "WEB", "other", "admin@web"],
+    ),
+    ("equals signs", &[("config", "Host=a\nPort=2222\nUser = b\nHostName   =c\n")], &["a", "x"]),
+    (
+        "quotes, comments and capitals",
+        &[(
+            "config",
+            "# first\n\n  HOST \"a b\" a # not c\n\tuser \"b c\" # x\nIdentityFile \"DIR/a key\"\n\
+             IdentityFile 'DIR/b#key'\nIdentityFile DIR/c\\ key\r\n",
+        )],
+        &["a", "c", "#"],
+    ),
+    (
+        "patterns and negation",
+        &[(
+            "config",
+            "Host *.x !bad.x\n Port 1\nHost ?\n Port 2\nHost !* *\n Port 3\nHost * !y\n User all\n",
+        )],
+        &["a.x", "bad.x", "q", "qq", "y", ".x", "A.X"],
+    ),
+    (
+        "the first value counts",
+        &[(
+            "config",
+            "User first\nHost h\n User second\n Port 10\nHost *\n Port 20\n HostName a\nHostName b\n",
+        )],
+        &["h", "i"],
+    ),
+    (
+        "host names with tokens",
+        &[("config", "Host s-*\n HostName %h.Example.com\nHost p\n HostName 100%%\n")],
+        &["s-1", "S-1", "p"],
+    ),
+    (
+        "identity files add up, with tokens",
+        &[(
+            "config",
+            "Host h\n User r\n HostName real\n Port 2222\n IdentityFile ~/k1\n \
+             IdentityFile %d/%u_%h_%n_%p_%r_%%\n IdentityFile ~/k1\nHost *\n IdentityFile DIR/k2\n \
+             IdentitiesOnly yes\n CertificateFile DIR/c-%h\n CertificateFile ~/c2\n",
+        )],
+        &["h", "x"],
+    ),
+    ("no identity file", &[("config", "IdentityFile none\n")], &["h"]),
+    (
+        "variables in paths",
+        &[("config", "IdentityFile ${HOME}/k\nUserKnownHostsFile ${HOME}/h\n")],
+        &["h"],
+    ),
+    (
+        "known_hosts files",
+        &[(
+            "config",
+            "Host a\n UserKnownHostsFile ~/a DIR/%h-%p \"DIR/c\"\n GlobalKnownHostsFile /x /y\n\
+             Host b\n UserKnownHostsFile none\n GlobalKnownHostsFile none\nHost *\n \
+             UserKnownHostsFile /dev/null\n HostKeyAlias Shared\n",
+        )],
+        &["a", "b", "c"],
+    ),
+    (
+        "host key checking",
+        &[(
+            "config",
+            "Host a\n StrictHostKeyChecking yes\nHost b\n StrictHostKeyChecking no\nHost c\n \
+             StrictHostKeyChecking OFF\nHost d\n StrictHostKeyChecking accept-new\nHost e\n \
+             StrictHostKeyChecking ask\n",
+        )],
+        &["a", "b", "c", "d", "e", "f"],
+    ),
+    (
+        "times with units",
+        &[(
+            "config",
+            "Host a\n ConnectTimeout 1m30s\n ServerAliveInterval 1h\nHost b\n ConnectTimeout none\n \
+             ServerAliveInterval 0\n ServerAliveCountMax 0\nHost *\n ConnectTimeout 5\n \
+             ServerAliveInterval 2\n",
+        )],
+        &["a", "b", "c"],
+    ),
+    (
+        "jump hosts",
+        &[(
+            "config",
+            "Host a\n ProxyJump j\nHost b\n ProxyJump u@j1:2222,j2,w@j3\nHost c\n \
+             ProxyJump ssh://u@j:22\nHost d\n ProxyJump u@[2001:db8::1]:2222 # six\nHost e\n \
+             ProxyJump none\nHost *\n ProxyJump fallback\n",
+        )],
+        &["a", "b", "c", "d", "e", "f"],
+    ),
+    (
+        "proxy commands",
+        &[(
+            "config",
+            "Host a\n ProxyCommand nc  -X \"5\" %h   %p # all of it\nHost b\n ProxyCommand=none\n\
+             Host c\n ProxyCommand = ssh -W '[%h]:%p' %r@gate\nHost *\n ProxyCommand fallback %%\n",
+        )],
+        &["a", "b", "c", "d"],
+    ),
+    (
+        "jump or command, whichever comes first",
+        &[(
+            "config",
+            "Host a\n ProxyJump j\n ProxyCommand nc %h %p\nHost b\n ProxyCommand nc %h %p\n \
+             ProxyJump j\nHost c\n ProxyJump none\n ProxyCommand nc %h %p\nHost d\n \
+             ProxyCommand none\n ProxyJump j\nHost e\n ProxyJump none\n ProxyJump j\nHost f\n \
+             ProxyJump j\n ProxyCommand none\nHost *\n ProxyCommand last\n",
+        )],
+        &["a", "b", "c", "d", "e", "f", "g"],
+    ),
+    (
+        "includes",
+        &[
+            (
+                "config",
+                "Include DIR DIR/*.conf DIR/absent\nHost a\n Include DIR/inner\n User outer\n",
+            ),
+            ("1.conf", "Host a\n Port 1\n"),
+            ("2.conf", "Host *\n Port 2\n"),
+            (".hidden.conf", "Port 3\n"),
+            ("inner", "HostName from-inner\nHost b\n User wrong\nHost a\n ConnectTimeout 9\n"),
+        ],
+        &["a", "b", "c"],
+    ),
+    (
+        "an include's blocks end with it",
+        &[
+            ("config", "Include DIR/inner\nUser everybody\nHost a\nInclude DIR/inner2\nPort 5\n"),
+            ("inner", "Host nobody\n User nobody\n"),
+            ("inner2", "Host b\n ConnectTimeout 3\n"),
+        ],
+        &["a", "b", "nobody"],
+    ),
+    (
+        "match on names",
+        &[(
+            "config",
+            "Host alias\n HostName Real.Example\nMatch host real.example\n Port 1\n\
+             Match originalhost ALIAS,!other\n User matched\nMatch !host real.example\n Port 2\n\
+             Match host *.com,!bad.com\n ConnectTimeout 4\n",
+        )],
+        &["alias", "real.example", "other", "good.com", "bad.com"],
+    ),
+    (
+        "match on users",
+        &[(
+            "config",
+            "Host a\n User alice\nMatch user alice host a\n Port 1\nMatch user bob,carol\n Port 2\n\
+             Match localuser nobody-here\n Port 3\nMatch !localuser nobody-here\n ConnectTimeout 3\n",
+        )],
+        &["a", "b", "bob@b", "carol@a"],
+    ),
+    (
+        "match all, canonical and final",
+        &[(
+            "config",
+            "Match all\n Port 1\nMatch canonical\n User canonical\nMatch final all\n User last\n \
+             ConnectTimeout 8\nMatch !final host b\n ConnectTimeout 9\n",
+        )],
+        &["a", "b"],
+    ),
+    (
+        "final sees the host name",
+        &[(
+            "config",
+            "Match final host real\n Port 7\nHost a\n HostName REAL\n IdentityFile DIR/k\n",
+        )],
+        &["a", "real", "b"],
+    ),
+    ("canonical alone starts no second pass", &[("config", "Match canonical\n Port 9\n")], &["a"]),
+    (
+        "match ends a host block, and a host block a match",
+        &[("config", "Host a\n Port 1\nMatch host b\n Port 2\nHost c\n Port 3\n")],
+        &["a", "b", "c", "d"],
+    ),
+    (
+        "an include in a block that does not match",
+        &[
+            ("config", "Host a\n Include DIR/inner\nHost *\n Port 4\n"),
+            ("inner", "Port 3\nHost *\n User wrong\nMatch all\n ConnectTimeout 2\n"),
+        ],
+        &["a", "b"],
+    ),
+    (
+        "keywords we do not need, and unknown ones that are asked to be ignored",
+        &[(
+            "config",
+            "IgnoreUnknown Foo*,Bar\nFooBar baz\nBAR x y z\nControlMaster auto\n\
+             ControlPath ~/.ssh/%C\nForwardAgent yes\nSendEnv LANG\nAddKeysToAgent yes\n\
+             Host a\n LocalForward 8080 localhost:80\n Compression yes\n Port 44\n",
+        )],
+        &["a"],
+    ),
+    ("tabs and no end of line", &[("config", "\tHost\ta\n\t\tPort\t\t8\n\tUser\tu")], &["a"]),
+    ("a host line without a match", &[("config", "Host\t*\nPort 1\nHost b c\nPort 2")], &["b"]),
+];
+
+/// Configurations that `ssh` refuses, with the line that the error must name.
+pub(crate) const REFUSED: &[(&str, &str, usize)] = &[
+    ("unknown keyword", "Host a\n ProxyJmp x\n", 2),
+    ("unknown keyword in a block that does not match", "Host b\n ProxyJmp x\n", 2),
+    ("unknown keyword before it is ignored", "Foo x\nIgnoreUnknown Foo\n", 1),
+    ("no argument", "Port\n", 1),
+    ("empty argument", "User \"\"\n", 1),
+    ("open quote", "\nUser \"a\n", 2),
+    ("bad port", "Port 0\n", 1),
+    ("large port", "Port 70000\n", 1),
+    ("bad port in a block that does not match", "Host b\nPort x\n", 2),
+    ("more than one value", "Port 22 23\n", 1),
+    ("neither yes nor no", "IdentitiesOnly maybe\n", 1),
+    ("host key checking", "StrictHostKeyChecking sometimes\n", 1),
+    ("time", "ConnectTimeout soon\n", 1),
+    ("count", "ServerAliveCountMax many\n", 1),
+    ("none and more", "UserKnownHostsFile none x\n", 1),
+    ("jump host", "ProxyJump u@\n", 1),
+    ("jump port", "ProxyJump h:x\n", 1),
+    ("match without criterion", "Match\n", 1),
+    ("match without argument", "Match host\n", 1),
+    ("unknown criterion", "Match planet mars\n", 1),
+    ("all with others", "Match host a user b all\n", 1),
+    ("token in a host name", "HostName %p\n", 1),
+    ("include of itself", "Include DIR/config\n", 1),
+];

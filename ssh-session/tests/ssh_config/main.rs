@@ -1,0 +1,305 @@
+//! Our reading of configuration files beside that of `ssh -G`.
+
+mod cases;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use cases::{AGREED, REFUSED};
+use ssh_session::ssh_config::{HostConfig, Proxy, StrictHostKeyChecking};
+use ssh_session::{SshConfig, SshError};
+use tempfile::TempDir;
+
+/// What both say about a host: a value, or several, for each keyword.
+type Values = BTreeMap<&'static str, Vec<String>>;
+
+const KEYWORDS: [&str; 15] = [
+    "certificatefile",
+    "connecttimeout",
+    "globalknownhostsfile",
+    "hostkeyalias",
+    "hostname",
+    "identitiesonly",
+    "identityfile",
+    "port",
+    "proxycommand",
+    "proxyjump",
+    "serveralivecountmax",
+    "serveraliveinterval",
+    "stricthostkeychecking",
+    "user",
+    "userknownhostsfile",
+];
+
+fn home() -> String {
+    std::env::home_dir().expect("a home").to_str().expect("text").to_owned()
+}
+
+/// What `ssh -G` says; `None` if it refuses.
+fn theirs(file: &Path, alias: &str) -> Option<Values> {
+    let output = Command::new("ssh")
+        .arg("-G")
+        .arg("-F")
+        .arg(file)
+        .arg("--")
+        .arg(alias)
+        .output()
+        .expect("ssh runs (Debian package openssh-client)");
+    if !output.status.success() {
+        return None;
+    }
+    let mut values = Values::new();
+    let text = String::from_utf8(output.stdout).expect("text");
+    for line in text.lines() {
+        let (keyword, value) = line.split_once(' ').unwrap_or((line, ""));
+        let Some(keyword) = KEYWORDS.iter().find(|known| **known == keyword) else { continue };
+        let entry = values.entry(keyword).or_default();
+        match *keyword {
+            "userknownhostsfile" | "globalknownhostsfile" => {
+                entry.extend(value.split(' ').map(str::to_owned));
+            }
+            _ => entry.push(value.to_owned()),
+        }
+    }
+    let one = |values: &Values, keyword| values.get(keyword).map(|all| all[0].clone());
+    let (host, port, user) =
+        (one(&values, "hostname")?, one(&values, "port")?, one(&values, "user")?);
+    // `-G` shows these as written; `ssh` replaces them when it reads the files.
+    for keyword in ["identityfile", "certificatefile"] {
+        for value in values.get_mut(keyword).into_iter().flatten() {
+            let tokens = [
+                ("%%", "\u{1}"),
+                ("%d", &home()),
+                ("%u", &local_user()),
+                ("%h", &host),
+                ("%n", alias.rsplit('@').next().expect("a name")),
+                ("%p", &port),
+                ("%r", &user),
+                ("${HOME}", &home()),
+                ("\u{1}", "%"),
+            ];
+            for (token, means) in tokens {
+                *value = value.replace(token, means);
+            }
+            if let Some(rest) = value.strip_prefix("~/") {
+                *value = format!("{}/{rest}", home());
+            }
+        }
+    }
+    // Keys in devices and of retired kinds are none of ours.
+    let ours = ["id_rsa", "id_ecdsa", "id_ed25519"];
+    if let Some(files) = values.get_mut("identityfile") {
+        files.retain(|file| {
+            let default = file.strip_prefix(&format!("{}/.ssh/", home())).unwrap_or("x");
+            file != "none" && (!default.starts_with("id_") || ours.contains(&default))
+        });
+    }
+    for keyword in KEYWORDS {
+        let value = values.entry(keyword).or_default();
+        value.retain(|value| !matches!(value.as_str(), "none" | "" | "0"));
+    }
+    Some(values)
+}
+
+fn local_user() -> String {
+    let output = Command::new("id").arg("-un").output().expect("id runs");
+    String::from_utf8(output.stdout).expect("text").trim().to_owned()
+}
+
+fn ours(host: &HostConfig) -> Values {
+    let paths = |paths: &[PathBuf]| -> Vec<String> {
+        paths.iter().map(|path| path.to_str().expect("text").to_owned()).collect()
+    };
+    let seconds = |time: Option<std::time::Duration>| {
+        Vec::from_iter(time.map(|time| time.as_secs().to_string()))
+    };
+    let strict = match host.strict_host_key_checking {
+        Some(StrictHostKeyChecking::Yes) => "true",
+        Some(StrictHostKeyChecking::No) => "false",
+        Some(StrictHostKeyChecking::AcceptNew) => "accept-new",
+        Some(StrictHostKeyChecking::Ask) | None => "ask",
+    };
+    let (mut command, mut jump) = (Vec::new(), Vec::new());
+    match &host.proxy {
+        Proxy::Direct => {}
+        Proxy::Command(template) => command.push(template.template().to_owned()),
+        Proxy::Jump(hosts) => {
+            let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+            jump.push(hosts.join(","));
+        }
+    }
+    let count = host.server_alive_count_max.to_string();
+    let mut values = Values::from([
+        ("certificatefile", paths(&host.certificate_files)),
+        ("connecttimeout", seconds(host.connect_timeout)),
+        ("globalknownhostsfile", paths(&host.global_known_hosts_files)),
+        ("hostkeyalias", Vec::from_iter(host.host_key_alias.clone())),
+        ("hostname", vec![host.host_name.clone()]),
+        ("identitiesonly", vec![if host.identities_only { "yes" } else { "no" }.into()]),
+        ("identityfile", paths(&host.identity_files)),
+        ("port", vec![host.port.to_string()]),
+        ("proxycommand", command),
+        ("proxyjump", jump),
+        ("serveralivecountmax", vec![count]),
+        ("serveraliveinterval", seconds(host.server_alive_interval)),
+        ("stricthostkeychecking", vec![strict.into()]),
+        ("user", vec![host.user.clone()]),
+        ("userknownhostsfile", paths(&host.user_known_hosts_files)),
+    ]);
+    for value in values.values_mut() {
+        value.retain(|value| value != "0");
+    }
+    values
+}
+
+/// A folder with the files of one case.
+struct Case {
+    folder: TempDir,
+}
+
+impl Case {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        for (name, content) in files {
+            let content = content.replace("DIR", folder.path().to_str().expect("text"));
+            let path = folder.path().join(name);
+            fs::write(&path, content).expect("written");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("permissions");
+        }
+        Self { folder }
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("config")
+    }
+}
+
+#[test]
+fn ssh_and_we_read_the_same_configurations_the_same_way() {
+    let mut compared = 0;
+    for (what, files, aliases) in AGREED {
+        let case = Case::new(files);
+        for alias in *aliases {
+            let theirs = theirs(&case.config(), alias).unwrap_or_else(|| panic!("{what}: {alias}"));
+            let host = SshConfig::load(case.config()).and_then(|config| config.host(alias));
+            let host = host.unwrap_or_else(|error| panic!("{what}: {alias}: {error}"));
+            assert_eq!(ours(&host), theirs, "{what}: {alias} (left ours, right theirs)");
+            compared += 1;
+        }
+    }
+    println!("{} configurations, {compared} hosts: all equal", AGREED.len());
+}
+
+#[test]
+fn what_ssh_refuses_we_refuse_naming_file_and_line() {
+    for (what, content, wanted) in REFUSED {
+        let case = Case::new(&[("config", content)]);
+        assert_eq!(theirs(&case.config(), "a"), None, "{what}: ssh refuses it");
+        let error = SshConfig::load(case.config()).and_then(|config| config.host("a"));
+        let error = error.map(|host| ours(&host)).expect_err(what);
+        match &error {
+            SshError::Config { path, line, .. } if path == &case.config() => {
+                assert_eq!(line, wanted, "{what}: {error}");
+            }
+            error => panic!("{what}: {error}"),
+        }
+        assert!(error.to_string().contains(case.folder.path().to_str().expect("text")), "{error}");
+    }
+    println!("{} refusals", REFUSED.len());
+}
+
+#[test]
+fn no_command_is_run_to_read_a_file() {
+    let case = Case::new(&[("config", "")]);
+    let witness = case.folder.path().join("witness");
+    let run = format!("exec \"touch {}\"", witness.display());
+    let load = |content: &str| {
+        fs::write(case.config(), content).expect("written");
+        SshConfig::load(case.config()).expect("readable").host("a")
+    };
+    let error = load(&format!("Match {run}\n Port 1\n")).expect_err("exec is refused");
+    assert!(error.to_string().contains("config:1: `Match exec` is not supported"), "{error}");
+    // Where nothing depends on it, it does no harm.
+    assert_eq!(load(&format!("Match host b {run}\n Port 1\n")).expect("not asked").port, 22);
+    let inside = format!("Host b\nInclude {}\n", case.folder.path().join("inner").display());
+    fs::write(case.folder.path().join("inner"), format!("Match {run}\n Port 1\n"))
+        .expect("written");
+    assert_eq!(load(&inside).expect("not asked").port, 22);
+    assert!(!witness.exists());
+}
+
+#[test]
+fn a_file_that_others_can_write_to_is_not_included() {
+    let case = Case::new(&[("config", "Include DIR/inner\n"), ("inner", "Port 5\n")]);
+    let inner = case.folder.path().join("inner");
+    assert_eq!(SshConfig::load(case.config()).expect("fine").host("a").expect("fine").port, 5);
+    fs::set_permissions(&inner, fs::Permissions::from_mode(0o666)).expect("permissions");
+    assert_eq!(theirs(&case.config(), "a"), None);
+    let error = SshConfig::load(case.config()).expect_err("bad permissions");
+    assert!(error.to_string().contains("inner"), "{error}");
+}
+
+#[test]
+fn files_that_never_end_are_not_read() {
+    let case = Case::new(&[("config", "Include DIR/pipe\n"), ("large", "")]);
+    fs::write(case.folder.path().join("large"), vec![b'\n'; (1 << 20) + 1]).expect("written");
+    assert!(SshConfig::load(case.folder.path().join("large")).is_err());
+    let pipe = case.folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    assert!(SshConfig::load(case.config()).is_err());
+    assert!(SshConfig::load("/dev/zero").is_err());
+    assert!(SshConfig::load(case.folder.path().join("absent")).is_err());
+    // Nothing is a fine configuration.
+    SshConfig::load("/dev/null").expect("empty").host("a").expect("defaults");
+}
+
+#[test]
+fn files_that_include_each_other_twice_are_not_read_for_ever() {
+    let names: Vec<String> = (0..20).map(|depth| format!("f{depth}")).collect();
+    let contents: Vec<String> =
+        (0..20).map(|depth| format!("Include DIR/f{0} DIR/f{0}\n", depth + 1)).collect();
+    let mut files: Vec<(&str, &str)> =
+        names.iter().zip(&contents).map(|(name, content)| (&**name, &**content)).collect();
+    files.push(("config", "Include DIR/f8\n"));
+    files.push(("f20", "Port 5\n"));
+    let error = SshConfig::load(Case::new(&files).config()).expect_err("too many");
+    assert!(error.to_string().contains("512"), "{error}");
+}
+
+#[test]
+fn hostile_text_is_cut_and_escaped_in_errors() {
+    let huge = "x".repeat(900_000);
+    for line in [
+        format!("Fo\u{1b}]0;pwned\u{7}o{huge} x"),
+        format!("Port \u{1b}[31m{huge}"),
+        format!("Match \u{1b}[31m{huge} x"),
+        format!("ProxyJump \u{1b}[31m{huge}"),
+        "ProxyCommand nc %\u{1b}".to_owned(),
+        format!("IdentityFile %\u{1b}{huge}"),
+        format!("UserKnownHostsFile ~\u{1b}{huge}/x"),
+        format!("HostName %\u{1b}{huge}"),
+        format!("Include ~\u{1b}{huge}/x"),
+        format!("Include ${{\u{1b}{huge}}}"),
+        format!("ConnectTimeout {huge}\u{1b}"),
+        format!("RefuseConnection {huge}\u{1b}"),
+    ] {
+        let error = SshConfig::parse(&line, "config").and_then(|config| config.host("a"));
+        let error = error.map(|host| ours(&host)).expect_err("refused");
+        for text in [error.to_string(), format!("{error:?}")] {
+            assert!(text.len() < 2_000, "{} bytes", text.len());
+            assert!(!text.chars().any(char::is_control), "{text:?}");
+        }
+    }
+    let config = SshConfig::parse("", "config").expect("empty");
+    for alias in ["a\u{1b}b", "-oProxyCommand=x", "$(x)", "", "u@", "a b", huge.as_str()] {
+        if let Err(error) = config.host(alias) {
+            let text = error.to_string();
+            assert!(text.len() < 2_000 && !text.chars().any(char::is_control), "{text:?}");
+        } else {
+            assert_eq!(alias, huge, "{alias:?} is no host");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! An async session as a sync one, and nothing added.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use ssh_session::{
+    AsyncProcess, AsyncSession, Chunk, Command, ExitStatus, Output, Process, Session, SshError,
+    Target,
+};
+use tokio::runtime::{Builder, Runtime};
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(2).thread_name("conformance").enable_all();
+    builder.build().expect("a runtime")
+});
+
+/// The runtime of all [`Blocking`] sessions.
+pub fn runtime() -> &'static Runtime {
+    &RUNTIME
+}
+
+/// An async session whose futures are waited for on [`runtime`].
+#[derive(Debug)]
+pub struct Blocking<S>(pub S);
+
+/// A process of a [`Blocking`] session.
+#[derive(Debug)]
+pub struct BlockingProcess<P>(P);
+
+impl<S: AsyncSession> Session for Blocking<S> {
+    type Process<'s>
+        = BlockingProcess<S::Process<'s>>
+    where
+        Self: 's;
+
+    fn target(&self) -> &Target {
+        self.0.target()
+    }
+
+    fn exec(&self, command: &Command) -> Result<Output, SshError> {
+        runtime().block_on(self.0.exec(command))
+    }
+
+    fn spawn(&self, command: &Command) -> Result<Self::Process<'_>, SshError> {
+        runtime().block_on(self.0.spawn(command)).map(BlockingProcess)
+    }
+
+    fn is_alive(&self) -> bool {
+        self.0.is_alive()
+    }
+
+    fn ping(&self, timeout: Duration) -> Result<(), SshError> {
+        runtime().block_on(self.0.ping(timeout))
+    }
+
+    fn has_leftovers(&self) -> bool {
+        self.0.has_leftovers()
+    }
+
+    fn settle(&self, timeout: Duration) -> Result<(), SshError> {
+        runtime().block_on(self.0.settle(timeout))
+    }
+
+    fn close(&self) {
+        self.0.close();
+    }
+}
+
+impl<P: AsyncProcess> Process for BlockingProcess<P> {
+    fn read(&self) -> Result<Option<Chunk>, SshError> {
+        runtime().block_on(self.0.read())
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<(), SshError> {
+        runtime().block_on(self.0.write(bytes))
+    }
+
+    fn close_stdin(&self) -> Result<(), SshError> {
+        runtime().block_on(self.0.close_stdin())
+    }
+
+    fn signal(&self, name: &str) -> Result<(), SshError> {
+        runtime().block_on(self.0.signal(name))
+    }
+
+    fn wait(self) -> Result<ExitStatus, SshError> {
+        runtime().block_on(self.0.wait())
+    }
+}
