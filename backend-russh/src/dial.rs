@@ -87,8 +87,7 @@ impl Dial<'_> {
         };
         let target = self.options.target.clone();
         let greeting = self.line.greeting();
-        let is_ssh = greeting.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"SSH-"));
-        if is_ssh {
+        if ssh_session::net::is_ssh_banner(&greeting) {
             return if is_connections_fault(&error) {
                 End::Lost(describe(&error)).error(&target, Phase::Handshake)
             } else {

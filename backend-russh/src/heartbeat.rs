@@ -31,10 +31,12 @@ impl Link {
     async fn beat(self: &Arc<Self>, interval: Duration, count_max: u32) {
         let mut keepalive = Keepalive::new(interval, count_max, Instant::now().into_std());
         let mut last_life = self.line.last_life();
+        let mut doubted = false;
         loop {
             let life = self.line.last_life();
             if life != last_life {
                 last_life = life;
+                doubted = false;
                 keepalive.received(life.into_std());
             }
             let now = Instant::now().into_std();
@@ -50,6 +52,12 @@ impl Link {
                             _ = link.line.wait_end() => {}
                         }
                     }));
+                }
+                // What has come and russh has not looked at is life, if it looks at it soon: this
+                // process may have been stopped. A stuck session never looks.
+                KeepaliveStep::Dead if self.line.has_news() && !doubted => {
+                    doubted = true;
+                    sleep_until((now + interval / 20).into()).await;
                 }
                 KeepaliveStep::Dead => return,
             }

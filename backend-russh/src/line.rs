@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ssh_session::net::{self, Pending};
-use ssh_session::{Phase, SshError, Target};
+use ssh_session::{Home, Phase, SshError, Target};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -50,6 +50,7 @@ impl End {
 /// way to end it when it is stuck.
 #[derive(Debug)]
 pub(crate) struct Line {
+    pub(crate) home: Home,
     switch: Switch,
     end: watch::Sender<Option<End>>,
     born: Instant,
@@ -74,6 +75,7 @@ impl Line {
     pub(crate) fn new(stream: TcpStream) -> io::Result<(Arc<Self>, Watched)> {
         let stream = stream.into_std()?;
         let line = Arc::new(Self {
+            home: Home::here(),
             switch: stream.try_clone()?,
             end: watch::Sender::new(None),
             born: Instant::now(),
@@ -104,6 +106,9 @@ impl Line {
     }
 
     pub(crate) fn shutdown(&self) {
+        if !self.home.is_here() {
+            return;
+        }
         // Fails only where it is not connected any more.
         let _ = self.switch.shutdown(Shutdown::Both);
     }
@@ -111,6 +116,11 @@ impl Line {
     /// Why the session is over, if it is.
     pub(crate) fn end(&self) -> Option<End> {
         self.end.borrow().clone()
+    }
+
+    /// Whether bytes have come that russh has not taken in yet.
+    pub(crate) fn has_news(&self) -> bool {
+        net::pending(&self.switch) == Pending::Bytes
     }
 
     /// Waits until the session is over.
@@ -124,7 +134,9 @@ impl Line {
     /// Whether the session is over, from what is already here. Never waits.
     pub(crate) fn is_over(&self) -> bool {
         // russh may not have passed on what came before the end, so it is left to it to say so.
-        self.end.borrow().is_some() || net::pending(&self.switch) == Pending::End
+        !self.home.is_here()
+            || self.end.borrow().is_some()
+            || net::pending(&self.switch) == Pending::End
     }
 
     /// Why nothing can be begun any more, also where only the socket tells it as yet: a command

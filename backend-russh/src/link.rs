@@ -83,6 +83,9 @@ impl Link {
     /// Ends the session: whoever waits on it hears of it at once. The server gets a goodbye if it
     /// takes one.
     pub(crate) fn close(self: &Arc<Self>) {
+        if !self.line.home.is_here() {
+            return;
+        }
         if self.line.end().is_some() {
             // Ended already; but a connection that broke may still be open on our side.
             self.line.shutdown();

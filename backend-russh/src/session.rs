@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ssh_session::{AsyncSession, Command, Options, Output, SshError, Target};
+use ssh_session::{AsyncSession, Command, Options, Output, Phase, SshError, Target};
 
 use crate::client::FirstKey;
 use crate::dial::dial;
@@ -45,6 +45,10 @@ impl RusshSession {
         self.link.close();
         self.link.gone().await;
     }
+
+    fn check_home(&self, phase: Phase) -> Result<(), SshError> {
+        self.link.line.home.check(&self.link.target, phase)
+    }
 }
 
 impl AsyncSession for RusshSession {
@@ -56,10 +60,12 @@ impl AsyncSession for RusshSession {
 
     async fn exec(&self, command: &Command) -> Result<Output, SshError> {
         command.validate_collected()?;
+        self.check_home(Phase::OpenChannel)?;
         pump::start(&self.link, command, Sink::collecting())?.output().await
     }
 
     async fn spawn(&self, command: &Command) -> Result<RusshProcess<'_>, SshError> {
+        self.check_home(Phase::OpenChannel)?;
         RusshProcess::spawn(&self.link, command).await
     }
 
@@ -68,14 +74,16 @@ impl AsyncSession for RusshSession {
     }
 
     async fn ping(&self, timeout: Duration) -> Result<(), SshError> {
+        self.check_home(Phase::Ping)?;
         self.link.ping(timeout).await
     }
 
     fn has_leftovers(&self) -> bool {
-        self.link.has_leftovers()
+        self.link.line.home.is_here() && self.link.has_leftovers()
     }
 
     async fn settle(&self, timeout: Duration) -> Result<(), SshError> {
+        self.check_home(Phase::Reset)?;
         self.link.settle(timeout).await
     }
 

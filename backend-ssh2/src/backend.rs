@@ -48,7 +48,9 @@ impl Backend for Ssh2Backend {
     type Error = SshError;
 
     fn connect(&self) -> Result<Ssh2Session, SshError> {
-        Ssh2Session::connect_as_before(&self.options, &self.first_key)
+        let session = Ssh2Session::connect_as_before(&self.options, &self.first_key)?;
+        session.keep_alive_when_idle();
+        Ok(session)
     }
 
     fn is_broken(&self, session: &mut Ssh2Session) -> bool {

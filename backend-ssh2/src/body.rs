@@ -251,6 +251,11 @@ impl Body {
         Some(channel)
     }
 
+    /// Takes the channel out as it is.
+    pub(crate) fn take_channel(&mut self) -> Option<Channel> {
+        self.channel.take()
+    }
+
     /// Takes the channel out of a command that failed. The error is the first one.
     pub(crate) fn fail(&mut self, error: SshError) -> (SshError, Option<Channel>) {
         match self.ended.get_or_insert(Ended::Failed(error.clone())) {

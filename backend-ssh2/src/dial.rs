@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use ssh_session::{
     Fingerprint, HostKey, HostKeyPolicy, HostKeyProblem, HostKeyRefused, Options, Phase, SshError,
-    Verdict, printable,
+    Verdict, net, printable,
 };
 use ssh2::{BlockDirections, Error, MethodType, Session};
 
@@ -192,7 +192,7 @@ impl<'a> Dial<'a> {
 
     /// What it means that the connection ended in the handshake, by what the server said before.
     fn hung_up(&self, greeting: &[u8], detail: String) -> SshError {
-        if contains_banner(greeting) {
+        if net::is_ssh_banner(greeting) {
             return self.lost(Phase::Handshake, detail);
         }
         let said = printable(greeting);
@@ -203,10 +203,6 @@ impl<'a> Dial<'a> {
             handshake_error(self.options, &format!("it answered {said:?}, which is not SSH"))
         }
     }
-}
-
-fn contains_banner(greeting: &[u8]) -> bool {
-    greeting.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"SSH-"))
 }
 
 fn handshake_error(options: &Options, detail: &str) -> SshError {

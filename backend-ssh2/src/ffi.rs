@@ -9,6 +9,9 @@ mod channel;
 mod errors;
 mod receive;
 
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
 use ssh2::{BlockDirections, Session};
 
 pub(crate) use channel::Channel;
@@ -19,6 +22,19 @@ pub(crate) use errors::{
 pub(crate) use receive::{
     Finishing, GREETING_SIZE, keep_greeting, prepare, received_so_far, take_greeting, watch,
 };
+
+/// Closes this process's copy of a connected socket without a word to the peer, or to the process
+/// that it was copied from. The number stays taken, by an end of a pair whose other end is gone, so
+/// that whoever still holds it hits nothing else.
+pub(crate) fn disconnect_copy(socket: &impl AsRawFd) {
+    let Ok((dead, _)) = std::os::unix::net::UnixStream::pair() else { return };
+    // SAFETY: the number is that of an open descriptor, whose owner outlives this call and keeps
+    // it, since `ManuallyDrop` does not close it.
+    let mut copy = ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(socket.as_raw_fd()) });
+    if let Err(error) = rustix::io::dup2(dead, &mut copy) {
+        tracing::warn!(%error, "a copy of a session's socket stays open");
+    }
+}
 
 /// Whether a packet was sent in part: nothing else can be sent before the rest of it.
 pub(crate) fn is_blocked(session: &Session) -> bool {

@@ -8,6 +8,7 @@
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use pool_core::KeepaliveStep;
 use ssh_session::{Phase, SshError};
 use ssh2::{Error, Session};
 
@@ -48,6 +49,12 @@ impl Link {
     /// of life, a goodbye, late news of an old channel. libssh2 does so with every step, but needs
     /// a channel to take one on; where there is none, one is opened ahead.
     pub(crate) fn take_in(&self, state: &mut State) {
+        state.unwatched = true;
+        self.take_in_all(state);
+        state.unwatched = false;
+    }
+
+    fn take_in_all(&self, state: &mut State) {
         // The end stands behind everything else, so there is no stopping halfway; a peer that
         // never stops sending is left to the next borrower.
         for _ in 0..STEPS_MAX {
@@ -80,6 +87,18 @@ impl Link {
     pub(crate) fn tend_idle(&self, state: &mut State) -> Option<Instant> {
         self.take_in(state);
         self.tend(state)
+    }
+
+    /// When a session may next want to be served that somebody uses: no earlier than its heartbeat
+    /// is due. `None` where heartbeats are off or the session is over.
+    pub(crate) fn next_look(&self, state: &State) -> Option<Instant> {
+        let interval = self.keepalive?.interval;
+        let now = Instant::now();
+        match state.keepalive.as_ref().filter(|_| state.end.is_none())?.step(now) {
+            KeepaliveStep::WaitUntil(due) => Some(due),
+            // Its user is about to do that.
+            KeepaliveStep::Send | KeepaliveStep::Dead => now.checked_add(interval),
+        }
     }
 
     /// Takes one step of the heartbeat that is under way.

@@ -17,9 +17,10 @@ use std::task::Poll;
 use std::time::Instant;
 
 use pool_core::{Keepalive, KeepaliveStep};
-use ssh_session::{KeepaliveOptions, Options, SshError, Target, printable};
+use ssh_session::{Home, KeepaliveOptions, Options, SshError, Target, printable};
 use ssh2::{Error, Session};
 
+use crate::channels::Channels;
 use crate::deadline::Deadline;
 use crate::dial::Dialled;
 use crate::ffi::{self, Finishing};
@@ -28,10 +29,11 @@ use crate::state::{End, Guard, Op, State, Stop};
 
 pub(crate) struct Link {
     pub(crate) target: Target,
+    pub(crate) home: Home,
     pub(crate) socket: Socket,
     /// Whether a thread sends heartbeats while nobody uses the session.
     pub(crate) served: AtomicBool,
-    keepalive: Option<KeepaliveOptions>,
+    pub(crate) keepalive: Option<KeepaliveOptions>,
     waker: Waker,
     turn: Condvar,
     /// Held while waiting for the lock, so that a busy thread that wants it again comes second.
@@ -54,6 +56,7 @@ impl Link {
         })?;
         Ok(Self {
             target: options.target.clone(),
+            home: Home::here(),
             socket,
             served: AtomicBool::new(false),
             keepalive: options.keepalive,
@@ -143,7 +146,11 @@ impl Link {
         if received.bytes > 0
             && let Some(keepalive) = &mut state.keepalive
         {
-            keepalive.received(Instant::now());
+            if state.unwatched {
+                keepalive.received_meanwhile();
+            } else {
+                keepalive.received(Instant::now());
+            }
         }
         if received.bytes > 0 || std::mem::take(&mut state.news) {
             self.changed(state);
@@ -189,6 +196,9 @@ impl Link {
 
     /// Says goodbye, if that can be done at once, and ends the session.
     pub(crate) fn close(&self) {
+        if !self.home.is_here() {
+            return;
+        }
         let mut state = self.lock();
         if state.end.is_none() && state.sender.is_none() {
             let _ = self.session.disconnect(None, "done", None);
@@ -198,6 +208,9 @@ impl Link {
 
     /// Whether the session is over, from what is already here. Never waits.
     pub(crate) fn is_over(&self) -> bool {
+        if !self.home.is_here() {
+            return true;
+        }
         let mut state = self.lock();
         if state.users == 0 {
             self.take_in(&mut state);
@@ -227,6 +240,12 @@ impl Link {
                     state.beating = true;
                     if let Some(keepalive) = &mut state.keepalive {
                         keepalive.sent(now);
+                    }
+                }
+                // What has come and was not looked at is life: this process may have been stopped.
+                KeepaliveStep::Dead if self.socket.pending() == Pending::Bytes => {
+                    if let Some(keepalive) = &mut state.keepalive {
+                        keepalive.received(now);
                     }
                 }
                 KeepaliveStep::Dead => {
@@ -285,6 +304,14 @@ fn started(options: KeepaliveOptions) -> Keepalive {
 impl Drop for Link {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if !self.home.is_here() {
+            // Only our copy of the descriptor goes. What libssh2 has in memory is left there: who
+            // knows what a thread of the other process was doing to it when it was copied.
+            ffi::disconnect_copy(&self.socket);
+            std::mem::forget(std::mem::replace(&mut state.channels, Channels::new()));
+            std::mem::forget(self.session.clone());
+            return;
+        }
         // With the socket shut down, freeing neither waits for the peer nor leaks.
         self.socket.shutdown();
         self.finishing.begin();

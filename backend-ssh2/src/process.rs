@@ -235,6 +235,7 @@ impl<'s> Ssh2Process<'s> {
 
     /// The error of an earlier call, which is that of all later ones.
     fn check(&self) -> Result<(), SshError> {
+        self.link.home.check(&self.link.target, Phase::Run)?;
         match self.body().ended() {
             Some(Ended::Failed(error)) => Err(error.clone()),
             _ => Ok(()),
@@ -267,6 +268,7 @@ pub(crate) fn with_output(mut error: SshError, stdout: Vec<u8>, stderr: Vec<u8>)
 
 impl Process for Ssh2Process<'_> {
     fn read(&self) -> Result<Option<Chunk>, SshError> {
+        self.link.home.check(&self.link.target, Phase::Run)?;
         let call = self.link.enter();
         let mut buffer = self.body().buffer();
         let piece = self.advance(call.op, &mut buffer);
@@ -326,6 +328,7 @@ impl Process for Ssh2Process<'_> {
     }
 
     fn wait(self) -> Result<ExitStatus, SshError> {
+        self.link.home.check(&self.link.target, Phase::Run)?;
         self.body().end_input();
         let call = self.link.enter();
         let mut buffer = self.body().buffer();
@@ -337,6 +340,9 @@ impl Process for Ssh2Process<'_> {
 impl Drop for Ssh2Process<'_> {
     fn drop(&mut self) {
         let body = self.body.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if !self.link.home.is_here() {
+            return std::mem::forget(body.take_channel());
+        }
         if let Some(channel) = body.close() {
             self.link.give_up_channel(self.op, channel, true);
         }

@@ -1,36 +1,50 @@
-//! One thread for the heartbeats of all sessions that nobody uses at the moment.
+//! One thread for the heartbeats of all sessions that nobody uses at the moment, whether they wait
+//! in a pool or somebody holds them.
 //!
-//! It knows sessions weakly, sleeps until the next one is due, and ends when none is left.
+//! It knows sessions weakly, looks at each when its next heartbeat may be due, and ends when none is
+//! left. A session that a call is under way on is served by that call. One that was used meanwhile,
+//! or that its pool has checked, has shown life, so that no heartbeat is due then.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use ssh_session::Home;
 
 use crate::link::Link;
 
-/// How long a session that somebody uses is left alone: its user serves it.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-
 struct Service {
-    served: Vec<Weak<Link>>,
-    running: bool,
+    /// The first one due on top.
+    served: BinaryHeap<Reverse<Due>>,
+    /// The process in which its thread runs; a forked-off one needs another.
+    running: Option<Home>,
 }
 
-static SERVICE: Mutex<Service> = Mutex::new(Service { served: Vec::new(), running: false });
+/// When a session is to be looked at.
+struct Due {
+    at: Instant,
+    link: Weak<Link>,
+}
+
+static SERVICE: Mutex<Service> = Mutex::new(Service { served: BinaryHeap::new(), running: None });
 static ADDED: Condvar = Condvar::new();
 
 /// Serves a session until it is over or dropped.
 pub(crate) fn serve(link: &Arc<Link>) {
-    if link.lock().keepalive.is_none() {
-        return;
-    }
+    let Some(at) = link.next_look(&link.lock()) else { return };
     let mut service = SERVICE.lock().unwrap_or_else(PoisonError::into_inner);
-    service.served.push(Arc::downgrade(link));
+    if service.running.is_some_and(|home| !home.is_here()) {
+        service.served.clear();
+        service.running = None;
+    }
+    service.served.push(Reverse(Due { at, link: Arc::downgrade(link) }));
     ADDED.notify_one();
-    if !service.running {
+    if service.running.is_none() {
         let started = thread::Builder::new().name("hussh-keepalive".into()).spawn(run);
         match started {
-            Ok(_) => service.running = true,
+            Ok(_) => service.running = Some(Home::here()),
             Err(error) => tracing::warn!(%error, "no thread for heartbeats of idle sessions"),
         }
     }
@@ -39,42 +53,57 @@ pub(crate) fn serve(link: &Arc<Link>) {
 fn run() {
     let mut service = SERVICE.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
-        let served = std::mem::take(&mut service.served);
-        drop(service);
-        let (kept, next) = tend_all(served);
-        service = SERVICE.lock().unwrap_or_else(PoisonError::into_inner);
-        let added = !service.served.is_empty();
-        service.served.extend(kept);
-        if service.served.is_empty() {
-            service.running = false;
+        let Some(Reverse(next)) = service.served.peek() else {
+            service.running = None;
             return;
-        }
-        if !added {
-            let left = next.saturating_duration_since(Instant::now());
+        };
+        let left = next.at.saturating_duration_since(Instant::now());
+        if !left.is_zero() {
             service = match ADDED.wait_timeout(service, left) {
                 Ok((service, _)) => service,
                 Err(poisoned) => poisoned.into_inner().0,
             };
+            continue;
         }
+        let Some(Reverse(due)) = service.served.pop() else { continue };
+        // A session may end here, with its last handle: not under the lock.
+        drop(service);
+        let again = due.look();
+        service = SERVICE.lock().unwrap_or_else(PoisonError::into_inner);
+        service.served.extend(again.map(Reverse));
     }
 }
 
-/// Serves each session once. Those still to be served, and when the first of them is due.
-fn tend_all(served: Vec<Weak<Link>>) -> (Vec<Weak<Link>>, Instant) {
-    let mut next = Instant::now() + Duration::from_secs(3600);
-    let kept = served
-        .into_iter()
-        .filter(|weak| {
-            let Some(link) = weak.upgrade() else { return false };
-            let mut state = link.lock();
-            let due = match state.users {
-                0 => link.tend_idle(&mut state),
-                _ => Some(Instant::now() + LOOK_AGAIN),
-            };
-            drop(state);
-            next = next.min(due.unwrap_or(next));
-            due.is_some()
-        })
-        .collect();
-    (kept, next)
+impl Due {
+    /// Serves the session, and says when to come again.
+    fn look(self) -> Option<Self> {
+        let link = self.link.upgrade()?;
+        let mut state = link.lock();
+        let at = match state.users {
+            0 => link.tend_idle(&mut state),
+            _ => link.next_look(&state),
+        };
+        drop(state);
+        at.map(|at| Self { at, link: self.link })
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+
+impl Eq for Due {}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.at.cmp(&other.at)
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ssh_session::{Command, Options, Output, Session, SshError, Target};
+use ssh_session::{Command, Options, Output, Phase, Session, SshError, Target};
 
 use crate::dial::{FirstKey, dial};
 use crate::link::Link;
@@ -38,7 +38,8 @@ impl Ssh2Session {
     }
 
     /// Sends heartbeats also while no command runs, from a thread that all sessions of this
-    /// process share. Does nothing where [`Options::keepalive`] is `None`.
+    /// process share. Does nothing where [`Options::keepalive`] is `None`. A pool's sessions do so
+    /// from the start: a borrower may hold one and leave it alone.
     pub fn keep_alive_when_idle(&self) {
         if !self.link.served.swap(true, Ordering::Relaxed) {
             service::serve(&self.link);
@@ -54,11 +55,13 @@ impl Session for Ssh2Session {
     }
 
     fn exec(&self, command: &Command) -> Result<Output, SshError> {
+        self.link.home.check(&self.link.target, Phase::OpenChannel)?;
         exec::exec(&self.link, command)
     }
 
     fn spawn(&self, command: &Command) -> Result<Ssh2Process<'_>, SshError> {
         command.validate()?;
+        self.link.home.check(&self.link.target, Phase::OpenChannel)?;
         Ssh2Process::start(&self.link.enter(), command)
     }
 
@@ -67,14 +70,16 @@ impl Session for Ssh2Session {
     }
 
     fn ping(&self, timeout: Duration) -> Result<(), SshError> {
+        self.link.home.check(&self.link.target, Phase::Ping)?;
         self.link.ping(timeout)
     }
 
     fn has_leftovers(&self) -> bool {
-        self.link.has_leftovers()
+        self.link.home.is_here() && self.link.has_leftovers()
     }
 
     fn settle(&self, timeout: Duration) -> Result<(), SshError> {
+        self.link.home.check(&self.link.target, Phase::Reset)?;
         self.link.settle(timeout)
     }
 

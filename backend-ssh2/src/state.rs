@@ -44,6 +44,8 @@ pub(crate) struct State {
     /// Heartbeats answered so far.
     pub(crate) beats: u64,
     pub(crate) keepalive: Option<Keepalive>,
+    /// What is taken in has come at some time since somebody last looked.
+    pub(crate) unwatched: bool,
 }
 
 /// Why a session is over.
@@ -84,6 +86,7 @@ impl State {
             beating: false,
             beats: 0,
             keepalive,
+            unwatched: false,
         }
     }
 

@@ -4,8 +4,9 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use backend_ssh2::Ssh2Session;
+use backend_ssh2::{Ssh2Backend, Ssh2Session};
 use common::{connect, embedded_options, within};
+use pool_core::Backend as _;
 use ssh_session::{Command, KeepaliveOptions, Kind, Options, Session as _, SshError};
 use testkit::embedded::EmbeddedServer;
 use testkit::proxy::{Direction, FaultProxy};
@@ -72,6 +73,33 @@ fn heartbeats_find_a_black_hole_under_a_running_command() {
     assert!(elapsed > interval && elapsed < interval * 3 + Duration::from_millis(500));
     assert!(!session.is_alive());
     drops_at_once(session);
+}
+
+#[test]
+fn heartbeats_find_a_black_hole_under_a_session_that_nobody_uses() {
+    let (_server, proxy, mut options) = behind_proxy();
+    let interval = Duration::from_millis(200);
+    options.keepalive = Some(KeepaliveOptions { interval, count_max: 3 });
+    let backend = Ssh2Backend::new(options).expect("valid");
+    let [held, used] = [(); 2].map(|()| backend.connect().expect("connected"));
+    assert!(used.exec(&Command::new("true")).expect("output").success());
+    std::thread::sleep(interval * 6);
+    assert!(held.is_alive() && used.is_alive());
+    proxy.black_hole();
+    let start = Instant::now();
+    let found = [held, used].map(|session| {
+        while session.is_alive() {
+            assert!(start.elapsed() < Duration::from_secs(10), "not found");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        drops_at_once(session);
+        start.elapsed()
+    });
+    println!("found after {found:?}");
+    for found in found {
+        assert!(found > interval * 3 - Duration::from_millis(10), "{found:?}");
+        assert!(found < interval * 4 + Duration::from_millis(500), "{found:?}");
+    }
 }
 
 #[test]

@@ -27,6 +27,10 @@
 //! started is never run twice. A command without an exit status is an [`Error`], and one that was
 //! killed by a signal is no success.
 //!
+//! A pool may be used in a process that was forked off: it starts anew there, with connections of
+//! its own, and leaves its parent's alone. A connection that was open when the process forked is
+//! lost to the child: calls fail, and dropping it tells the server nothing.
+//!
 //! # Features
 //!
 //! | features | threads | tasks | needs |
@@ -51,6 +55,8 @@ mod again;
 #[cfg(feature = "russh")]
 pub mod blocking;
 mod error;
+#[cfg(any(feature = "ssh2", feature = "russh"))]
+mod forked;
 #[cfg(any(feature = "ssh2", feature = "russh"))]
 mod settings;
 #[cfg(any(feature = "ssh2", feature = "russh"))]

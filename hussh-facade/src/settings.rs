@@ -225,6 +225,13 @@ macro_rules! pool_setters {
             self
         }
 
+        /// How long a connection that was idle may take to answer before it is lent; then another
+        /// one is. Above zero, default 5 s.
+        pub fn check_timeout(mut self, timeout: std::time::Duration) -> Self {
+            self.pool.config = self.pool.config.check_timeout(timeout);
+            self
+        }
+
         /// Connections that nobody used for this long are closed, down to `min_idle`; `None` keeps
         /// them. Above zero, default 10 min.
         pub fn idle_timeout(mut self, timeout: impl Into<Option<std::time::Duration>>) -> Self {

@@ -42,6 +42,13 @@ impl Keepalive {
         self.unanswered = 0;
     }
 
+    /// Something came from the peer while nobody looked: no earlier than the last heartbeat, and
+    /// nothing more is known of when.
+    pub fn received_meanwhile(&mut self) {
+        self.last_life = self.last_life.max(self.last_sent);
+        self.unanswered = 0;
+    }
+
     /// A heartbeat went out.
     pub fn sent(&mut self, now: Instant) {
         self.last_sent = self.last_sent.max(now);
@@ -99,6 +106,23 @@ mod tests {
             assert_eq!(now - start, keepalive.detection_time());
             assert_eq!(keepalive.detection_time(), interval * (count + 1));
         }
+    }
+
+    #[test]
+    fn a_reply_that_is_found_late_does_not_delay_the_next_heartbeat() {
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut keepalive = Keepalive::new(second, 2, start);
+        for beat in 1..10 {
+            let now = start + second * beat;
+            keepalive.received_meanwhile();
+            assert_eq!(keepalive.step(now), KeepaliveStep::Send);
+            keepalive.sent(now);
+        }
+        let silent = start + second * 9;
+        assert_eq!(keepalive.step(silent + second), KeepaliveStep::Send);
+        keepalive.sent(silent + second);
+        assert_eq!(keepalive.step(silent + second * 2), KeepaliveStep::Dead);
     }
 
     #[test]

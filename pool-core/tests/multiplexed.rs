@@ -139,6 +139,24 @@ fn shares_fill_a_session_before_another_is_opened() {
 }
 
 #[test]
+fn a_pool_of_shares_is_resized_by_sessions() {
+    let lines = Lines::new(10);
+    let pool = Multiplexed::pool(lines.clone(), 2, &config(1)).unwrap();
+    let held = [pool.get().unwrap(), pool.get().unwrap()];
+    assert!(pool.try_get().is_none());
+    pool.backend().resize(2);
+    let third = pool.get().unwrap();
+    assert_eq!((lines.open_now(), pool.backend().sessions()), (2, 2));
+    pool.backend().resize(1);
+    drop((held, third));
+    let again = [pool.get().unwrap(), pool.get().unwrap()];
+    assert!(pool.try_get().is_none());
+    drop(again);
+    pool.close().unwrap();
+    assert_eq!(lines.open_now(), 0);
+}
+
+#[test]
 fn the_limit_is_learned_from_the_first_refusal() {
     let lines = Lines::new(2);
     let pool = Multiplexed::pool(lines.clone(), 5, &config(2)).unwrap();

@@ -323,6 +323,9 @@ impl SshError {
             Self::Resolve { temporary, .. } => *temporary,
             Self::Connect { .. } | Self::Busy { .. } | Self::ChannelRefused { .. } => true,
             Self::Timeout { .. } | Self::ConnectionLost { .. } => !self.may_have_started(),
+            // Nothing is wrong with the file.
+            Self::KnownHosts { source, .. }
+            | Self::KeyFile { problem: KeyProblem::Unreadable(source), .. } => is_shortage(source),
             _ => false,
         }
     }
@@ -348,4 +351,11 @@ impl SshError {
             _ => None,
         }
     }
+}
+
+/// Whether this machine has run out of something, such as descriptors.
+fn is_shortage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM))
 }

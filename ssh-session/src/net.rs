@@ -96,6 +96,16 @@ pub fn pending(socket: impl AsFd) -> Pending {
     }
 }
 
+/// Whether a server's first words are an SSH server's, or the beginning of such words: the rest may
+/// have been cut off.
+pub fn is_ssh_banner(greeting: &[u8]) -> bool {
+    const START: &[u8] = b"SSH-";
+    let mut lines = greeting.split(|byte| *byte == b'\n');
+    let last = lines.next_back().unwrap_or_default();
+    let begun = !last.is_empty() && START.starts_with(last);
+    begun || last.starts_with(START) || lines.any(|line| line.starts_with(START))
+}
+
 /// What no address of a host answered, in the words of a user.
 pub fn connect_error(target: &Target, source: io::Error) -> SshError {
     let problem = match source.kind() {
@@ -138,7 +148,18 @@ fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
-    use super::interleave;
+    use super::{interleave, is_ssh_banner};
+
+    #[test]
+    fn a_banner_cut_short_is_one() {
+        for greeting in ["S", "SSH", "SSH-", "SSH-2.0-x\r\n", "Welcome\r\nSS", "a\nSSH-2.0-x\r\nb"]
+        {
+            assert!(is_ssh_banner(greeting.as_bytes()), "{greeting:?}");
+        }
+        for greeting in ["", "H", "SMTP", "SSH\n", "220 mail\r\n", "Not allowed at this time\r\n"] {
+            assert!(!is_ssh_banner(greeting.as_bytes()), "{greeting:?}");
+        }
+    }
 
     #[test]
     fn families_take_turns() {

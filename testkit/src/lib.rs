@@ -4,6 +4,7 @@
 //! * [`dropbear`] starts Dropbear's server, the one of small machines.
 //! * [`embedded`] is an SSH server inside the test's process; nothing need be installed.
 //! * [`proxy`] stands between client and server and does what networks do.
+//! * [`cable`] leads to a server through a network of its own, and can be pulled out.
 //! * `conformance` is one suite for every kind of session, on every server above.
 //! * [`words`] has the bodies of the fuzz targets over what users and peers write.
 //! * [`keys`] makes the keys, secrets and known_hosts lines for a run.
@@ -14,6 +15,8 @@
 
 #[cfg(feature = "ssh")]
 mod background;
+#[cfg(all(feature = "ssh", target_os = "linux"))]
+pub mod cable;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 #[cfg(feature = "ssh")]

@@ -1,5 +1,6 @@
 //! Developer commands: `cargo xtask test` is the one that must pass.
 
+mod faults;
 mod needs;
 mod programs;
 mod python;
@@ -28,6 +29,27 @@ enum Command {
         /// Build each from nothing, and say how long that takes.
         #[arg(long)]
         clean: bool,
+    },
+    /// Break whatever can break, and write what a borrower saw of it to FAULTS.md.
+    Faults {
+        /// Print the table as JSON.
+        #[arg(long)]
+        json: bool,
+        /// Only the scenarios whose name contains this; FAULTS.md stays as it is.
+        #[arg(long)]
+        only: Option<String>,
+        /// Shorter, with fewer offsets and dials.
+        #[arg(long)]
+        quick: bool,
+        /// Instead, keep so many idle sessions and say what they cost.
+        #[arg(long, value_name = "SESSIONS", conflicts_with_all = ["json", "only", "quick"])]
+        idle: Option<usize>,
+    },
+    /// Borrow at random while random things break, and say what was lost and what grew.
+    Soak {
+        /// How long.
+        #[arg(long, default_value_t = 10.0)]
+        minutes: f64,
     },
     /// Build the Python package, and check and test it.
     Python,
@@ -62,6 +84,18 @@ fn main() -> Result<()> {
         Command::Test => test::all(),
         Command::Needs => needs::check(),
         Command::Rows { clean } => rows::all(clean),
+        Command::Faults { idle: Some(sessions), .. } => {
+            faults::run(&["idle".into(), sessions.to_string()])
+        }
+        Command::Faults { json, only, quick, idle: None } => {
+            let page = run::root().join("FAULTS.md").display().to_string();
+            let mut arguments = vec!["play".into(), "--page".into(), page];
+            arguments.extend(json.then(|| "--json".into()));
+            arguments.extend(quick.then(|| "--quick".into()));
+            arguments.extend(only.into_iter().flat_map(|name| ["--only".into(), name]));
+            faults::run(&arguments)
+        }
+        Command::Soak { minutes } => faults::run(&["soak".into(), minutes.to_string()]),
         Command::Python => python::python(),
         Command::Conformance { json, rest } => programs::run("conformance", json, &rest),
         Command::Roundtrips { json, rest } => programs::run("roundtrips", json, &rest),

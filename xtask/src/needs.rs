@@ -41,6 +41,7 @@ const NEEDS: &[Need] = &[
         is_there: || succeeds("pkg-config", &["--exists", "zlib"]),
     },
     Need { what: "python3", package: "python3", is_there: || has("python3") },
+    Need { what: "ip (iproute2)", package: "iproute2", is_there: || has("ip") },
     Need {
         what: "python3's venv",
         package: "python3-venv",

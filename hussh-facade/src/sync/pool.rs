@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pool_core::{Guard, Multiplexed, Pool, Pooled, Stats};
@@ -10,6 +11,7 @@ use ssh_session::{Command, Kind, Output, Session as _, SshError, Target};
 use super::{Library, Process};
 use crate::Error;
 use crate::again::Attempts;
+use crate::forked::{OfProcess, PerProcess};
 use crate::settings::{PoolSettings, Settings, pool_setters, shared_setters};
 use crate::shared::Shared;
 
@@ -34,7 +36,7 @@ type Backend<L> = Multiplexed<Shared<<L as Library>::Backend>, <L as Library>::S
 /// # Ok::<(), hussh::Error>(())
 /// ```
 pub struct ConnectionPool<L: Library> {
-    pool: Pool<Backend<L>>,
+    pool: Arc<PerProcess<Pool<Backend<L>>>>,
     target: Target,
 }
 
@@ -60,14 +62,15 @@ impl<L: Library> ConnectionPool<L> {
     /// closed.
     #[track_caller]
     pub fn get(&self) -> Result<PooledConnection<L>, Error> {
-        let lease = self.pool.get().map_err(|error| Error::from_pool(&self.target, error))?;
-        Ok(PooledConnection { lease })
+        let lease =
+            self.pool.here().get().map_err(|error| Error::from_pool(&self.target, error))?;
+        Ok(PooledConnection { lease: OfProcess::new(lease) })
     }
 
     /// Borrows a connection that is ready this moment. Never waits.
     #[track_caller]
     pub fn try_get(&self) -> Option<PooledConnection<L>> {
-        self.pool.try_get().map(|lease| PooledConnection { lease })
+        self.pool.here().try_get().map(|lease| PooledConnection { lease: OfProcess::new(lease) })
     }
 
     /// Borrows a connection, runs a command on it to its end, and gives it back.
@@ -104,18 +107,24 @@ impl<L: Library> ConnectionPool<L> {
     /// How many leases are out, ready, being opened, and so on, all of one moment. With
     /// `channels_per_connection` above 1 several leases are one connection.
     pub fn stats(&self) -> Stats {
-        self.pool.stats()
+        self.pool.here().stats()
     }
 
     /// How many connections are open.
     pub fn connections(&self) -> usize {
-        self.pool.backend().sessions()
+        self.pool.here().backend().sessions()
+    }
+
+    /// Sets the most connections open at once. Those that are too many are closed: idle ones now,
+    /// lent ones when they come back. Zero lets all borrowers wait.
+    pub fn resize(&self, max_connections: usize) {
+        self.pool.here().backend().resize(max_connections);
     }
 
     /// How many commands a connection carries at once: `channels_per_connection`, or less once the
     /// server refused one more (`MaxSessions`).
     pub fn channels_per_connection(&self) -> usize {
-        self.pool.backend().limit()
+        self.pool.here().backend().limit()
     }
 
     /// Whom it talks to.
@@ -130,13 +139,16 @@ impl<L: Library> ConnectionPool<L> {
     ///
     /// [`Error::Close`] if some were still open then; they are closed when they come back.
     pub fn close(&self) -> Result<(), Error> {
-        self.pool.close().map_err(|source| Error::Close { target: self.target.clone(), source })
+        self.pool
+            .here()
+            .close()
+            .map_err(|source| Error::Close { target: self.target.clone(), source })
     }
 }
 
 impl<L: Library> Clone for ConnectionPool<L> {
     fn clone(&self) -> Self {
-        Self { pool: self.pool.clone(), target: self.target.clone() }
+        Self { pool: Arc::clone(&self.pool), target: self.target.clone() }
     }
 }
 
@@ -152,7 +164,7 @@ impl<L: Library> fmt::Debug for ConnectionPool<L> {
 /// A connection on loan; dropping it gives it back to its pool.
 #[must_use = "dropping it gives the connection back at once"]
 pub struct PooledConnection<L: Library> {
-    lease: Pooled<Backend<L>>,
+    lease: OfProcess<Pooled<Backend<L>>>,
 }
 
 impl<L: Library> PooledConnection<L> {
@@ -245,10 +257,13 @@ impl<L: Library> ConnectionPoolBuilder<L> {
         let (config, channels) = self.pool.config(&self.settings)?;
         let options = self.settings.options()?;
         let target = options.target.clone();
-        let backend = Shared(L::backend(options)?);
-        let pool = Multiplexed::pool(backend, channels, &config)
-            .map_err(|error| PoolSettings::invalid(&error))?;
-        Ok(ConnectionPool { pool, target })
+        let make = move || {
+            let backend = Shared(L::backend(options.clone())?);
+            Multiplexed::pool(backend, channels, &config)
+                .map_err(|error| PoolSettings::invalid(&error))
+        };
+        let pool = PerProcess::new(make()?, Arc::new(move || make().ok()));
+        Ok(ConnectionPool { pool: Arc::new(pool), target })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Connections on loan, for tasks.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use backend_russh::{RusshBackend, RusshSession};
@@ -10,6 +11,7 @@ use ssh_session::{AsyncSession as _, Command, Kind, Output, SshError, Target};
 use super::AsyncProcess;
 use crate::Error;
 use crate::again::Attempts;
+use crate::forked::{OfProcess, PerProcess};
 use crate::settings::{PoolSettings, Settings, pool_setters, shared_setters};
 use crate::shared::Shared;
 
@@ -42,7 +44,7 @@ type Backend = Multiplexed<Shared<RusshBackend>, RusshSession>;
 /// ```
 #[derive(Clone)]
 pub struct AsyncConnectionPool {
-    pool: AsyncPool<Backend>,
+    pool: Arc<PerProcess<AsyncPool<Backend>>>,
     target: Target,
 }
 
@@ -68,17 +70,20 @@ impl AsyncConnectionPool {
     #[track_caller]
     pub fn get(&self) -> impl Future<Output = Result<PooledAsyncConnection, Error>> + Send + '_ {
         // Here and not in an async block, so that the pool knows who called.
-        let acquire = self.pool.get();
+        let acquire = self.pool.here().get();
         async move {
             let lease = acquire.await.map_err(|error| Error::from_pool(&self.target, error))?;
-            Ok(PooledAsyncConnection { lease })
+            Ok(PooledAsyncConnection { lease: OfProcess::new(lease) })
         }
     }
 
     /// Borrows a connection that is ready this moment. Never waits.
     #[track_caller]
     pub fn try_get(&self) -> Option<PooledAsyncConnection> {
-        self.pool.try_get().map(|lease| PooledAsyncConnection { lease })
+        self.pool
+            .here()
+            .try_get()
+            .map(|lease| PooledAsyncConnection { lease: OfProcess::new(lease) })
     }
 
     /// Borrows a connection, runs a command on it to its end, and gives it back.
@@ -115,18 +120,24 @@ impl AsyncConnectionPool {
     /// How many leases are out, ready, being opened, and so on, all of one moment. With
     /// `channels_per_connection` above 1 several leases are one connection.
     pub fn stats(&self) -> Stats {
-        self.pool.stats()
+        self.pool.here().stats()
     }
 
     /// How many connections are open.
     pub fn connections(&self) -> usize {
-        self.pool.backend().sessions()
+        self.pool.here().backend().sessions()
+    }
+
+    /// Sets the most connections open at once. Those that are too many are closed: idle ones now,
+    /// lent ones when they come back. Zero lets all borrowers wait.
+    pub fn resize(&self, max_connections: usize) {
+        self.pool.here().backend().resize(max_connections);
     }
 
     /// How many commands a connection carries at once: `channels_per_connection`, or less once the
     /// server refused one more (`MaxSessions`).
     pub fn channels_per_connection(&self) -> usize {
-        self.pool.backend().limit()
+        self.pool.here().backend().limit()
     }
 
     /// Whom it talks to.
@@ -141,7 +152,7 @@ impl AsyncConnectionPool {
     ///
     /// [`Error::Close`] if some were still open then; they are closed when they come back.
     pub async fn close(&self) -> Result<(), Error> {
-        let closed = self.pool.close().await;
+        let closed = self.pool.here().close().await;
         closed.map_err(|source| Error::Close { target: self.target.clone(), source })
     }
 }
@@ -158,7 +169,7 @@ impl fmt::Debug for AsyncConnectionPool {
 /// A connection on loan; dropping it gives it back to its pool.
 #[must_use = "dropping it gives the connection back at once"]
 pub struct PooledAsyncConnection {
-    lease: AsyncPooled<Backend>,
+    lease: OfProcess<AsyncPooled<Backend>>,
 }
 
 impl PooledAsyncConnection {
@@ -254,9 +265,12 @@ impl AsyncConnectionPoolBuilder {
         let (config, channels) = self.pool.config(&self.settings)?;
         let options = self.settings.options()?;
         let target = options.target.clone();
-        let backend = Shared(RusshBackend::new(options)?);
-        let pool = Multiplexed::async_pool(backend, channels, &config, AsyncPool::builder)
-            .map_err(|error| PoolSettings::invalid(&error))?;
-        Ok(AsyncConnectionPool { pool, target })
+        let make = move || {
+            let backend = Shared(RusshBackend::new(options.clone())?);
+            Multiplexed::async_pool(backend, channels, &config, AsyncPool::builder)
+                .map_err(|error| PoolSettings::invalid(&error))
+        };
+        let pool = PerProcess::new(make()?, Arc::new(move || make().ok()));
+        Ok(AsyncConnectionPool { pool: Arc::new(pool), target })
     }
 }

@@ -1,6 +1,6 @@
 //! Which sessions are open underneath, and how many shares each carries.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ type Resize = Box<dyn Fn(usize) + Send + Sync>;
 
 pub(super) struct Books<S> {
     state: Mutex<State<S>>,
-    max_sessions: usize,
+    max_sessions: AtomicUsize,
     /// How old a session may become. A share's own age says nothing about that.
     max_lifetime: Option<Duration>,
     pool: OnceLock<PoolOfShares>,
@@ -56,6 +56,7 @@ struct Entry<S> {
 impl<S> Books<S> {
     pub(super) fn new(max_sessions: usize, limit: usize, max_lifetime: Option<Duration>) -> Self {
         let state = Mutex::new(State { entries: Vec::new(), limit });
+        let max_sessions = AtomicUsize::new(max_sessions);
         Self { state, max_sessions, max_lifetime, pool: OnceLock::new() }
     }
 
@@ -78,7 +79,7 @@ impl<S> Books<S> {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.state().entries.len() < self.max_sessions
+        self.state().entries.len() < self.max_sessions.load(Ordering::Relaxed)
     }
 
     /// Enters a new session with its first share; none where there are enough.
@@ -86,7 +87,7 @@ impl<S> Books<S> {
         let expires_at = self.max_lifetime.zip(self.now());
         let expires_at = expires_at.and_then(|(lifetime, now)| now.checked_add(lifetime));
         let mut state = self.state();
-        if state.entries.len() >= self.max_sessions {
+        if state.entries.len() >= self.max_sessions.load(Ordering::Relaxed) {
             return None;
         }
         let member = Arc::new(Member::default());
@@ -136,8 +137,20 @@ impl<S> Books<S> {
             }
             falls.then_some(carried)
         };
-        if let (Some(limit), Some(pool)) = (learned, self.pool.get()) {
-            (pool.resize)(limit.saturating_mul(self.max_sessions));
+        if let Some(limit) = learned {
+            self.tell_pool(limit);
+        }
+    }
+
+    /// Sets the most sessions. What is too many ends share by share as they come back.
+    pub(super) fn resize(&self, max_sessions: usize) {
+        self.max_sessions.store(max_sessions, Ordering::Relaxed);
+        self.tell_pool(self.limit());
+    }
+
+    fn tell_pool(&self, limit: usize) {
+        if let Some(pool) = self.pool.get() {
+            (pool.resize)(limit.saturating_mul(self.max_sessions.load(Ordering::Relaxed)));
         }
     }
 

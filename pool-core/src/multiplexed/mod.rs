@@ -76,6 +76,11 @@ impl<B, S> Multiplexed<B, S> {
         self.books.limit()
     }
 
+    /// Sets the most sessions open underneath at once; see [`Pool::resize`](crate::Pool::resize).
+    pub fn resize(&self, max_sessions: usize) {
+        self.books.resize(max_sessions);
+    }
+
     /// Sessions open underneath.
     pub fn sessions(&self) -> usize {
         self.books.sessions()
