@@ -1,12 +1,12 @@
 //! The native half of the Python package `hussh`: sessions and pools of the facade, and operations
 //! on them that Python waits for.
 //!
-//! * [`runtime`]: the threads that do the work. They never touch Python.
-//! * [`operation`], [`value`], [`failure`]: something under way, what it gives, what went wrong.
-//! * [`mailbox`]: how event loops and waiting threads hear of it.
-//! * [`session`], [`stream`], [`pool`], [`settings`]: the facade's sessions and pools.
-//! * [`owned`]: nothing of a parent process is touched in a forked child.
-//! * [`log`]: our events, for Python's `logging`.
+//! * `runtime`: the threads that do the work. They never touch Python.
+//! * `operation`, `value`, `failure`: something under way, what it gives, what went wrong.
+//! * `mailbox`: how event loops and waiting threads hear of it.
+//! * `session`, `stream`, `pool`, `settings`: the facade's sessions and pools.
+//! * `owned`: nothing of a parent process is touched in a forked child.
+//! * `log`: our events, for Python's `logging`.
 //!
 //! Signatures, defaults, exceptions and results are Python's own half: `python/hussh`.
 #![forbid(unsafe_code)]

@@ -6,7 +6,7 @@
 //! * [`proxy`] stands between client and server and does what networks do.
 //! * [`cable`] leads to a server through a network of its own, and can be pulled out.
 //! * `conformance` is one suite for every kind of session, on every server above.
-//! * [`words`] has the bodies of the fuzz targets over what users and peers write.
+//! * `words` has the bodies of the fuzz targets over what users and peers write.
 //! * [`keys`] makes the keys, secrets and known_hosts lines for a run.
 //!
 //! Everything started here is ended when its handle is dropped, also in a panic. What is missing

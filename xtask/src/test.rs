@@ -10,7 +10,7 @@ use crate::{needs, python, rows};
 
 /// All that can be on at once without building OpenSSL from its source (`vendored-openssl`).
 const FEATURES: &str =
-    "pool-core/tokio,pool-core/metrics,testkit/ssh,testkit/fake,testkit/conformance";
+    "pool-core/tokio,pool-core/metrics,testkit/ssh,testkit/fake,testkit/conformance,testkit/words";
 
 pub(crate) fn all() -> Result<()> {
     needs::check()?;
