@@ -28,7 +28,7 @@ pub(crate) fn python() -> Result<()> {
     step("pip", pip().args(["--upgrade", "pip>=25.1"]))?;
     step("tools", pip().args(["maturin>=1.9,<2", "--group", "hussh-python/pyproject.toml:test"]))?;
 
-    let wheels = target().join("wheels");
+    let wheels = target().join("python-wheels");
     if wheels.exists() {
         std::fs::remove_dir_all(&wheels)?;
     }
