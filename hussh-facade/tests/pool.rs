@@ -169,14 +169,14 @@ fn a_command_is_sent_again_only_where_it_cannot_have_started<L: Library>() {
     let server = EmbeddedServer::start().expect("embedded server");
     let proxy = FaultProxy::start(server.addr()).expect("proxy");
     let pool = on_embedded::<L>(&server).port(proxy.port()).build().expect("valid");
-    drop(pool.get().expect("a connection on which nothing was run, and no channel is open ahead"));
+    // No channel is opened, ahead or for the command, so the command is not sent.
+    server.delay_opens(Duration::from_secs(60));
+    drop(pool.get().expect("a connection"));
     std::thread::scope(|scope| {
-        // Gets the connection, and no answer to its first request: the channel's.
-        proxy.black_hole();
         let running = scope.spawn(|| pool.execute("echo again"));
         std::thread::sleep(Duration::from_millis(300));
+        server.delay_opens(Duration::ZERO);
         proxy.reset();
-        proxy.resume();
         let output = running.join().expect("no panic").expect("sent on another connection");
         assert_eq!(output.stdout_lossy(), "again\n");
     });
@@ -187,9 +187,10 @@ fn a_command_is_sent_again_only_where_it_cannot_have_started<L: Library>() {
         let running = scope.spawn(|| pool.execute("echo lost"));
         std::thread::sleep(Duration::from_millis(300));
         proxy.reset();
-        proxy.resume();
         let error = running.join().expect("no panic").expect_err("never twice");
         assert!(error.may_have_started() && !error.is_retryable(), "{error}");
+        // Not before: what was held back might still arrive.
+        proxy.resume();
     });
     assert_eq!(server.commands(), 1);
     std::thread::scope(|scope| {
