@@ -39,6 +39,10 @@ const START_PATIENCE: Duration = Duration::from_secs(10);
 /// How often another port is tried when somebody else took the one we found free.
 const PORTS_TRIED: usize = 5;
 
+/// How often a server is started again on the port it had, and how long after each other.
+const LAUNCHES: usize = 20;
+const LAUNCH_PAUSE: Duration = Duration::from_millis(100);
+
 /// A running OpenSSH server; stopped when dropped.
 #[derive(Debug)]
 pub struct Sshd {
@@ -113,14 +117,29 @@ impl Sshd {
     /// Stops the server and starts it anew: same port, same keys, and the log goes on.
     pub fn restart(&mut self) -> io::Result<()> {
         self.stop()?;
-        self.launch()
+        self.launch_again()
     }
 
     /// Starts anew with other host keys of the same kinds on the same port.
     pub fn change_host_key(&mut self) -> io::Result<()> {
         self.stop()?;
         self.write_host_keys()?;
-        self.launch()
+        self.launch_again()
+    }
+
+    /// Starts on the port it had. A child that was being forked off as its parent was killed may
+    /// hold that for a moment.
+    fn launch_again(&mut self) -> io::Result<()> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.launch() {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries < LAUNCHES => {
+                    thread::sleep(LAUNCH_PAUSE);
+                }
+                launched => return launched,
+            }
+        }
     }
 
     /// Kills every session with its commands (`SIGKILL`); the listener stays.
