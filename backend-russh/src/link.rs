@@ -17,7 +17,7 @@ use crate::line::{End, Line};
 use crate::parking::Parking;
 
 /// How long a goodbye may take.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 
 pub(crate) struct Link {
     pub(crate) target: Target,
@@ -48,7 +48,6 @@ impl Link {
         if let Some(KeepaliveOptions { interval, count_max }) = options.keepalive {
             link.keep_alive(interval, count_max);
         }
-        link.park();
         link
     }
 
