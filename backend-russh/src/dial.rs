@@ -58,13 +58,13 @@ async fn establish(
 ) -> Result<Arc<Link>, SshError> {
     let target = &options.target;
     let preferences = deadline.bound(target, Phase::Connect, preferences(options)).await??;
-    let way = match hop {
-        Some(hop) => Way::through(hop, target, &deadline).await?,
-        None => Way::direct(options, &deadline).await?,
+    let way = match (hop, &options.route) {
+        (Some(hop), _) => Way::through(hop, target, &deadline).await?,
+        (None, Route::Command(command)) => Way::command(command, target, &deadline).await?,
+        (None, _) => Way::direct(options, &deadline).await?,
     };
     let no_socket = |error| net::connect_error(target, error);
-    let (line, watched) = Line::new(way.socket).map_err(no_socket)?;
-    way.lead.start(&line);
+    let (line, watched, mut process) = way.begin().map_err(no_socket)?;
     let mut dial = Dial { options, deadline, line, done: false };
 
     let believed = Believed::default();
@@ -77,14 +77,15 @@ async fn establish(
         shown: None,
     };
     let connecting = connect_stream(Arc::new(config(&preferences)), watched, client);
-    let mut handle = deadline
-        .bound(target, Phase::Handshake, connecting)
-        .await?
-        .map_err(|problem| dial.handshake_error(problem))?;
+    let connected = deadline.bound(target, Phase::Handshake, connecting).await?;
+    let mut handle = connected.map_err(|problem| {
+        let error = dial.handshake_error(problem);
+        process.iter_mut().fold(error, |error, process| process.explain(error))
+    })?;
     login::login(&dial, &mut handle).await?;
     dial.record(&believed, first_key).await;
     dial.done = true;
-    Ok(Link::new(options, handle, Arc::clone(&dial.line), runtime.clone()))
+    Ok(Link::new(options, handle, Arc::clone(&dial.line), process, runtime.clone()))
 }
 
 /// Which host keys to ask for.

@@ -173,8 +173,8 @@ pub enum ConnectProblem {
     Unreachable,
     /// The connection was reset at once.
     Reset,
-    /// The jump host may not open the connection.
-    Prohibited,
+    /// A proxy command or a jump host did not get there.
+    Proxy,
     /// Anything else, such as a lack of descriptors on our side.
     Other,
 }
@@ -325,8 +325,7 @@ impl SshError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Resolve { temporary, .. } => *temporary,
-            Self::Connect { problem, .. } => *problem != ConnectProblem::Prohibited,
-            Self::Busy { .. } | Self::ChannelRefused { .. } => true,
+            Self::Connect { .. } | Self::Busy { .. } | Self::ChannelRefused { .. } => true,
             Self::Timeout { .. } | Self::ConnectionLost { .. } => !self.may_have_started(),
             // Nothing is wrong with the file.
             Self::KnownHosts { source, .. }
