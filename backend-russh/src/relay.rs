@@ -18,7 +18,7 @@ use ssh_session::Target;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::line::{End, Line};
 use crate::link::{FAREWELL, Link};
@@ -59,14 +59,24 @@ impl Relay {
         let (outgoing, mut incoming) = socket.into_split();
         // sshd sends what is not a command's behind Nagle's algorithm all the time.
         let _acknowledging = hop.0.line.acknowledge_quickly();
-        tokio::select! {
-            () = send(outgoing, &write) => {}
-            ending = receive(&mut read, &mut incoming) => if let Ending::HopLost = ending {
-                let end = hop.0.line.wait_end().await;
-                line.cut(lost(&hop.0.target, &end));
-            },
+        let ending = tokio::select! {
+            () = send(outgoing, &write) => Ending::SessionEnded,
+            ending = receive(&mut read, &mut incoming) => ending,
             // Where the server takes nothing any more, only this says that nobody waits for it.
-            () = async { line.wait_end().await; sleep(FAREWELL).await } => {}
+            () = async { line.wait_end().await; sleep(FAREWELL).await } => return,
+        };
+        match ending {
+            Ending::ServerClosed => {}
+            Ending::HopLost => line.cut(lost(&hop.0.target, &hop.0.line.wait_end().await)),
+            Ending::SessionEnded => {
+                // sshd passes nothing on any more once we say goodbye to it, and the server is to
+                // get the session's.
+                let passing = async {
+                    let _ = write.eof().await;
+                    while !matches!(read.wait().await, Some(ChannelMsg::Close) | None) {}
+                };
+                let _ = timeout(FAREWELL, passing).await;
+            }
         }
     }
 }
