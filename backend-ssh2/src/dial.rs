@@ -3,8 +3,8 @@
 use std::sync::OnceLock;
 
 use ssh_session::{
-    Fingerprint, HostKey, HostKeyPolicy, HostKeyProblem, HostKeyRefused, Options, Phase, SshError,
-    Verdict, net, printable,
+    Fingerprint, HostKey, HostKeyPolicy, HostKeyProblem, HostKeyRefused, Options, Phase,
+    PresentedKey, SshError, Verdict, net, printable,
 };
 use ssh2::{BlockDirections, Error, MethodType, Session};
 
@@ -66,18 +66,19 @@ impl<'a> Dial<'a> {
         ffi::prepare(&session);
         session.set_tcp_stream(socket.clone());
         session.set_banner(concat!("SSH-2.0-hussh_", env!("CARGO_PKG_VERSION"))).map_err(failed)?;
-        let known = options.host_keys.known_algorithms(&options.target)?;
-        let offered = session.supported_algs(MethodType::HostKey).map_err(failed)?;
-        let wanted = host_key_methods(&offered, &known).join(",");
-        session.method_pref(MethodType::HostKey, &wanted).map_err(failed)?;
+        let supported = session.supported_algs(MethodType::HostKey).map_err(failed)?;
+        let mut wanted = options.host_keys.preferences(&options.target)?.algorithms();
+        wanted.retain(|method| supported.contains(method));
+        session.method_pref(MethodType::HostKey, &wanted.join(",")).map_err(failed)?;
         Ok(Self { options, session, socket, deadline })
     }
 
     fn run(&self, first_key: &FirstKey) -> Result<(), SshError> {
         self.handshake()?;
-        let key = self.host_key()?;
-        let verdict = self.options.host_keys.verify(&self.options.target, &key)?;
-        self.compare_with_first(&key, first_key)?;
+        let presented = self.presented_key()?;
+        let verdict = self.options.host_keys.verify_presented(&self.options.target, &presented)?;
+        let key = presented.key();
+        self.compare_with_first(key, first_key)?;
         login::login(self)?;
         let _ = first_key.set(key.fingerprint());
         if let Verdict::New(pending) = verdict {
@@ -107,9 +108,11 @@ impl<'a> Dial<'a> {
         }
     }
 
-    fn host_key(&self) -> Result<HostKey, SshError> {
+    /// The key that signed the exchange, or a certificate with that key in it: libssh2 checks the
+    /// exchange's signature, but of a certificate nothing else.
+    fn presented_key(&self) -> Result<PresentedKey, SshError> {
         let blob = self.session.host_key().map(|(blob, _)| blob.to_vec()).unwrap_or_default();
-        HostKey::from_wire(&blob).ok_or_else(|| {
+        PresentedKey::from_wire(&blob).ok_or_else(|| {
             handshake_error(self.options, "the server's host key is of a kind we don't know")
         })
     }
@@ -207,38 +210,4 @@ impl<'a> Dial<'a> {
 
 fn handshake_error(options: &Options, detail: &str) -> SshError {
     SshError::Handshake { target: options.target.clone(), detail: printable(detail.as_bytes()) }
-}
-
-/// Host key methods to offer: those of known keys first, since a server that is asked for another
-/// type presents a key that looks changed, and no certificates, which we could not check.
-fn host_key_methods(offered: &[&'static str], known: &[String]) -> Vec<&'static str> {
-    const ORDER: [&str; 7] = [
-        "ssh-ed25519",
-        "ecdsa-sha2-nistp256",
-        "ecdsa-sha2-nistp384",
-        "ecdsa-sha2-nistp521",
-        "rsa-sha2-512",
-        "rsa-sha2-256",
-        "ssh-rsa",
-    ];
-    let is_known = |method: &str| {
-        let key_type = if method.starts_with("rsa-sha2-") { "ssh-rsa" } else { method };
-        known.iter().any(|known| known == key_type)
-    };
-    let mut methods: Vec<_> = ORDER.into_iter().filter(|method| offered.contains(method)).collect();
-    methods.sort_by_key(|method| !is_known(method));
-    methods
-}
-
-#[cfg(test)]
-mod tests {
-    use super::host_key_methods;
-
-    #[test]
-    fn known_types_are_asked_for_first_and_certificates_never() {
-        let offered =
-            ["ssh-ed25519", "ssh-ed25519-cert-v01@openssh.com", "rsa-sha2-256", "ssh-rsa"];
-        let known = ["ssh-rsa".to_owned()];
-        assert_eq!(host_key_methods(&offered, &known), ["rsa-sha2-256", "ssh-rsa", "ssh-ed25519"]);
-    }
 }
