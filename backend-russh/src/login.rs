@@ -245,6 +245,7 @@ impl Login<'_> {
                 SshError::AuthenticationFailed {
                     target: self.dial.options.target.clone(),
                     tried: std::mem::take(&mut self.tried),
+                    offered: Vec::new(),
                 }
             }
         }

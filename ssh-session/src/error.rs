@@ -97,6 +97,8 @@ pub enum SshError {
         target: Target,
         /// What was tried, in order.
         tried: Vec<String>,
+        /// What the server said it takes, such as `publickey`; empty where it said nothing.
+        offered: Vec<String>,
     },
     /// The deadline passed.
     Timeout {

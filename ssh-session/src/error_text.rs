@@ -60,13 +60,15 @@ impl fmt::Display for SshError {
             Self::Agent { target, detail } => {
                 write!(f, "{target}: cannot log in with the SSH agent: {detail}")
             }
-            Self::AuthenticationFailed { target, tried } => write!(
-                f,
-                "{target}: authentication failed: the server refused user {:?} (tried: {}); check \
-                 the user name and the credentials",
-                target.user(),
-                tried.join(", ")
-            ),
+            Self::AuthenticationFailed { target, tried, offered } => {
+                let user = target.user();
+                write!(f, "{target}: authentication failed: the server refused user {user:?}")?;
+                write!(f, " (tried: {}", tried.join(", "))?;
+                if !offered.is_empty() {
+                    write!(f, "; it takes: {}", offered.join(", "))?;
+                }
+                f.write_str("); check the user name and the credentials")
+            }
             Self::Timeout { target, phase, elapsed, partial, maybe_started } => {
                 write!(f, "{target}: timed out after {elapsed:.1?} while {phase}")?;
                 tail(f, partial.as_deref(), *maybe_started)

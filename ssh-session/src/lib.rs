@@ -28,6 +28,7 @@ mod home;
 mod host_keys;
 mod identity;
 pub mod known_hosts;
+pub mod login;
 pub mod net;
 mod options;
 mod output;
