@@ -173,6 +173,8 @@ pub enum ConnectProblem {
     Unreachable,
     /// The connection was reset at once.
     Reset,
+    /// A proxy command or a jump host did not get there.
+    Proxy,
     /// Anything else, such as a lack of descriptors on our side.
     Other,
 }

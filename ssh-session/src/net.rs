@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use socket2::{SockRef, TcpKeepalive};
 
-use crate::{ConnectProblem, KeepaliveOptions, SshError, Target};
+use crate::{ConnectProblem, KeepaliveOptions, SshError, Target, printable};
 
 /// How long an address has before the next one is tried beside it (RFC 8305).
 pub const HEAD_START: Duration = Duration::from_millis(250);
@@ -118,6 +118,13 @@ pub fn connect_error(target: &Target, source: io::Error) -> SshError {
         _ => ConnectProblem::Other,
     };
     SshError::Connect { target: target.clone(), problem, source: Arc::new(source) }
+}
+
+/// That a jump host does not open the connection to a target, in the words of a user.
+pub fn jump_error(target: &Target, hop: &Target, reason: &str) -> SshError {
+    let text = format!("jump host {hop} does not connect us: {}", printable(reason.as_bytes()));
+    let source = Arc::new(io::Error::other(text));
+    SshError::Connect { target: target.clone(), problem: ConnectProblem::Proxy, source }
 }
 
 /// Why a name has no address, in the words of a user.
