@@ -9,9 +9,10 @@ use ssh_session::{
 use ssh2::{BlockDirections, Error, MethodType, Session};
 
 use crate::deadline::Deadline;
-use crate::ffi;
-use crate::socket::{Pending, Socket};
-use crate::{login, resolve, tcp};
+use crate::ffi::{self, Finishing};
+use crate::login;
+use crate::socket::Pending;
+use crate::way::{FirstKeys, Way};
 
 /// The key that the first session of a pool was shown; later ones must be shown the same.
 pub(crate) type FirstKey = OnceLock<Fingerprint>;
@@ -19,14 +20,14 @@ pub(crate) type FirstKey = OnceLock<Fingerprint>;
 /// What a finished dial leaves.
 pub(crate) struct Dialled {
     pub(crate) session: Session,
-    pub(crate) socket: Socket,
+    pub(crate) way: Way,
 }
 
 /// A session that is being opened. Only one thread knows it, so it waits without a lock.
 pub(crate) struct Dial<'a> {
     pub(crate) options: &'a Options,
     pub(crate) session: Session,
-    socket: Socket,
+    way: Way,
     deadline: Deadline,
 }
 
@@ -40,37 +41,61 @@ pub(crate) enum StepError {
     Fatal(SshError),
 }
 
-/// Opens a session. Host keys are checked before any credential is sent, and a new one is recorded
-/// only after login.
-pub(crate) fn dial(options: &Options, first_key: &FirstKey) -> Result<Dialled, SshError> {
+/// Opens a session, and those on the way there.
+pub(crate) fn dial(options: &Options, first_keys: &FirstKeys) -> Result<Dialled, SshError> {
     options.validate()?;
-    options.route.must_be_direct()?;
     let deadline = Deadline::after(Some(options.connect_timeout));
-    let addresses = resolve::lookup(&options.target, &deadline)?;
-    let socket = tcp::connect(options, &addresses, &deadline)?;
-    let dial = Dial::new(options, socket, deadline)?;
-    let outcome = dial.run(first_key);
-    if outcome.is_err() {
-        dial.socket.shutdown();
-    }
-    outcome?;
-    let Dial { session, socket, .. } = dial;
-    Ok(Dialled { session, socket })
+    let way = Way::to(options, first_keys, &deadline)?;
+    let dial = Dial::log_in(options, way, &first_keys.target, deadline)?;
+    Ok(dial.into())
 }
 
 impl<'a> Dial<'a> {
-    fn new(options: &'a Options, socket: Socket, deadline: Deadline) -> Result<Self, SshError> {
+    /// Logs in to the host that a way leads to. Host keys are checked before any credential is sent,
+    /// and a new one is recorded only after login.
+    pub(crate) fn log_in(
+        options: &'a Options,
+        way: Way,
+        first_key: &FirstKey,
+        deadline: Deadline,
+    ) -> Result<Self, SshError> {
+        let dial = Self::new(options, way, deadline)?;
+        match dial.run(first_key) {
+            Ok(()) => Ok(dial),
+            Err(error) => Err(dial.give_up(error)),
+        }
+    }
+
+    fn new(options: &'a Options, way: Way, deadline: Deadline) -> Result<Self, SshError> {
         let failed = |error: Error| handshake_error(options, error.message());
         let mut session = Session::new().map_err(failed)?;
         session.set_blocking(false);
         ffi::prepare(&session);
-        session.set_tcp_stream(socket.clone());
+        session.set_tcp_stream(way.socket.clone());
         session.set_banner(concat!("SSH-2.0-hussh_", env!("CARGO_PKG_VERSION"))).map_err(failed)?;
         let supported = session.supported_algs(MethodType::HostKey).map_err(failed)?;
         let mut wanted = options.host_keys.preferences(&options.target)?.algorithms();
         wanted.retain(|method| supported.contains(method));
         session.method_pref(MethodType::HostKey, &wanted.join(",")).map_err(failed)?;
-        Ok(Self { options, session, socket, deadline })
+        Ok(Self { options, session, way, deadline })
+    }
+
+    /// The same, with another deadline for what comes next.
+    pub(crate) fn until(self, deadline: Deadline) -> Self {
+        Self { deadline, ..self }
+    }
+
+    /// Ends what was opened, without waiting for the server, and says what is known of the reason.
+    pub(crate) fn give_up(mut self, error: SshError) -> SshError {
+        let error = match &mut self.way.process {
+            Some(process) => process.explain(error),
+            None => error,
+        };
+        self.way.socket.shutdown();
+        let finishing = Finishing::later();
+        finishing.begin();
+        drop(self.session);
+        error
     }
 
     fn run(&self, first_key: &FirstKey) -> Result<(), SshError> {
@@ -176,7 +201,7 @@ impl<'a> Dial<'a> {
                 self.session.block_directions(),
                 BlockDirections::Outbound | BlockDirections::Both
             );
-            self.socket.wait(write, self.deadline.at(), None);
+            self.way.socket.wait(write, self.deadline.at(), None);
         }
     }
 
@@ -188,7 +213,7 @@ impl<'a> Dial<'a> {
     /// Whether a handshake failed because the connection ended. libssh2 says "key exchange
     /// failure" then, too; without the server's list of algorithms it can't be about them.
     fn is_connections_fault(&self, error: &Error, greeting: &[u8]) -> bool {
-        let ended = || self.socket.pending() == Pending::End;
+        let ended = || self.way.socket.pending() == Pending::End;
         let knows_list = greeting.len() == ffi::GREETING_SIZE;
         ffi::is_connection(error) || (ended() && !(ffi::is_disagreement(error) && knows_list))
     }
@@ -205,6 +230,12 @@ impl<'a> Dial<'a> {
         } else {
             handshake_error(self.options, &format!("it answered {said:?}, which is not SSH"))
         }
+    }
+}
+
+impl From<Dial<'_>> for Dialled {
+    fn from(dial: Dial<'_>) -> Self {
+        Self { session: dial.session, way: dial.way }
     }
 }
 
