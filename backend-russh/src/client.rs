@@ -113,13 +113,16 @@ impl Handler for Client {
     }
 
     async fn disconnected(&mut self, reason: DisconnectReason<Problem>) -> Result<(), Problem> {
-        self.line.ended(End::Lost(match reason {
+        self.line.ended(match reason {
             DisconnectReason::ReceivedDisconnect(info) => {
-                format!("the server says: {}", printable(info.message.as_bytes()))
+                End::Goodbye(printable(info.message.as_bytes()))
             }
-            DisconnectReason::Error(Problem::Russh(error)) => describe(&error),
-            DisconnectReason::Error(Problem::Ssh(error)) => error.to_string(),
-        }));
+            DisconnectReason::Error(Problem::Russh(russh::Error::NoAuthMethod)) => {
+                End::NothingTaken
+            }
+            DisconnectReason::Error(Problem::Russh(error)) => End::Lost(describe(&error)),
+            DisconnectReason::Error(Problem::Ssh(error)) => End::Lost(error.to_string()),
+        });
         Ok(())
     }
 

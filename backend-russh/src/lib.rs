@@ -22,6 +22,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod agent;
 mod backend;
 pub mod blocking;
 mod channels;
