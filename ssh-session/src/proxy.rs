@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::ssh_config::tokens;
+use crate::ssh_config::words::BLANK;
 use crate::{SshError, Target, valid};
 
 /// The template of a command whose standard input and output are the way to a host, as
@@ -27,7 +28,7 @@ impl ProxyCommand {
     /// [`SshError::InvalidInput`] if it is empty or `none`, has a NUL character in it, or a token
     /// that is none of those above.
     pub fn parse(template: impl AsRef<str>) -> Result<Self, SshError> {
-        let template = template.as_ref().trim();
+        let template = template.as_ref().trim_matches(BLANK);
         if template.eq_ignore_ascii_case("none") {
             return Err(SshError::invalid("proxy_command", "is `none`; leave it out"));
         }
@@ -124,6 +125,8 @@ mod tests {
             assert!(error.contains(named), "{error} names {named}");
         }
         assert!(ProxyCommand::parse(" ").is_err());
+        // As ssh_config has it: a vertical tab is no blank.
+        assert_eq!(ProxyCommand::parse(" \u{b}nc ").expect("a template").template(), "\u{b}nc");
         assert!(ProxyCommand::parse("a\0b").is_err());
     }
 
