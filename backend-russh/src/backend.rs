@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use pool_core::{AsyncBackend, ErrorKind};
-use ssh_session::{AsyncSession as _, Kind, Options, SshError};
+use ssh_session::{AsyncSession as _, Endpoint, Kind, Options, SshError};
 
-use crate::client::FirstKey;
+use crate::client::FirstKeys;
 use crate::session::RusshSession;
 
 /// How long a server may take to answer a check. A pool's own limit is shorter, if anything.
@@ -17,11 +17,12 @@ const RESET_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Opens, checks and closes [`RusshSession`]s for a pool.
 ///
-/// A check is one round trip. Every session must be shown the host key of the first one.
+/// A check is one round trip. Every session must be shown the host keys of the first one, those of
+/// its jump hosts included.
 #[derive(Debug)]
 pub struct RusshBackend {
-    options: Options,
-    first_key: FirstKey,
+    endpoint: Endpoint,
+    first_keys: FirstKeys,
 }
 
 impl RusshBackend {
@@ -31,14 +32,18 @@ impl RusshBackend {
     ///
     /// [`SshError::InvalidInput`] if the options make no sense.
     pub fn new(options: Options) -> Result<Self, SshError> {
-        options.validate()?;
-        options.route.must_be_direct()?;
-        Ok(Self { options, first_key: FirstKey::default() })
+        Ok(Self::for_endpoint(&Endpoint::new(options)?))
+    }
+
+    /// As [`new`](Self::new), for what the key of a keyed pool names.
+    pub fn for_endpoint(endpoint: &Endpoint) -> Self {
+        let first_keys = FirstKeys::new(endpoint.options());
+        Self { endpoint: endpoint.clone(), first_keys }
     }
 
     /// What sessions are opened with.
     pub fn options(&self) -> &Options {
-        &self.options
+        self.endpoint.options()
     }
 }
 
@@ -47,7 +52,7 @@ impl AsyncBackend for RusshBackend {
     type Error = SshError;
 
     async fn connect(&self) -> Result<RusshSession, SshError> {
-        RusshSession::connect_as_before(&self.options, &self.first_key).await
+        RusshSession::connect_as_before(self.options(), &self.first_keys).await
     }
 
     fn is_broken(&self, session: &mut RusshSession) -> bool {

@@ -2,18 +2,35 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use russh::Channel;
 use russh::client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
 use russh::keys::PublicKeyOrCertificate;
+use russh::{Channel, ChannelId, ChannelOpenFailure};
 use ssh_session::{
-    Fingerprint, HostKey, HostKeyPolicy, HostKeyProblem, HostKeyRefused, HostKeys, SshError,
-    Target, Verdict, printable,
+    Fingerprint, HostKey, HostKeyPolicy, HostKeyProblem, HostKeyRefused, HostKeys, Options,
+    PresentedKey, Route, SshError, Target, Verdict, printable,
 };
 
 use crate::line::{End, Line};
 
 /// The key that the first session of a pool was shown; later ones must be shown the same.
 pub(crate) type FirstKey = Arc<OnceLock<Fingerprint>>;
+
+/// Those of each jump host and of the target.
+#[derive(Debug)]
+pub(crate) struct FirstKeys {
+    pub(crate) hops: Vec<FirstKey>,
+    pub(crate) target: FirstKey,
+}
+
+impl FirstKeys {
+    pub(crate) fn new(options: &Options) -> Self {
+        let hops = match &options.route {
+            Route::Jump(hops) => hops.iter().map(|_| FirstKey::default()).collect(),
+            _ => Vec::new(),
+        };
+        Self { hops, target: FirstKey::default() }
+    }
+}
 
 /// A host key we believe, to be recorded once login succeeded.
 pub(crate) type Believed = Arc<Mutex<Option<(Fingerprint, Verdict)>>>;
@@ -58,17 +75,19 @@ impl Handler for Client {
     type Error = Problem;
 
     async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Problem> {
+        // Whoever presents it has signed the key exchange with it, which russh has checked.
         let blob = match key {
-            PublicKeyOrCertificate::PublicKey { key, .. } => key.to_bytes().ok(),
-            // We asked for none.
-            PublicKeyOrCertificate::Certificate(_) => None,
+            PublicKeyOrCertificate::PublicKey { key, .. } => key.to_bytes(),
+            PublicKeyOrCertificate::Certificate(certificate) => certificate.to_bytes(),
         };
-        let key = blob.and_then(|blob| HostKey::from_wire(&blob)).ok_or_else(|| {
+        let presented = blob.ok().and_then(|blob| PresentedKey::from_wire(&blob));
+        let presented = presented.ok_or_else(|| {
             Problem::Ssh(SshError::Handshake {
                 target: self.target.clone(),
                 detail: "the server's host key is of a kind we don't know".into(),
             })
         })?;
+        let key = presented.key().clone();
         if let Some(first) = self.shown {
             return if first == key.fingerprint() {
                 Ok(true)
@@ -76,11 +95,11 @@ impl Handler for Client {
                 Err(self.refused(&key, HostKeyProblem::NotTheFirst { first }))
             };
         }
-        let (host_keys, target, asked) = (self.host_keys.clone(), self.target.clone(), key.clone());
-        let verdict = tokio::task::spawn_blocking(move || host_keys.verify(&target, &asked))
-            .await
-            .map_err(|_| russh::Error::Inconsistent)?
-            .map_err(Problem::Ssh)?;
+        let (host_keys, target) = (self.host_keys.clone(), self.target.clone());
+        let asking =
+            tokio::task::spawn_blocking(move || host_keys.verify_presented(&target, &presented));
+        let verdict =
+            asking.await.map_err(|_| russh::Error::Inconsistent)?.map_err(Problem::Ssh)?;
         if let Some(first) = self.first_key.get()
             && *first != key.fingerprint()
             && self.host_keys.policy != HostKeyPolicy::DangerAcceptAny
@@ -101,6 +120,18 @@ impl Handler for Client {
             DisconnectReason::Error(Problem::Russh(error)) => describe(&error),
             DisconnectReason::Error(Problem::Ssh(error)) => error.to_string(),
         }));
+        Ok(())
+    }
+
+    async fn channel_open_failure(
+        &mut self,
+        _: ChannelId,
+        _: ChannelOpenFailure,
+        description: &str,
+        _: &str,
+        _: &mut Session,
+    ) -> Result<(), Problem> {
+        self.line.refused(printable(description.as_bytes()));
         Ok(())
     }
 
@@ -187,6 +218,8 @@ impl Drop for Client {
     fn drop(&mut self) {
         // russh tells `disconnected` of most ends, not of all.
         self.line.ended(End::Lost("the server closed it".into()));
+        // russh has let go of its descriptor only; what leads to the server waits for ours.
+        self.line.shutdown();
     }
 }
 

@@ -19,6 +19,13 @@ impl Deadline {
         Self { started, at: limit.and_then(|limit| started.checked_add(limit)) }
     }
 
+    /// The same call's deadline for one of its parts, which has a limit of its own.
+    pub(crate) fn within(self, limit: Duration) -> Self {
+        let own = Instant::now().checked_add(limit);
+        let at = self.at.into_iter().chain(own).min();
+        Self { started: self.started, at }
+    }
+
     /// Waits until it passes.
     pub(crate) async fn passed(&self) {
         match self.at {

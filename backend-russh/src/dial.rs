@@ -1,24 +1,21 @@
-//! From a host's name to a logged-in session, under one deadline.
+//! From a host's name to a logged-in session, by way of all jump hosts, under one deadline.
 
-use std::borrow::Cow;
 use std::io;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
-use russh::client::{Config, connect_stream};
-use russh::keys::Algorithm;
-use russh::{Preferred, SshId, cipher};
-use ssh_session::{Options, Phase, SshError, Verdict, printable};
+use russh::client::connect_stream;
+use ssh_session::{Options, Phase, Preferences, Route, SshError, Verdict, net, printable};
 use tokio::runtime;
+use tokio::task::spawn_blocking;
 
-use crate::client::{Believed, Client, FirstKey, Problem, describe};
+use crate::client::{Believed, Client, FirstKey, FirstKeys, Problem, describe};
+use crate::config::config;
 use crate::deadline::Deadline;
 use crate::line::{End, Line};
 use crate::link::Link;
-use crate::{login, tcp};
-
-/// Room for what came for a channel and was not taken in yet; commands take it in at once.
-const CHANNEL_MESSAGES: usize = 100;
+use crate::login;
+use crate::relay::Hop;
+use crate::way::Way;
 
 /// A session that is being opened. It is ended when dropped, unless it got so far as to be used.
 pub(crate) struct Dial<'a> {
@@ -28,40 +25,75 @@ pub(crate) struct Dial<'a> {
     done: bool,
 }
 
-/// Opens a session. Host keys are checked before any credential is sent, and a new one is recorded
-/// only after login.
-pub(crate) async fn dial(options: &Options, first_key: &FirstKey) -> Result<Arc<Link>, SshError> {
+/// Opens a session, after one on each jump host, through which the next is opened. All share one
+/// deadline. A session that goes through another ends that other with itself.
+pub(crate) async fn dial(options: &Options, first_keys: &FirstKeys) -> Result<Arc<Link>, SshError> {
     options.validate()?;
-    options.route.must_be_direct()?;
     let Ok(runtime) = runtime::Handle::try_current() else {
         return Err(SshError::invalid("runtime", "must be tokio's: connect from one of its tasks"));
     };
     let deadline = Deadline::after(Some(options.connect_timeout));
-    let known = options.host_keys.known_algorithms(&options.target)?;
-    let stream = tcp::connect(options, &deadline).await?;
-    let no_socket = |error| ssh_session::net::connect_error(&options.target, error);
-    let (line, watched) = Line::new(stream).map_err(no_socket)?;
+    let hops = match &options.route {
+        Route::Jump(hops) => hops.as_slice(),
+        _ => &[],
+    };
+    let mut hop = None;
+    for (next, first_key) in hops.iter().zip(&first_keys.hops) {
+        let deadline = deadline.within(next.connect_timeout);
+        hop = Some(Hop(establish(next, hop, deadline, first_key, &runtime).await?));
+    }
+    let link = establish(options, hop, deadline, &first_keys.target, &runtime).await?;
+    link.park();
+    Ok(link)
+}
+
+/// Opens one session. Host keys are checked before any credential is sent, and a new one is
+/// recorded only after login.
+async fn establish(
+    options: &Options,
+    hop: Option<Hop>,
+    deadline: Deadline,
+    first_key: &FirstKey,
+    runtime: &runtime::Handle,
+) -> Result<Arc<Link>, SshError> {
+    let target = &options.target;
+    let preferences = deadline.bound(target, Phase::Connect, preferences(options)).await??;
+    let way = match (hop, &options.route) {
+        (Some(hop), _) => Way::through(hop, target, &deadline).await?,
+        (None, Route::Command(command)) => Way::command(command, target, &deadline).await?,
+        (None, _) => Way::direct(options, &deadline).await?,
+    };
+    let no_socket = |error| net::connect_error(target, error);
+    let (line, watched, mut process) = way.begin().map_err(no_socket)?;
     let mut dial = Dial { options, deadline, line, done: false };
 
     let believed = Believed::default();
     let client = Client {
-        target: options.target.clone(),
+        target: target.clone(),
         host_keys: options.host_keys.clone(),
         first_key: Arc::clone(first_key),
         believed: Arc::clone(&believed),
         line: Arc::clone(&dial.line),
         shown: None,
     };
-    let config = Arc::new(config(&known));
-    let connecting = connect_stream(config, watched, client);
-    let mut handle = deadline
-        .bound(&options.target, Phase::Handshake, connecting)
-        .await?
-        .map_err(|problem| dial.handshake_error(problem))?;
+    let connecting = connect_stream(Arc::new(config(&preferences)), watched, client);
+    let connected = deadline.bound(target, Phase::Handshake, connecting).await?;
+    let mut handle = connected.map_err(|problem| {
+        let error = dial.handshake_error(problem);
+        process.iter_mut().fold(error, |error, process| process.explain(error))
+    })?;
     login::login(&dial, &mut handle).await?;
     dial.record(&believed, first_key).await;
     dial.done = true;
-    Ok(Link::new(options, handle, Arc::clone(&dial.line), runtime))
+    Ok(Link::new(options, handle, Arc::clone(&dial.line), process, runtime.clone()))
+}
+
+/// Which host keys to ask for.
+async fn preferences(options: &Options) -> Result<Preferences, SshError> {
+    let (host_keys, target) = (options.host_keys.clone(), options.target.clone());
+    let reading = spawn_blocking(move || host_keys.preferences(&target));
+    // Only a panic, or the end of the runtime, gives nothing.
+    reading.await.unwrap_or_else(|_| Ok(Preferences::default()))
 }
 
 impl Dial<'_> {
@@ -72,7 +104,7 @@ impl Dial<'_> {
         let _ = first_key.set(fingerprint);
         if let Verdict::New(pending) = verdict {
             // As OpenSSH does: a folder that cannot be written keeps nobody from working.
-            match tokio::task::spawn_blocking(move || pending.record()).await {
+            match spawn_blocking(move || pending.record()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::warn!(%error, "new host key not recorded"),
                 Err(error) => tracing::warn!(%error, "new host key not recorded"),
@@ -86,8 +118,11 @@ impl Dial<'_> {
             Problem::Russh(error) => error,
         };
         let target = self.options.target.clone();
+        if let Some(end @ End::WayLost(_)) = self.line.end() {
+            return end.error(&target, Phase::Handshake);
+        }
         let greeting = self.line.greeting();
-        if ssh_session::net::is_ssh_banner(&greeting) {
+        if net::is_ssh_banner(&greeting) {
             return if is_connections_fault(&error) {
                 End::Lost(describe(&error)).error(&target, Phase::Handshake)
             } else {
@@ -121,71 +156,5 @@ fn is_connections_fault(error: &russh::Error) -> bool {
         IO(error) => error.kind() != io::ErrorKind::InvalidData,
         Disconnect | HUP | ConnectionTimeout | SendError | RecvError => true,
         _ => false,
-    }
-}
-
-fn config(known: &[String]) -> Config {
-    let mut preferred = Preferred::DEFAULT;
-    preferred.key = Cow::Owned(host_key_algorithms(known));
-    // ring does AES-GCM half as fast again as ChaCha20 where the processor helps.
-    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-    {
-        preferred.cipher = Cow::Borrowed(&[
-            cipher::AES_256_GCM,
-            cipher::CHACHA20_POLY1305,
-            cipher::AES_256_CTR,
-            cipher::AES_192_CTR,
-            cipher::AES_128_CTR,
-        ]);
-    }
-    Config {
-        client_id: SshId::Standard(Cow::Borrowed(concat!(
-            "SSH-2.0-hussh_",
-            env!("CARGO_PKG_VERSION")
-        ))),
-        channel_buffer_size: CHANNEL_MESSAGES,
-        preferred,
-        // Heartbeats are ours, see `heartbeat.rs`: russh's pause while it writes, and its
-        // inactivity timer would end slow logins.
-        inactivity_timeout: None::<Duration>,
-        keepalive_interval: None,
-        ..Config::default()
-    }
-}
-
-/// Host key algorithms to offer: those of known keys first, since a server that is asked for
-/// another type presents a key that looks changed, and no certificates, which we could not check,
-/// nor SHA-1.
-fn host_key_algorithms(known: &[String]) -> Vec<Algorithm> {
-    let mut algorithms: Vec<_> = Preferred::DEFAULT
-        .key
-        .iter()
-        .filter(|algorithm| !matches!(algorithm, Algorithm::Rsa { hash: None }))
-        .cloned()
-        .collect();
-    let key_type = |algorithm: &Algorithm| match algorithm {
-        Algorithm::Rsa { .. } => "ssh-rsa".to_owned(),
-        other => other.as_str().to_owned(),
-    };
-    algorithms.sort_by_key(|algorithm| !known.contains(&key_type(algorithm)));
-    algorithms
-}
-
-#[cfg(test)]
-mod tests {
-    use super::host_key_algorithms;
-
-    #[test]
-    fn known_types_are_asked_for_first_and_certificates_never() {
-        let names = |known: &str| {
-            host_key_algorithms(&[known.to_owned()])
-                .iter()
-                .map(|algorithm| algorithm.as_str().to_owned())
-                .collect::<Vec<_>>()
-        };
-        let rsa = names("ssh-rsa");
-        assert_eq!(rsa[..3], ["rsa-sha2-512", "rsa-sha2-256", "ssh-ed25519"]);
-        assert_eq!(names("ecdsa-sha2-nistp384")[0], "ecdsa-sha2-nistp384");
-        assert!(rsa.iter().all(|name| !name.contains("cert") && name != "ssh-rsa"));
     }
 }

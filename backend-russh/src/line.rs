@@ -3,19 +3,19 @@
 
 use std::fmt;
 use std::io;
-use std::net::{Shutdown, TcpStream as Switch};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ssh_session::net::{self, Pending};
+use ssh_session::net::Pending;
 use ssh_session::{Home, Phase, SshError, Target};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
+
+use crate::socket::{Socket, Switch};
 
 /// How much of a server's first words is kept, to tell what it is if it is no SSH server.
 const GREETING_SIZE: usize = 512;
@@ -27,6 +27,8 @@ pub(crate) enum End {
     Closed,
     /// It broke.
     Lost(String),
+    /// What leads to the server did.
+    WayLost(String),
 }
 
 impl End {
@@ -35,7 +37,7 @@ impl End {
         let target = target.clone();
         match self {
             Self::Closed => SshError::Closed { target },
-            Self::Lost(detail) => SshError::ConnectionLost {
+            Self::Lost(detail) | Self::WayLost(detail) => SshError::ConnectionLost {
                 target,
                 phase,
                 detail,
@@ -57,34 +59,35 @@ pub(crate) struct Line {
     /// When the peer last gave a sign of life, in nanoseconds after `born`.
     life: AtomicU64,
     greeting: Mutex<Vec<u8>>,
-    /// Channels being opened.
-    opening: AtomicUsize,
+    /// How many want what comes to be acknowledged at once.
+    hasty: AtomicUsize,
+    /// Why the server opened no channel, in its words, the last time it did not.
+    refusal: watch::Sender<Option<String>>,
 }
 
-/// Counts a channel as being opened.
-pub(crate) struct Opening<'a>(&'a Line);
+/// Somebody who wants what comes to be acknowledged at once.
+pub(crate) struct Hasty<'a>(&'a Line);
 
-impl Drop for Opening<'_> {
+impl Drop for Hasty<'_> {
     fn drop(&mut self) {
-        self.0.opening.fetch_sub(1, Ordering::Relaxed);
+        self.0.hasty.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Line {
-    /// Takes a second descriptor of the stream, which stays with russh.
-    pub(crate) fn new(stream: TcpStream) -> io::Result<(Arc<Self>, Watched)> {
-        let stream = stream.into_std()?;
+    /// Takes a second descriptor of the socket, which stays with russh.
+    pub(crate) fn new(socket: Socket) -> io::Result<(Arc<Self>, Watched)> {
         let line = Arc::new(Self {
             home: Home::here(),
-            switch: stream.try_clone()?,
+            switch: socket.switch()?,
             end: watch::Sender::new(None),
             born: Instant::now(),
             life: AtomicU64::new(0),
             greeting: Mutex::new(Vec::new()),
-            opening: AtomicUsize::new(0),
+            hasty: AtomicUsize::new(0),
+            refusal: watch::Sender::new(None),
         });
-        let stream = TcpStream::from_std(stream)?;
-        Ok((Arc::clone(&line), Watched { stream, line, stalled: false }))
+        Ok((Arc::clone(&line), Watched { socket, line, stalled: false }))
     }
 
     /// Says that the session is over. Only the first reason counts.
@@ -109,8 +112,7 @@ impl Line {
         if !self.home.is_here() {
             return;
         }
-        // Fails only where it is not connected any more.
-        let _ = self.switch.shutdown(Shutdown::Both);
+        self.switch.shutdown();
     }
 
     /// Why the session is over, if it is.
@@ -120,7 +122,7 @@ impl Line {
 
     /// Whether bytes have come that russh has not taken in yet.
     pub(crate) fn has_news(&self) -> bool {
-        net::pending(&self.switch) == Pending::Bytes
+        self.switch.pending() == Pending::Bytes
     }
 
     /// Waits until the session is over.
@@ -134,9 +136,7 @@ impl Line {
     /// Whether the session is over, from what is already here. Never waits.
     pub(crate) fn is_over(&self) -> bool {
         // russh may not have passed on what came before the end, so it is left to it to say so.
-        !self.home.is_here()
-            || self.end.borrow().is_some()
-            || net::pending(&self.switch) == Pending::End
+        !self.home.is_here() || self.end.borrow().is_some() || self.switch.pending() == Pending::End
     }
 
     /// Why nothing can be begun any more, also where only the socket tells it as yet: a command
@@ -148,10 +148,24 @@ impl Line {
 
     /// Has the kernel acknowledge at once until the result is dropped. Sending ends that, so it is
     /// asked anew behind each packet.
-    pub(crate) fn acknowledge_quickly(&self) -> Opening<'_> {
-        self.opening.fetch_add(1, Ordering::Relaxed);
-        net::acknowledge_quickly(&self.switch);
-        Opening(self)
+    pub(crate) fn acknowledge_quickly(&self) -> Hasty<'_> {
+        self.hasty.fetch_add(1, Ordering::Relaxed);
+        self.switch.acknowledge_quickly();
+        Hasty(self)
+    }
+
+    /// The server has opened no channel and says why.
+    pub(crate) fn refused(&self, why: String) {
+        self.refusal.send_replace(Some(why));
+    }
+
+    /// Waits until it has said so.
+    pub(crate) async fn refusal(&self) -> Option<String> {
+        let mut refusal = self.refusal.subscribe();
+        tokio::select! {
+            said = refusal.wait_for(Option::is_some) => said.ok().and_then(|why| why.clone()),
+            _ = self.wait_end() => None,
+        }
     }
 
     /// When the peer last gave a sign of life.
@@ -183,7 +197,7 @@ impl Line {
 
 /// The stream that russh reads and writes, with somebody watching.
 pub(crate) struct Watched {
-    stream: TcpStream,
+    socket: Socket,
     line: Arc<Line>,
     /// The kernel took nothing more.
     stalled: bool,
@@ -197,7 +211,7 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
-        let result = Pin::new(&mut this.stream).poll_read(context, buffer);
+        let result = Pin::new(&mut this.socket).poll_read(context, buffer);
         if let Some(bytes) = buffer.filled().get(before..) {
             this.line.received(bytes);
         }
@@ -212,9 +226,9 @@ impl AsyncWrite for Watched {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let result = Pin::new(&mut this.stream).poll_write(context, bytes);
-        if result.is_ready() && this.line.opening.load(Ordering::Relaxed) > 0 {
-            net::acknowledge_quickly(&this.stream);
+        let result = Pin::new(&mut this.socket).poll_write(context, bytes);
+        if result.is_ready() && this.line.hasty.load(Ordering::Relaxed) > 0 {
+            this.line.switch.acknowledge_quickly();
         }
         match &result {
             Poll::Pending => this.stalled = true,
@@ -227,11 +241,11 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+        Pin::new(&mut self.get_mut().socket).poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(context)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use russh::Disconnect;
 use russh::client::Handle;
-use ssh_session::{KeepaliveOptions, Options, Phase, SshError, Target};
+use ssh_session::{KeepaliveOptions, Options, Phase, ProxyProcess, SshError, Target};
 use tokio::runtime;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -17,7 +17,7 @@ use crate::line::{End, Line};
 use crate::parking::Parking;
 
 /// How long a goodbye may take.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 
 pub(crate) struct Link {
     pub(crate) target: Target,
@@ -28,6 +28,8 @@ pub(crate) struct Link {
     /// Channels of commands given up, until the server has closed them too.
     pub(crate) leftovers: watch::Sender<usize>,
     pub(crate) parking: Parking,
+    /// The proxy command that it goes through, if it does: ended with the last of the session.
+    _process: Option<ProxyProcess>,
 }
 
 impl Link {
@@ -35,6 +37,7 @@ impl Link {
         options: &Options,
         handle: Handle<Client>,
         line: Arc<Line>,
+        process: Option<ProxyProcess>,
         runtime: runtime::Handle,
     ) -> Arc<Self> {
         let link = Arc::new(Self {
@@ -44,11 +47,11 @@ impl Link {
             runtime,
             leftovers: watch::Sender::new(0),
             parking: Parking::default(),
+            _process: process,
         });
         if let Some(KeepaliveOptions { interval, count_max }) = options.keepalive {
             link.keep_alive(interval, count_max);
         }
-        link.park();
         link
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ssh_session::{AsyncSession, Command, Options, Output, Phase, SshError, Target};
 
-use crate::client::FirstKey;
+use crate::client::FirstKeys;
 use crate::dial::dial;
 use crate::link::Link;
 use crate::process::RusshProcess;
@@ -29,15 +29,15 @@ impl RusshSession {
     ///
     /// Whatever kept us from it, told apart by [`SshError::kind`].
     pub async fn connect(options: &Options) -> Result<Self, SshError> {
-        Self::connect_as_before(options, &FirstKey::default()).await
+        Self::connect_as_before(options, &FirstKeys::new(options)).await
     }
 
-    /// Like [`connect`](Self::connect), for a server that must have the key it had before.
+    /// Like [`connect`](Self::connect), for servers that must have the keys they had before.
     pub(crate) async fn connect_as_before(
         options: &Options,
-        first_key: &FirstKey,
+        first_keys: &FirstKeys,
     ) -> Result<Self, SshError> {
-        Ok(Self { link: dial(options, first_key).await? })
+        Ok(Self { link: dial(options, first_keys).await? })
     }
 
     /// Closes the session and waits until the goodbye is said.

@@ -23,7 +23,8 @@
 //! * `AsyncConnectionPool` and `AsyncConnection`: the same for tasks, on tokio.
 //!
 //! Host keys are checked against `~/.ssh/known_hosts` before any password or key is sent; unknown
-//! hosts are recorded there, changed keys refused ([`HostKeyPolicy`]). A command that may have
+//! hosts are recorded there, changed keys refused ([`HostKeyPolicy`]). The agent and X11 are never
+//! forwarded, nor is any port: a server that wants to open such a channel is refused. A command that may have
 //! started is never run twice. A command without an exit status is an [`Error`], and one that was
 //! killed by a signal is no success.
 //!
@@ -58,6 +59,10 @@ mod error;
 #[cfg(any(feature = "ssh2", feature = "russh"))]
 mod forked;
 #[cfg(any(feature = "ssh2", feature = "russh"))]
+mod jump;
+#[cfg(any(feature = "ssh2", feature = "russh"))]
+mod setters;
+#[cfg(any(feature = "ssh2", feature = "russh"))]
 mod settings;
 #[cfg(any(feature = "ssh2", feature = "russh"))]
 mod shared;
@@ -67,11 +72,13 @@ pub mod sync;
 mod tasks;
 
 pub use error::Error;
+#[cfg(any(feature = "ssh2", feature = "russh"))]
+pub use jump::JumpHost;
 pub use pool_core::Stats;
 pub use ssh_session::{
-    Chunk, Command, ConnectProblem, ExitStatus, Fingerprint, HostKeyPolicy, HostKeyProblem,
-    HostKeyRefused, KeyProblem, Kind, Output, PartialOutput, Phase, Pty, SecretString, SshError,
-    Target,
+    Answers, AskPassword, Auth, CertificateSource, Chunk, Command, ConnectProblem, ExitStatus,
+    Fingerprint, HostKeyPolicy, HostKeyProblem, HostKeyRefused, KeyProblem, Kind, Output,
+    PartialOutput, Phase, Prompt, Pty, Question, SecretString, SshConfig, SshError, Target,
 };
 
 #[cfg(all(feature = "russh", not(feature = "ssh2")))]

@@ -20,6 +20,7 @@
 mod auth;
 mod certificate;
 mod command;
+mod endpoint;
 mod error;
 mod error_text;
 mod fingerprint;
@@ -47,6 +48,7 @@ mod valid;
 pub use auth::{Auth, CertificateSource};
 pub use certificate::{CertificateProblem, HostCertificate, PresentedKey};
 pub use command::{Command, Pty, Stdin};
+pub use endpoint::Endpoint;
 pub use error::{ConnectProblem, KeyProblem, Kind, PartialOutput, Phase, SshError};
 pub use fingerprint::{Fingerprint, HostKey};
 pub use home::Home;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pool_core::{Guard, Multiplexed, Pool, Pooled, Stats};
-use ssh_session::{Command, Kind, Output, Session as _, SshError, Target};
+use ssh_session::{Command, Kind, Output, Session as _, SshConfig, SshError, Target};
 
 use super::{Library, Process};
 use crate::Error;
 use crate::again::Attempts;
 use crate::forked::{OfProcess, PerProcess};
-use crate::settings::{PoolSettings, Settings, pool_setters, shared_setters};
+use crate::setters::{pool_setters, shared_setters};
+use crate::settings::{PoolSettings, Settings};
 use crate::shared::Shared;
 
 type Backend<L> = Multiplexed<Shared<<L as Library>::Backend>, <L as Library>::Session>;
@@ -51,6 +52,31 @@ impl<L: Library> ConnectionPool<L> {
             pool: PoolSettings::default(),
             library: PhantomData,
         }
+    }
+
+    /// Starts with what the user's `ssh_config` says about a host and the way there; see
+    /// [`Connection::from_ssh_config`](crate::Connection::from_ssh_config). Without a line about it,
+    /// the keepalive is that of pools.
+    ///
+    /// # Errors
+    ///
+    /// Whatever in the files cannot be used, with file and line.
+    pub fn from_ssh_config(alias: impl AsRef<str>) -> Result<ConnectionPoolBuilder<L>, Error> {
+        Self::from_config(alias, &SshConfig::user()?)
+    }
+
+    /// As [`from_ssh_config`](Self::from_ssh_config), with a configuration of your choice, which may
+    /// serve for many hosts.
+    ///
+    /// # Errors
+    ///
+    /// Whatever in it cannot be used, with file and line.
+    pub fn from_config(
+        alias: impl AsRef<str>,
+        config: &SshConfig,
+    ) -> Result<ConnectionPoolBuilder<L>, Error> {
+        let settings = Settings::configured_for_pool(alias.as_ref(), config)?;
+        Ok(ConnectionPoolBuilder { settings, pool: PoolSettings::default(), library: PhantomData })
     }
 
     /// Borrows a connection, waiting up to `acquire_timeout` for one. Dropping it gives it back.

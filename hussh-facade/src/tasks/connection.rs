@@ -4,11 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use backend_russh::RusshSession;
-use ssh_session::{AsyncSession as _, Command, Output, Target};
+use ssh_session::{AsyncSession as _, Command, Output, SshConfig, Target};
 
 use super::AsyncProcess;
 use crate::Error;
-use crate::settings::{Settings, shared_setters};
+use crate::setters::shared_setters;
+use crate::settings::Settings;
 
 /// One SSH connection, open until it is dropped or closed. May be used by many tasks at once; their
 /// commands run side by side, as many as the server's `MaxSessions` allows. A future that is
@@ -42,6 +43,37 @@ impl AsyncConnection {
     /// Starts with a host's name or address and the user to log in as.
     pub fn builder(host: impl Into<String>, username: impl Into<String>) -> AsyncConnectionBuilder {
         AsyncConnectionBuilder { settings: Settings::new(host.into(), username.into()) }
+    }
+
+    /// Starts with what the user's `ssh_config` says about a host and the way there: the file in
+    /// `~/.ssh` and the system's. `alias` is a name in it, or any host's; as for `ssh`,
+    /// `user@host` and `ssh://user@host:port` are fine. What is set on the builder takes the place of
+    /// what the files say; credentials come behind theirs.
+    ///
+    /// Read are `Host`, `Match`, `Include`, `HostName`, `Port`, `User`, `IdentityFile`,
+    /// `CertificateFile`, `IdentitiesOnly`, `IdentityAgent`, `UserKnownHostsFile`,
+    /// `GlobalKnownHostsFile`, `HostKeyAlias`, `StrictHostKeyChecking`, `ServerAliveInterval`,
+    /// `ServerAliveCountMax`, `ProxyJump`, `ProxyCommand` and `ConnectTimeout`. Nobody is asked
+    /// anything: `StrictHostKeyChecking ask` is `yes`, and without that line new hosts are recorded.
+    ///
+    /// # Errors
+    ///
+    /// Whatever in the files cannot be used, with file and line.
+    pub fn from_ssh_config(alias: impl AsRef<str>) -> Result<AsyncConnectionBuilder, Error> {
+        Self::from_config(alias, &SshConfig::user()?)
+    }
+
+    /// As [`from_ssh_config`](Self::from_ssh_config), with a configuration of your choice, which may
+    /// serve for many hosts.
+    ///
+    /// # Errors
+    ///
+    /// Whatever in it cannot be used, with file and line.
+    pub fn from_config(
+        alias: impl AsRef<str>,
+        config: &SshConfig,
+    ) -> Result<AsyncConnectionBuilder, Error> {
+        Ok(AsyncConnectionBuilder { settings: Settings::configured(alias.as_ref(), config)? })
     }
 
     /// Runs a command to its end and collects what it wrote, without a deadline.

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use backend_russh::{RusshBackend, RusshSession};
 use pool_core::{AsyncPool, AsyncPooled, Guard, Multiplexed, Stats};
-use ssh_session::{AsyncSession as _, Command, Kind, Output, SshError, Target};
+use ssh_session::{AsyncSession as _, Command, Kind, Output, SshConfig, SshError, Target};
 
 use super::AsyncProcess;
 use crate::Error;
 use crate::again::Attempts;
 use crate::forked::{OfProcess, PerProcess};
-use crate::settings::{PoolSettings, Settings, pool_setters, shared_setters};
+use crate::setters::{pool_setters, shared_setters};
+use crate::settings::{PoolSettings, Settings};
 use crate::shared::Shared;
 
 type Backend = Multiplexed<Shared<RusshBackend>, RusshSession>;
@@ -58,6 +59,31 @@ impl AsyncConnectionPool {
             settings: Settings::of_pool(host.into(), username.into()),
             pool: PoolSettings::default(),
         }
+    }
+
+    /// Starts with what the user's `ssh_config` says about a host and the way there; see
+    /// [`AsyncConnection::from_ssh_config`](crate::AsyncConnection::from_ssh_config). Without a line about it,
+    /// the keepalive is that of pools.
+    ///
+    /// # Errors
+    ///
+    /// Whatever in the files cannot be used, with file and line.
+    pub fn from_ssh_config(alias: impl AsRef<str>) -> Result<AsyncConnectionPoolBuilder, Error> {
+        Self::from_config(alias, &SshConfig::user()?)
+    }
+
+    /// As [`from_ssh_config`](Self::from_ssh_config), with a configuration of your choice, which may
+    /// serve for many hosts.
+    ///
+    /// # Errors
+    ///
+    /// Whatever in it cannot be used, with file and line.
+    pub fn from_config(
+        alias: impl AsRef<str>,
+        config: &SshConfig,
+    ) -> Result<AsyncConnectionPoolBuilder, Error> {
+        let settings = Settings::configured_for_pool(alias.as_ref(), config)?;
+        Ok(AsyncConnectionPoolBuilder { settings, pool: PoolSettings::default() })
     }
 
     /// Borrows a connection, waiting up to `acquire_timeout` for one. Dropping it gives it back.

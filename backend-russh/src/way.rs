@@ -1,0 +1,116 @@
+//! The way to a server: straight over TCP, by a proxy command, or through a jump host.
+
+use std::io;
+use std::sync::Arc;
+
+use russh::ChannelOpenFailure;
+use ssh_session::{Options, Phase, ProxyCommand, ProxyProcess, SshError, Target, net};
+use tokio::net::UnixStream;
+use tokio::task::spawn_blocking;
+
+use crate::client::describe;
+use crate::deadline::Deadline;
+use crate::line::{End, Line, Watched};
+use crate::relay::{Hop, Relay};
+use crate::socket::Socket;
+use crate::tcp;
+
+/// A connection to a server on which nothing was said yet.
+#[derive(Debug)]
+pub(crate) struct Way {
+    socket: Socket,
+    relay: Option<Relay>,
+    process: Option<ProxyProcess>,
+}
+
+impl Way {
+    /// A TCP connection to the target.
+    pub(crate) async fn direct(options: &Options, deadline: &Deadline) -> Result<Self, SshError> {
+        let stream = tcp::connect(options, deadline).await?;
+        Ok(Self { socket: Socket::Tcp(stream), relay: None, process: None })
+    }
+
+    /// The input and output of a command.
+    pub(crate) async fn command(
+        command: &ProxyCommand,
+        target: &Target,
+        deadline: &Deadline,
+    ) -> Result<Self, SshError> {
+        let (asked, whom) = (command.clone(), target.clone());
+        let starting = spawn_blocking(move || ProxyProcess::start(&asked, &whom));
+        let started = deadline.bound(target, Phase::Connect, starting).await?;
+        let (process, stream) =
+            started.map_err(|error| net::connect_error(target, io::Error::other(error)))??;
+        let socket = stream
+            .set_nonblocking(true)
+            .and_then(|()| UnixStream::from_std(stream))
+            .map_err(|error| net::connect_error(target, error))?;
+        Ok(Self { socket: Socket::Pair(socket), relay: None, process: Some(process) })
+    }
+
+    /// A connection that a jump host opens.
+    pub(crate) async fn through(
+        hop: Hop,
+        target: &Target,
+        deadline: &Deadline,
+    ) -> Result<Self, SshError> {
+        let link = &hop.0;
+        let acknowledging = link.line.acknowledge_quickly();
+        // As where it comes from, OpenSSH's client says this, too: it is for the server's log.
+        let (host, port) = (target.host(), u32::from(target.port()));
+        let opening = link.handle.channel_open_direct_tcpip(host, port, "127.0.0.1", 65535);
+        let opened = tokio::select! {
+            biased;
+            end = link.line.wait_end() => return Err(end.error(&link.target, Phase::OpenChannel)),
+            opened = deadline.bound(target, Phase::Connect, opening) => opened?,
+        };
+        drop(acknowledging);
+        let channel = match opened {
+            Ok(channel) => channel,
+            Err(russh::Error::ChannelOpenFailure(reason)) => {
+                let saying = link.line.refusal();
+                let said = deadline.bound(target, Phase::Connect, saying).await?;
+                return Err(refused(&link.target, target, &reason, said));
+            }
+            Err(error) => {
+                let end = link.line.end().unwrap_or_else(|| End::Lost(describe(&error)));
+                return Err(end.error(&link.target, Phase::OpenChannel));
+            }
+        };
+        let (ours, socket) =
+            UnixStream::pair().map_err(|error| net::connect_error(target, error))?;
+        let relay = Some(Relay { hop, channel, socket });
+        Ok(Self { socket: Socket::Pair(ours), relay, process: None })
+    }
+
+    /// Takes the connection into use. Its relay ends with it; its process is to be kept until then.
+    pub(crate) fn begin(self) -> io::Result<(Arc<Line>, Watched, Option<ProxyProcess>)> {
+        let (line, watched) = Line::new(self.socket)?;
+        if let Some(relay) = self.relay {
+            relay.start(Arc::clone(&line));
+        }
+        Ok((line, watched, self.process))
+    }
+}
+
+/// Why a jump host opens no connection, in the words of a user.
+fn refused(
+    hop: &Target,
+    target: &Target,
+    reason: &ChannelOpenFailure,
+    said: Option<String>,
+) -> SshError {
+    let reason = match reason {
+        ChannelOpenFailure::AdministrativelyProhibited => "administratively prohibited",
+        ChannelOpenFailure::ConnectFailed => "connect failed",
+        ChannelOpenFailure::UnknownChannelType => "unknown channel type",
+        ChannelOpenFailure::ResourceShortage => "resource shortage",
+        _ => "refused",
+    };
+    match said {
+        Some(said) if !said.is_empty() => {
+            net::jump_error(target, hop, &format!("{reason}: {said}"))
+        }
+        _ => net::jump_error(target, hop, reason),
+    }
+}
