@@ -5,8 +5,8 @@ use std::time::Duration;
 use pool_core::{Backend, ErrorKind};
 use ssh_session::{Kind, Options, Session as _, SshError};
 
-use crate::dial::FirstKey;
 use crate::session::Ssh2Session;
+use crate::way::FirstKeys;
 
 /// How long a server may take to answer a check. A pool's own limit is shorter, if anything: this
 /// bounds the threads of calls that it has written off.
@@ -18,11 +18,12 @@ const RESET_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Opens, checks and closes [`Ssh2Session`]s for a pool.
 ///
-/// A check is one round trip. Every session must be shown the host key of the first one.
+/// A check is one round trip. Every session must be shown the host key of the first one, and on the
+/// way there those of the first one's jump hosts.
 #[derive(Debug)]
 pub struct Ssh2Backend {
     options: Options,
-    first_key: FirstKey,
+    first_keys: FirstKeys,
 }
 
 impl Ssh2Backend {
@@ -33,8 +34,8 @@ impl Ssh2Backend {
     /// [`SshError::InvalidInput`] if the options make no sense.
     pub fn new(options: Options) -> Result<Self, SshError> {
         options.validate()?;
-        options.route.must_be_direct()?;
-        Ok(Self { options, first_key: FirstKey::new() })
+        let first_keys = FirstKeys::new(&options);
+        Ok(Self { options, first_keys })
     }
 
     /// What sessions are opened with.
@@ -48,7 +49,7 @@ impl Backend for Ssh2Backend {
     type Error = SshError;
 
     fn connect(&self) -> Result<Ssh2Session, SshError> {
-        let session = Ssh2Session::connect_as_before(&self.options, &self.first_key)?;
+        let session = Ssh2Session::connect_as_before(&self.options, &self.first_keys)?;
         session.keep_alive_when_idle();
         Ok(session)
     }

@@ -15,6 +15,12 @@ impl Deadline {
         Self { started, at: limit.and_then(|limit| started.checked_add(limit)) }
     }
 
+    /// One of a part that starts now, and ends with the whole if not before.
+    pub(crate) fn part(&self, limit: Duration) -> Self {
+        let own = Self::after(Some(limit));
+        Self { at: [self.at, own.at].into_iter().flatten().min(), ..own }
+    }
+
     pub(crate) fn at(&self) -> Option<Instant> {
         self.at
     }

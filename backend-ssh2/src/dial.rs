@@ -3,15 +3,16 @@
 use std::sync::OnceLock;
 
 use ssh_session::{
-    Fingerprint, HostKey, HostKeyPolicy, HostKeyProblem, HostKeyRefused, Options, Phase, SshError,
-    Verdict, net, printable,
+    Fingerprint, HostKey, HostKeyPolicy, HostKeyProblem, HostKeyRefused, Options, Phase,
+    PresentedKey, SshError, Verdict, net, printable,
 };
 use ssh2::{BlockDirections, Error, MethodType, Session};
 
 use crate::deadline::Deadline;
-use crate::ffi;
-use crate::socket::{Pending, Socket};
-use crate::{login, resolve, tcp};
+use crate::ffi::{self, Finishing};
+use crate::login;
+use crate::socket::Pending;
+use crate::way::{FirstKeys, Way};
 
 /// The key that the first session of a pool was shown; later ones must be shown the same.
 pub(crate) type FirstKey = OnceLock<Fingerprint>;
@@ -19,14 +20,14 @@ pub(crate) type FirstKey = OnceLock<Fingerprint>;
 /// What a finished dial leaves.
 pub(crate) struct Dialled {
     pub(crate) session: Session,
-    pub(crate) socket: Socket,
+    pub(crate) way: Way,
 }
 
 /// A session that is being opened. Only one thread knows it, so it waits without a lock.
 pub(crate) struct Dial<'a> {
     pub(crate) options: &'a Options,
     pub(crate) session: Session,
-    socket: Socket,
+    way: Way,
     deadline: Deadline,
 }
 
@@ -40,44 +41,69 @@ pub(crate) enum StepError {
     Fatal(SshError),
 }
 
-/// Opens a session. Host keys are checked before any credential is sent, and a new one is recorded
-/// only after login.
-pub(crate) fn dial(options: &Options, first_key: &FirstKey) -> Result<Dialled, SshError> {
+/// Opens a session, and those on the way there.
+pub(crate) fn dial(options: &Options, first_keys: &FirstKeys) -> Result<Dialled, SshError> {
     options.validate()?;
-    options.route.must_be_direct()?;
     let deadline = Deadline::after(Some(options.connect_timeout));
-    let addresses = resolve::lookup(&options.target, &deadline)?;
-    let socket = tcp::connect(options, &addresses, &deadline)?;
-    let dial = Dial::new(options, socket, deadline)?;
-    let outcome = dial.run(first_key);
-    if outcome.is_err() {
-        dial.socket.shutdown();
-    }
-    outcome?;
-    let Dial { session, socket, .. } = dial;
-    Ok(Dialled { session, socket })
+    let way = Way::to(options, first_keys, &deadline)?;
+    let dial = Dial::log_in(options, way, &first_keys.target, deadline)?;
+    Ok(dial.into())
 }
 
 impl<'a> Dial<'a> {
-    fn new(options: &'a Options, socket: Socket, deadline: Deadline) -> Result<Self, SshError> {
+    /// Logs in to the host that a way leads to. Host keys are checked before any credential is sent,
+    /// and a new one is recorded only after login.
+    pub(crate) fn log_in(
+        options: &'a Options,
+        way: Way,
+        first_key: &FirstKey,
+        deadline: Deadline,
+    ) -> Result<Self, SshError> {
+        let dial = Self::new(options, way, deadline)?;
+        match dial.run(first_key) {
+            Ok(()) => Ok(dial),
+            Err(error) => Err(dial.give_up(error)),
+        }
+    }
+
+    fn new(options: &'a Options, way: Way, deadline: Deadline) -> Result<Self, SshError> {
         let failed = |error: Error| handshake_error(options, error.message());
         let mut session = Session::new().map_err(failed)?;
         session.set_blocking(false);
         ffi::prepare(&session);
-        session.set_tcp_stream(socket.clone());
+        session.set_tcp_stream(way.socket.clone());
         session.set_banner(concat!("SSH-2.0-hussh_", env!("CARGO_PKG_VERSION"))).map_err(failed)?;
-        let known = options.host_keys.known_algorithms(&options.target)?;
-        let offered = session.supported_algs(MethodType::HostKey).map_err(failed)?;
-        let wanted = host_key_methods(&offered, &known).join(",");
-        session.method_pref(MethodType::HostKey, &wanted).map_err(failed)?;
-        Ok(Self { options, session, socket, deadline })
+        let supported = session.supported_algs(MethodType::HostKey).map_err(failed)?;
+        let mut wanted = options.host_keys.preferences(&options.target)?.algorithms();
+        wanted.retain(|method| supported.contains(method));
+        session.method_pref(MethodType::HostKey, &wanted.join(",")).map_err(failed)?;
+        Ok(Self { options, session, way, deadline })
+    }
+
+    /// The same, with another deadline for what comes next.
+    pub(crate) fn until(self, deadline: Deadline) -> Self {
+        Self { deadline, ..self }
+    }
+
+    /// Ends what was opened, without waiting for the server, and says what is known of the reason.
+    pub(crate) fn give_up(mut self, error: SshError) -> SshError {
+        let error = match &mut self.way.process {
+            Some(process) => process.explain(error),
+            None => error,
+        };
+        self.way.socket.shutdown();
+        let finishing = Finishing::later();
+        finishing.begin();
+        drop(self.session);
+        error
     }
 
     fn run(&self, first_key: &FirstKey) -> Result<(), SshError> {
         self.handshake()?;
-        let key = self.host_key()?;
-        let verdict = self.options.host_keys.verify(&self.options.target, &key)?;
-        self.compare_with_first(&key, first_key)?;
+        let presented = self.presented_key()?;
+        let verdict = self.options.host_keys.verify_presented(&self.options.target, &presented)?;
+        let key = presented.key();
+        self.compare_with_first(key, first_key)?;
         login::login(self)?;
         let _ = first_key.set(key.fingerprint());
         if let Verdict::New(pending) = verdict {
@@ -107,9 +133,11 @@ impl<'a> Dial<'a> {
         }
     }
 
-    fn host_key(&self) -> Result<HostKey, SshError> {
+    /// The key that signed the exchange, or a certificate with that key in it: libssh2 checks the
+    /// exchange's signature, but of a certificate nothing else.
+    fn presented_key(&self) -> Result<PresentedKey, SshError> {
         let blob = self.session.host_key().map(|(blob, _)| blob.to_vec()).unwrap_or_default();
-        HostKey::from_wire(&blob).ok_or_else(|| {
+        PresentedKey::from_wire(&blob).ok_or_else(|| {
             handshake_error(self.options, "the server's host key is of a kind we don't know")
         })
     }
@@ -173,7 +201,7 @@ impl<'a> Dial<'a> {
                 self.session.block_directions(),
                 BlockDirections::Outbound | BlockDirections::Both
             );
-            self.socket.wait(write, self.deadline.at(), None);
+            self.way.socket.wait(write, self.deadline.at(), None);
         }
     }
 
@@ -185,7 +213,7 @@ impl<'a> Dial<'a> {
     /// Whether a handshake failed because the connection ended. libssh2 says "key exchange
     /// failure" then, too; without the server's list of algorithms it can't be about them.
     fn is_connections_fault(&self, error: &Error, greeting: &[u8]) -> bool {
-        let ended = || self.socket.pending() == Pending::End;
+        let ended = || self.way.socket.pending() == Pending::End;
         let knows_list = greeting.len() == ffi::GREETING_SIZE;
         ffi::is_connection(error) || (ended() && !(ffi::is_disagreement(error) && knows_list))
     }
@@ -205,40 +233,12 @@ impl<'a> Dial<'a> {
     }
 }
 
+impl From<Dial<'_>> for Dialled {
+    fn from(dial: Dial<'_>) -> Self {
+        Self { session: dial.session, way: dial.way }
+    }
+}
+
 fn handshake_error(options: &Options, detail: &str) -> SshError {
     SshError::Handshake { target: options.target.clone(), detail: printable(detail.as_bytes()) }
-}
-
-/// Host key methods to offer: those of known keys first, since a server that is asked for another
-/// type presents a key that looks changed, and no certificates, which we could not check.
-fn host_key_methods(offered: &[&'static str], known: &[String]) -> Vec<&'static str> {
-    const ORDER: [&str; 7] = [
-        "ssh-ed25519",
-        "ecdsa-sha2-nistp256",
-        "ecdsa-sha2-nistp384",
-        "ecdsa-sha2-nistp521",
-        "rsa-sha2-512",
-        "rsa-sha2-256",
-        "ssh-rsa",
-    ];
-    let is_known = |method: &str| {
-        let key_type = if method.starts_with("rsa-sha2-") { "ssh-rsa" } else { method };
-        known.iter().any(|known| known == key_type)
-    };
-    let mut methods: Vec<_> = ORDER.into_iter().filter(|method| offered.contains(method)).collect();
-    methods.sort_by_key(|method| !is_known(method));
-    methods
-}
-
-#[cfg(test)]
-mod tests {
-    use super::host_key_methods;
-
-    #[test]
-    fn known_types_are_asked_for_first_and_certificates_never() {
-        let offered =
-            ["ssh-ed25519", "ssh-ed25519-cert-v01@openssh.com", "rsa-sha2-256", "ssh-rsa"];
-        let known = ["ssh-rsa".to_owned()];
-        assert_eq!(host_key_methods(&offered, &known), ["rsa-sha2-256", "ssh-rsa", "ssh-ed25519"]);
-    }
 }

@@ -19,7 +19,7 @@ use crate::socket::Pending;
 use crate::state::{End, Op, State, Stop};
 
 /// No user's variable may have this name.
-const PING_NAME: &[u8] = b"HUSSH_PING";
+pub(crate) const PING_NAME: &[u8] = b"HUSSH_PING";
 
 /// How many packets are taken in at once from a session that nobody uses.
 const STEPS_MAX: usize = 64;

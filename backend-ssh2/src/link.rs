@@ -17,7 +17,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use pool_core::{Keepalive, KeepaliveStep};
-use ssh_session::{Home, KeepaliveOptions, Options, SshError, Target, printable};
+use ssh_session::{Home, KeepaliveOptions, Options, ProxyProcess, SshError, Target, printable};
 use ssh2::{Error, Session};
 
 use crate::channels::Channels;
@@ -26,6 +26,7 @@ use crate::dial::Dialled;
 use crate::ffi::{self, Finishing};
 use crate::socket::{Pending, Socket, Waker};
 use crate::state::{End, Guard, Op, State, Stop};
+use crate::way::Way;
 
 pub(crate) struct Link {
     pub(crate) target: Target,
@@ -42,11 +43,13 @@ pub(crate) struct Link {
     state: Mutex<State>,
     session: Session,
     finishing: Finishing,
+    /// Ended behind the session that runs over it.
+    _process: Option<ProxyProcess>,
 }
 
 impl Link {
     pub(crate) fn new(dialled: Dialled, options: &Options) -> Result<Self, SshError> {
-        let Dialled { session, socket } = dialled;
+        let Dialled { session, way: Way { socket, process } } = dialled;
         let waker = Waker::new().map_err(|error| SshError::ConnectionLost {
             target: options.target.clone(),
             phase: ssh_session::Phase::Connect,
@@ -62,6 +65,7 @@ impl Link {
             keepalive: options.keepalive,
             session,
             finishing: Finishing::later(),
+            _process: process,
             waker,
             turnstile: Mutex::new(()),
             turn: Condvar::new(),

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use ssh_session::{Command, Options, Output, Phase, Session, SshError, Target};
 
-use crate::dial::{FirstKey, dial};
+use crate::dial::dial;
 use crate::link::Link;
 use crate::process::Ssh2Process;
+use crate::way::FirstKeys;
 use crate::{exec, service};
 
 /// A logged-in connection, ended when dropped. Any number of threads may use it at once; how many
@@ -25,15 +26,15 @@ impl Ssh2Session {
     ///
     /// Whatever kept us from it, told apart by [`SshError::kind`].
     pub fn connect(options: &Options) -> Result<Self, SshError> {
-        Self::connect_as_before(options, &FirstKey::new())
+        Self::connect_as_before(options, &FirstKeys::new(options))
     }
 
-    /// Like [`connect`](Self::connect), for a server that must have the key it had before.
+    /// Like [`connect`](Self::connect), for servers that must have the keys they had before.
     pub(crate) fn connect_as_before(
         options: &Options,
-        first_key: &FirstKey,
+        first_keys: &FirstKeys,
     ) -> Result<Self, SshError> {
-        let link = Arc::new(Link::new(dial(options, first_key)?, options)?);
+        let link = Arc::new(Link::new(dial(options, first_keys)?, options)?);
         Ok(Self { link })
     }
 

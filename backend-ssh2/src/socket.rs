@@ -1,13 +1,15 @@
 //! The socket of a session, and waiting for it.
 
 use std::io;
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::net::Shutdown;
 use ssh_session::KeepaliveOptions;
 use ssh_session::net;
 pub(crate) use ssh_session::net::Pending;
@@ -15,28 +17,37 @@ pub(crate) use ssh_session::net::Pending;
 /// A connected socket that never blocks, shared with libssh2. Shutting it down is the one way to
 /// end whatever libssh2 is in the middle of.
 #[derive(Debug, Clone)]
-pub(crate) struct Socket(Arc<TcpStream>);
+pub(crate) struct Socket {
+    descriptor: Arc<OwnedFd>,
+    /// One end of a pair has no options to be set.
+    is_tcp: bool,
+}
 
 impl Socket {
-    pub(crate) fn new(stream: TcpStream) -> Self {
-        Self(Arc::new(stream))
+    /// A connection, with what every session wants set.
+    pub(crate) fn tcp(stream: TcpStream, keepalive: Option<KeepaliveOptions>) -> Self {
+        net::tune(&stream, keepalive);
+        Self { descriptor: Arc::new(stream.into()), is_tcp: true }
     }
 
-    /// Sets what every session wants.
-    pub(crate) fn tune(&self, keepalive: Option<KeepaliveOptions>) {
-        net::tune(&*self.0, keepalive);
+    /// One end of a pair, behind whose other end there is somebody who leads on.
+    pub(crate) fn pair(end: UnixStream) -> io::Result<Self> {
+        end.set_nonblocking(true)?;
+        Ok(Self { descriptor: Arc::new(end.into()), is_tcp: false })
     }
 
     /// Acknowledges at once for a while.
     pub(crate) fn acknowledge_quickly(&self) {
-        net::acknowledge_quickly(&*self.0);
+        if self.is_tcp {
+            net::acknowledge_quickly(&*self.descriptor);
+        }
     }
 
     /// Waits until the socket can be read (or written), somebody wakes us, or time is up.
     pub(crate) fn wait(&self, write: bool, until: Option<Instant>, waker: Option<&Waker>) {
         let mut events = PollFlags::IN;
         events.set(PollFlags::OUT, write);
-        let socket = PollFd::new(&*self.0, events);
+        let socket = PollFd::new(self, events);
         // An interrupted or failed wait is a short wait: the caller looks anew anyhow.
         let Some(waker) = waker else {
             let _ = poll_until(&mut [socket], until);
@@ -51,19 +62,25 @@ impl Socket {
 
     /// What is there to be read, without taking it.
     pub(crate) fn pending(&self) -> Pending {
-        net::pending(&*self.0)
+        net::pending(self)
     }
 
     /// Ends the connection: whoever waits on it wakes up, and nothing can block on it any more.
     pub(crate) fn shutdown(&self) {
         // Fails only where it is not connected any more.
-        let _ = self.0.shutdown(Shutdown::Both);
+        let _ = rustix::net::shutdown(self, Shutdown::Both);
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
     }
 }
 
 impl AsRawFd for Socket {
     fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+        self.descriptor.as_raw_fd()
     }
 }
 

@@ -61,9 +61,7 @@ pub(crate) fn connect(
                 let socket = waiting.swap_remove(index);
                 match socket.take_error() {
                     Ok(None) => {
-                        let socket = Socket::new(socket.into());
-                        socket.tune(options.keepalive);
-                        return Ok(socket);
+                        return Ok(Socket::tcp(socket.into(), options.keepalive));
                     }
                     Ok(Some(error)) | Err(error) => last_error = Some(error),
                 }

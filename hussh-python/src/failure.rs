@@ -104,7 +104,10 @@ fn ssh_facts(py: Python<'_>, facts: &Bound<'_, PyDict>, error: &SshError) -> PyR
             facts.set_item("fingerprint", refused.presented.to_string())?;
             facts.set_item("problem", host_key_problem(refused))
         }
-        SshError::AuthenticationFailed { tried, .. } => facts.set_item("tried", tried),
+        SshError::AuthenticationFailed { tried, offered, .. } => {
+            facts.set_item("tried", tried)?;
+            facts.set_item("offered", offered)
+        }
         SshError::Timeout { phase, elapsed, .. } => {
             facts.set_item("phase", phase.to_string())?;
             facts.set_item("elapsed", elapsed.as_secs_f64())

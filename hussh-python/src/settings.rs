@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hussh::{
     AsyncConnection, AsyncConnectionBuilder, AsyncConnectionPool, AsyncConnectionPoolBuilder,
-    Command, Error, HostKeyPolicy, Pty,
+    Command, Error, HostKeyPolicy, JumpHost, Pty,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -17,10 +17,11 @@ pub(crate) struct Settings {
     host: String,
     port: u16,
     username: String,
+    /// Also what the private key is encrypted with, if it is.
     password: Option<String>,
-    /// Files, each with what `password` is to it: a passphrase or nothing.
-    private_keys: Vec<(PathBuf, bool)>,
-    agent: bool,
+    private_key: Option<PathBuf>,
+    proxy_jump: Vec<Settings>,
+    proxy_command: Option<String>,
     host_keys: String,
     connect_timeout: Seconds,
     keepalive_interval: Option<Seconds>,
@@ -78,12 +79,15 @@ macro_rules! apply {
             .connect_timeout($settings.connect_timeout.0)
             .keepalive_interval(span($settings.keepalive_interval))
             .keepalive_count_max($settings.keepalive_count_max);
-        if $settings.agent {
-            builder = builder.agent();
+        for hop in $settings.proxy_jump {
+            builder = builder.jump(hop.jump_host()?);
+        }
+        if let Some(command) = $settings.proxy_command {
+            builder = builder.proxy_command(command);
         }
         let password = $settings.password;
-        for (path, encrypted) in $settings.private_keys {
-            builder = builder.private_key(path, password.as_deref().filter(|_| encrypted));
+        if let Some(path) = $settings.private_key {
+            builder = builder.private_key(path, password.as_deref());
         }
         match password {
             Some(password) => builder.password(password),
@@ -104,6 +108,10 @@ fn policy(text: &str) -> Result<HostKeyPolicy, Error> {
 impl Settings {
     pub(crate) fn connection(self) -> Result<AsyncConnectionBuilder, Error> {
         Ok(apply!(self, AsyncConnection::builder(self.host, self.username)))
+    }
+
+    fn jump_host(self) -> Result<JumpHost, Error> {
+        Ok(apply!(self, JumpHost::new(self.host, self.username)))
     }
 }
 

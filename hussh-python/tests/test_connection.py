@@ -226,12 +226,3 @@ def test_check_raises_what_subprocess_raises(connection: Connection) -> None:
     assert (raised.value.returncode, raised.value.stderr) == (9, "why\n")
     assert raised.value.result.status == 9
     assert connection.execute("true", check=True).raise_for_status().status == 0
-
-
-def test_proxies_are_refused_rather_than_passed_by(sshd: Server) -> None:
-    with pytest.raises(TypeError, match="mutually exclusive"):
-        Connection(**sshd.key, proxy_jump="jump", proxy_command="nc %h %p")
-    for proxy in ({"proxy_jump": "jump"}, {"proxy_command": "nc %h %p"}):
-        with pytest.raises(hussh.UnsupportedError) as raised:
-            Connection(**sshd.key, **proxy)
-        assert isinstance(raised.value, NotImplementedError)

@@ -1,6 +1,6 @@
 //! Session channels.
 
-use std::ffi::{c_char, c_int, c_uint};
+use std::ffi::{CStr, c_char, c_int, c_uint};
 use std::ptr::{self, NonNull};
 
 use libssh2_sys as raw;
@@ -45,6 +45,33 @@ impl Channel {
                 0,
             )
         };
+        Self::opened(session, locked, channel)
+    }
+
+    /// Asks the server for a connection to another host; to be repeated while it would block, with
+    /// no other open in between. Where it comes from is for the server's log, and not told.
+    pub(crate) fn open_to(session: &Session, host: &CStr, port: u16) -> Result<Self, Error> {
+        let mut locked = session.raw();
+        let locked: *mut _ = &raw mut *locked;
+        // SAFETY: the session is valid and locked; both strings end in NUL and are copied.
+        let channel = unsafe {
+            raw::libssh2_channel_direct_tcpip_ex(
+                locked,
+                host.as_ptr(),
+                port.into(),
+                c"127.0.0.1".as_ptr(),
+                0,
+            )
+        };
+        Self::opened(session, locked, channel)
+    }
+
+    /// `locked` is `session`, locked, and `channel` what it gave.
+    fn opened(
+        session: &Session,
+        locked: *mut raw::LIBSSH2_SESSION,
+        channel: *mut raw::LIBSSH2_CHANNEL,
+    ) -> Result<Self, Error> {
         match NonNull::new(channel) {
             Some(raw) => Ok(Self { raw, session: session.clone() }),
             None => Err(Error::last_session_error_raw(locked).unwrap_or_else(Error::unknown)),

@@ -35,7 +35,6 @@ from ._errors import (
     ServerBusyError,
     SSHError,
     SSHTimeoutError,
-    UnsupportedError,
 )
 from ._native import __version__
 from ._pool import ConnectionPool, PooledConnection
@@ -78,7 +77,6 @@ __all__ = [
     "SSHResult",
     "SSHTimeoutError",
     "ServerBusyError",
-    "UnsupportedError",
     "__version__",
     "aio",
 ]

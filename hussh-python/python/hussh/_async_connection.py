@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from . import _log, _native
+from ._base import Own
 from ._command import AsyncOnOutput, Command, Pty, Stdin, command_settings
-from ._config import Config, checked, no_proxy, seconds
+from ._config import Config, checked, seconds
 from ._connection import closed
 from ._loop import finish
 from ._process import PerProcess
@@ -22,7 +23,7 @@ DEFAULTS_FAILED = "Failed to authenticate with default SSH keys"
 Self = TypeVar("Self", bound="AsyncConnection")
 
 
-class AsyncConnection:
+class AsyncConnection(Own):
     """One SSH connection, for tasks. Nothing happens on the network until `connect()` or
     `async with`.
 
@@ -34,6 +35,8 @@ class AsyncConnection:
     `connect_timeout` at most. `host_keys`: as for `Connection`. `key_path` is the old name of
     `private_key`.
     """
+
+    _unopened = "_wanted"
 
     def __init__(
         self,
@@ -52,7 +55,6 @@ class AsyncConnection:
         host_keys: str = "accept-new",
         connect_timeout: float = 10.0,
     ) -> None:
-        no_proxy(proxy_jump, proxy_command)
         if key_path is not None and private_key is not None:
             raise TypeError("`key_path` and `private_key` are the same thing: give one of them")
         self._config = checked(
@@ -66,24 +68,11 @@ class AsyncConnection:
             host_keys,
             seconds("timeout", timeout) or connect_timeout,
             DEFAULTS_FAILED,
+            proxy_jump,
+            proxy_command,
         )
         self._wanted = False
         self._native: PerProcess[_native.Session] = PerProcess()
-
-    @property
-    def host(self) -> str:
-        """The host's name or address."""
-        return self._config.host
-
-    @property
-    def port(self) -> int:
-        """The TCP port."""
-        return self._config.port
-
-    @property
-    def username(self) -> str:
-        """The user to log in as."""
-        return self._config.username
 
     async def connect(self, timeout: float | None = None) -> None:
         """Connects and logs in; does nothing where it is connected already."""
@@ -140,22 +129,6 @@ class AsyncConnection:
         traceback: TracebackType | None = None,
     ) -> None:
         await self.close()
-
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(host={self.host}, port={self.port}, "
-            f"username={self.username}, password=*****)"
-        )
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__.copy()
-        del state["_native"]
-        state["_wanted"] = False
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._native = PerProcess()
 
     async def _connect(self, limit: float | None) -> _native.Session:
         settings = self._config.settings()

@@ -9,8 +9,9 @@ from typing import Any, Literal, TypeVar, cast, overload
 
 from . import _log, _native
 from ._async_connection import DEFAULTS_FAILED, run
+from ._base import Lent
 from ._command import AsyncOnOutput, Command, Pty, Stdin, command_settings
-from ._config import Config, seconds
+from ._config import seconds
 from ._errors import SSHError
 from ._loop import finish
 from ._pool import _Pooling
@@ -22,29 +23,10 @@ __all__ = ["AsyncConnectionPool", "PooledAsyncConnection"]
 Self = TypeVar("Self", bound="AsyncConnectionPool")
 
 
-class PooledAsyncConnection:
+class PooledAsyncConnection(Lent):
     """A connection on loan from an `AsyncConnectionPool`. Leaving its `async with` block gives it
     back.
     """
-
-    def __init__(self, session: _native.Session, config: Config) -> None:
-        self._session = session
-        self._config = config
-
-    @property
-    def host(self) -> str:
-        """The host's name or address."""
-        return self._config.host
-
-    @property
-    def port(self) -> int:
-        """The TCP port."""
-        return self._config.port
-
-    @property
-    def username(self) -> str:
-        """The user it logged in as."""
-        return self._config.username
 
     async def execute(
         self,
@@ -62,10 +44,6 @@ class PooledAsyncConnection:
         result = await run(self._session, self._config, settings, on_output)
         return result.raise_for_status(command) if check else result
 
-    def is_alive(self) -> bool:
-        """Whether nothing is known that makes the connection unusable. Never waits."""
-        return self._session.is_alive()
-
     async def close(self) -> None:
         """Gives the connection back. Never waits; calls after the first do nothing."""
         self._session.close()
@@ -80,14 +58,6 @@ class PooledAsyncConnection:
         traceback: TracebackType | None = None,
     ) -> None:
         self._session.close()
-
-    def __repr__(self) -> str:
-        return (
-            f"PooledAsyncConnection(host={self.host}, port={self.port}, username={self.username})"
-        )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        raise TypeError("a connection on loan cannot be pickled; pickle its pool")
 
 
 class _Borrow:

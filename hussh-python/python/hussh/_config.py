@@ -7,13 +7,11 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ._errors import InvalidArgumentError, UnsupportedError
+from ._errors import InvalidArgumentError
+from ._hops import places
 
 if TYPE_CHECKING:
     from ._native import _PoolSettings, _Settings
-
-_DEFAULT_KEYS = ("id_rsa", "id_ecdsa", "id_ed25519")
-"""In the order in which OpenSSH tries them; those on hardware tokens are the agent's."""
 
 StrPath = "str | os.PathLike[str]"
 
@@ -33,35 +31,31 @@ class Config:
     connect_timeout: float
     defaults_failed: str
     """What to say when the agent and the default keys did not serve."""
+    hops: tuple[Config, ...] = ()
+    """The hosts to go through, in order."""
+    proxy_command: str | None = field(default=None, repr=False)
 
     @property
     def target(self) -> tuple[str, int, str]:
         return self.host, self.port, self.username
 
-    @property
-    def login_failed(self) -> str | None:
-        return self.defaults_failed if self._uses_defaults else None
-
-    @property
-    def _uses_defaults(self) -> bool:
-        return self.password is None and self.private_key is None
+    def login_failed(self, host: object, port: object) -> str | None:
+        """What to say before the error of a login that failed there."""
+        uses_defaults = self.password is None and self.private_key is None
+        here = (host, port) == (self.host, self.port)
+        return self.defaults_failed if uses_defaults and here else None
 
     def settings(self) -> _Settings:
         """As the native half wants them."""
-        keys = []
-        if self.private_key is not None:
-            keys.append((os.path.expandvars(os.path.expanduser(self.private_key)), True))
-        elif self.password is None:
-            folder = os.path.join(os.path.expanduser("~"), ".ssh")
-            files = (os.path.join(folder, name) for name in _DEFAULT_KEYS)
-            keys.extend((file, False) for file in files if os.path.isfile(file))
+        key = self.private_key
         return {
             "host": self.host,
             "port": self.port,
             "username": self.username,
             "password": self.password,
-            "private_keys": keys,
-            "agent": self._uses_defaults,
+            "private_key": None if key is None else os.path.expandvars(os.path.expanduser(key)),
+            "proxy_jump": [hop.settings() for hop in self.hops],
+            "proxy_command": self.proxy_command,
             "host_keys": self.host_keys,
             "connect_timeout": self.connect_timeout,
             "keepalive_interval": self.keepalive_interval,
@@ -80,14 +74,20 @@ def checked(
     host_keys: str,
     connect_timeout: float,
     defaults_failed: str,
+    proxy_jump: object = None,
+    proxy_command: str | None = None,
 ) -> Config:
     """A configuration whose values are of the right types and in range."""
     for name, value in (("host", host), ("host_keys", host_keys)):
         if not isinstance(value, str):
             raise TypeError(f"`{name}` must be a str, not {type(value).__name__}")
-    for name, text in (("username", username), ("password", password)):
+    texts = (("username", username), ("password", password), ("proxy_command", proxy_command))
+    for name, text in texts:
         if text is not None and not isinstance(text, str):
             raise TypeError(f"`{name}` must be a str or None, not {type(text).__name__}")
+    if proxy_jump is not None and proxy_command is not None:
+        raise TypeError("`proxy_jump` and `proxy_command` are mutually exclusive")
+    limit = seconds("connect_timeout", connect_timeout) or 10.0
     return Config(
         host=host,
         port=22 if port is None else count("port", port, least=1, most=65535),
@@ -97,8 +97,32 @@ def checked(
         keepalive_interval=seconds("keepalive_interval", keepalive_interval),
         keepalive_count_max=count("keepalive_count_max", keepalive_count_max, least=1),
         host_keys=host_keys,
-        connect_timeout=seconds("connect_timeout", connect_timeout) or 10.0,
+        connect_timeout=limit,
         defaults_failed=defaults_failed,
+        hops=hops(proxy_jump, host_keys, limit, defaults_failed),
+        proxy_command=proxy_command,
+    )
+
+
+def hops(
+    proxy_jump: object, host_keys: str, connect_timeout: float, defaults_failed: str
+) -> tuple[Config, ...]:
+    """The configurations of the hosts on the way."""
+    return tuple(
+        place
+        if isinstance(place, Config)
+        else checked(
+            **place,
+            password=None,
+            private_key=None,
+            keepalive_interval=None,
+            keepalive_count_max=3,
+            # A pin is the target's.
+            host_keys="accept-new" if ":" in host_keys else host_keys,
+            connect_timeout=connect_timeout,
+            defaults_failed=defaults_failed,
+        )
+        for place in places(proxy_jump)
     )
 
 
@@ -164,12 +188,3 @@ def count(name: str, value: int, *, least: int, most: int = 2**32 - 1) -> int:
         limit = f"between {least} and {most}" if most < 2**32 - 1 else f"{least} or more"
         raise InvalidArgumentError(f"`{name}` must be {limit}, not {value}", parameter=name)
     return value
-
-
-def no_proxy(proxy_jump: object, proxy_command: object) -> None:
-    """Refuses what is not there yet, rather than to connect past the proxy."""
-    if proxy_jump is not None and proxy_command is not None:
-        raise TypeError("`proxy_jump` and `proxy_command` are mutually exclusive")
-    for name, value in (("proxy_jump", proxy_jump), ("proxy_command", proxy_command)):
-        if value is not None:
-            raise UnsupportedError(f"`{name}` is not supported yet")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from . import _log, _native
+from ._base import Own
 from ._command import Command, OnOutput, Pty, Stdin, command_settings
-from ._config import Config, checked, no_proxy, seconds
+from ._config import Config, checked, seconds
 from ._errors import ConnectionClosedError
 from ._process import PerProcess
 from ._result import SSHResult, _Outcome, from_outcome
@@ -22,7 +23,7 @@ DEFAULTS_FAILED = "Failed to authenticate with ssh-agent and default SSH keys"
 Self = TypeVar("Self", bound="Connection")
 
 
-class Connection:
+class Connection(Own):
     """One SSH connection, open until it is closed. Many threads may run commands on it at once.
 
     It is not reopened when it dies; a `ConnectionPool` of one does that. Pickled, it is its
@@ -36,6 +37,8 @@ class Connection:
     "danger-accept-any". Without password and key, the agent's keys and then the default key files
     are tried.
     """
+
+    _unopened = "_closed"
 
     def __init__(
         self,
@@ -53,7 +56,6 @@ class Connection:
         host_keys: str = "accept-new",
         connect_timeout: float = 10.0,
     ) -> None:
-        no_proxy(proxy_jump, proxy_command)
         self._timeout = 0 if timeout is None else timeout
         limit = seconds("timeout", timeout, per_second=1000)
         self._config = checked(
@@ -67,25 +69,12 @@ class Connection:
             host_keys,
             limit or connect_timeout,
             DEFAULTS_FAILED,
+            proxy_jump,
+            proxy_command,
         )
         self._closed = False
         self._native: PerProcess[_native.Session] = PerProcess()
         self._session()
-
-    @property
-    def host(self) -> str:
-        """The host's name or address."""
-        return self._config.host
-
-    @property
-    def port(self) -> int:
-        """The TCP port."""
-        return self._config.port
-
-    @property
-    def username(self) -> str:
-        """The user it logged in as."""
-        return self._config.username
 
     @property
     def password(self) -> str:
@@ -104,8 +93,8 @@ class Connection:
 
     @property
     def proxy_command(self) -> str | None:
-        """The command that it goes through: none in this version."""
-        return None
+        """The command that it goes through, `None` when there is none."""
+        return self._config.proxy_command
 
     def execute(
         self,
@@ -151,22 +140,6 @@ class Connection:
         traceback: TracebackType | None = None,
     ) -> None:
         self.close()
-
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(host={self.host}, port={self.port}, "
-            f"username={self.username}, password=*****)"
-        )
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__.copy()
-        del state["_native"]
-        state["_closed"] = False
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._native = PerProcess()
 
     def _session(self) -> _native.Session:
         if self._closed:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._config import Config
     from ._result import SSHResult
 
 __all__ = [
@@ -41,7 +42,6 @@ __all__ = [
     "SSHError",
     "SSHTimeoutError",
     "ServerBusyError",
-    "UnsupportedError",
 ]
 
 
@@ -108,10 +108,6 @@ class InvalidArgumentError(SSHError, ValueError):
     parameter: str | None = None
 
 
-class UnsupportedError(SSHError, NotImplementedError):
-    """Something that this version cannot do."""
-
-
 class ResolveError(SSHError, socket.gaierror, TimeoutError, RuntimeError):
     """The host's name has no address."""
 
@@ -154,9 +150,12 @@ class AuthenticationError(SSHError, PermissionError, RuntimeError):
 
     tried: list[str]
     """What the server refused, in order."""
+    offered: list[str]
+    """What the server said it takes, such as "publickey"; empty where it said nothing."""
 
     def __init__(self, message: str = "", **facts: Any) -> None:
         self.tried = []
+        self.offered = []
         super().__init__(message, **facts)
 
 
@@ -260,19 +259,20 @@ _CLASSES: Mapping[str, type[SSHError]] = {
 }
 
 
-def from_facts(facts: Mapping[str, Any], login_failed: str | None = None) -> SSHError:
+def from_facts(facts: Mapping[str, Any], config: Config | None = None) -> SSHError:
     """The exception for an error that the native half tells of.
 
-    `login_failed` stands before the sentence of a failed login.
+    With the configuration it says more of a login that failed.
     """
     rest = dict(facts)
     kind, message, cause = rest.pop("kind"), rest.pop("message"), rest.pop("cause", None)
     known = _CLASSES.get(kind, SSHError)
-    if login_failed is not None and issubclass(known, AuthenticationError):
-        message = f"{login_failed}: {message}"
+    if config is not None and issubclass(known, AuthenticationError):
+        login_failed = config.login_failed(rest.get("host"), rest.get("port"))
+        message = message if login_failed is None else f"{login_failed}: {message}"
     error = known(message, **rest)
     if cause is not None:
-        error.__cause__ = from_facts(cause, login_failed)
+        error.__cause__ = from_facts(cause, config)
     return error
 
 

@@ -20,8 +20,9 @@ class _Settings(TypedDict):
     port: int
     username: str
     password: str | None
-    private_keys: list[tuple[str, bool]]
-    agent: bool
+    private_key: str | None
+    proxy_jump: list[_Settings]
+    proxy_command: str | None
     host_keys: str
     connect_timeout: float
     keepalive_interval: float | None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any, Literal, TypeVar, cast, overload
+from typing import Literal, TypeVar, cast, overload
 
 from . import _log, _native
+from ._base import Lent, Own
 from ._command import Command, OnOutput, Pty, Stdin, command_settings
-from ._config import Config, checked, checked_pool, count, no_proxy, seconds
+from ._config import checked, checked_pool, count, seconds
 from ._connection import DEFAULTS_FAILED, run
 from ._errors import SSHError
 from ._process import PerProcess
@@ -22,27 +23,8 @@ __all__ = ["ConnectionPool", "PooledConnection"]
 Self = TypeVar("Self", bound="ConnectionPool")
 
 
-class PooledConnection:
+class PooledConnection(Lent):
     """A connection on loan from a `ConnectionPool`. Leaving its `with` block gives it back."""
-
-    def __init__(self, session: _native.Session, config: Config) -> None:
-        self._session = session
-        self._config = config
-
-    @property
-    def host(self) -> str:
-        """The host's name or address."""
-        return self._config.host
-
-    @property
-    def port(self) -> int:
-        """The TCP port."""
-        return self._config.port
-
-    @property
-    def username(self) -> str:
-        """The user it logged in as."""
-        return self._config.username
 
     def execute(
         self,
@@ -65,10 +47,6 @@ class PooledConnection:
         result = run(self._session, self._config, settings, on_output)
         return result.raise_for_status(command) if check else result
 
-    def is_alive(self) -> bool:
-        """Whether nothing is known that makes the connection unusable. Never waits."""
-        return self._session.is_alive()
-
     def close(self) -> None:
         """Gives the connection back. Never waits; calls after the first do nothing."""
         self._session.close()
@@ -84,14 +62,8 @@ class PooledConnection:
     ) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        return f"PooledConnection(host={self.host}, port={self.port}, username={self.username})"
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        raise TypeError("a connection on loan cannot be pickled; pickle its pool")
-
-
-class _Pooling:
+class _Pooling(Own):
     """What both kinds of pools are made with."""
 
     _defaults_failed = DEFAULTS_FAILED
@@ -117,7 +89,6 @@ class _Pooling:
         channels_per_connection: int = 1,
         host_keys: str = "accept-new",
     ) -> None:
-        no_proxy(proxy_jump, proxy_command)
         self._config = checked(
             host,
             port,
@@ -129,6 +100,8 @@ class _Pooling:
             host_keys,
             connect_timeout,
             self._defaults_failed,
+            proxy_jump,
+            proxy_command,
         )
         self._limits = checked_pool(
             max_connections,
@@ -142,21 +115,6 @@ class _Pooling:
         self._pool()
 
     @property
-    def host(self) -> str:
-        """The host's name or address."""
-        return self._config.host
-
-    @property
-    def port(self) -> int:
-        """The TCP port."""
-        return self._config.port
-
-    @property
-    def username(self) -> str:
-        """The user to log in as."""
-        return self._config.username
-
-    @property
     def max_connections(self) -> int:
         """The most connections open at once."""
         return self._limits.max_connections
@@ -167,20 +125,8 @@ class _Pooling:
         closed = bool(facts.pop("closed"))
         return PoolStats(max_connections=self.max_connections, closed=closed, **facts)
 
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(host={self.host}, port={self.port}, "
-            f"username={self.username}, password=*****, max_connections={self.max_connections})"
-        )
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__.copy()
-        del state["_native"]
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._native = PerProcess()
+    def _more(self) -> str:
+        return f"{super()._more()}, max_connections={self.max_connections}"
 
     def _pool(self) -> _native.Pool:
         return self._native.get(self._open)

@@ -38,7 +38,7 @@ def settle(operation: Operation, config: Config) -> object:
 def fail(kind: str, value: object, config: Config) -> object:
     """Raises the error that the native half tells of."""
     if kind == "error" and isinstance(value, dict):
-        raise from_facts(value, config.login_failed)
+        raise from_facts(value, config)
     host, port, username = config.target
     raise ConnectionClosedError(
         f"{username}@{host}: {value}", host=host, port=port, username=username

@@ -1,0 +1,162 @@
+//! The session on a jump host, as the thread has it that relays through it.
+
+use std::time::Instant;
+
+use pool_core::{Keepalive, KeepaliveStep};
+use rustix::event::{PollFd, PollFlags};
+use ssh_session::{KeepaliveOptions, printable};
+use ssh2::Error;
+
+use crate::dial::Dialled;
+use crate::ffi::{self, Channel, Finishing};
+use crate::heartbeat::PING_NAME;
+use crate::socket::Pending;
+
+/// A session and its one channel, behind which the next host is. One thread's own: there is no lock.
+pub(crate) struct Hop {
+    /// Goes before its session, and both before `finishing`.
+    channel: Channel,
+    dialled: Dialled,
+    keepalive: Option<Keepalive>,
+    /// A heartbeat waits for its answer.
+    beating: bool,
+    /// Whose packet was sent in part: nothing else can be sent before the rest of it.
+    sender: Option<Call>,
+    finishing: Finishing,
+}
+
+/// What is asked of libssh2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Read,
+    TakeIn,
+    Write,
+    Beat,
+}
+
+impl Hop {
+    pub(crate) fn new(
+        dialled: Dialled,
+        channel: Channel,
+        keepalive: Option<KeepaliveOptions>,
+    ) -> Self {
+        let keepalive = keepalive
+            .map(|chosen| Keepalive::new(chosen.interval, chosen.count_max, Instant::now()));
+        let finishing = Finishing::later();
+        Self { channel, dialled, keepalive, beating: false, sender: None, finishing }
+    }
+
+    /// Writes without waiting; what was not written is to come again, unchanged. An error says why
+    /// the hop is over.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<usize, String> {
+        let written = self.call(Call::Write, |channel| channel.write(bytes))?;
+        Ok(written.unwrap_or(0))
+    }
+
+    /// Reads without waiting; `None` where nothing is there. An error says why nothing comes any
+    /// more.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, String> {
+        let read = self.call(Call::Read, |channel| match channel.read(0, buffer)? {
+            0 if !channel.eof() => Err(ffi::again()),
+            count => Ok(count),
+        })?;
+        match read {
+            Some(0) => Err("the connection behind it ended".into()),
+            read => Ok(read),
+        }
+    }
+
+    /// Takes in what has come, without waiting and without reading the channel's bytes: answers to
+    /// heartbeats, room to write, the end. The channel's window bounds what is kept.
+    pub(crate) fn take_in(&mut self) -> Result<(), String> {
+        self.call(Call::TakeIn, Channel::is_closed).map(drop)
+    }
+
+    /// Asks for a sign of life where that is due, without waiting.
+    pub(crate) fn beat(&mut self) -> Result<(), String> {
+        if let Some(keepalive) = &mut self.keepalive {
+            let now = Instant::now();
+            match keepalive.step(now) {
+                KeepaliveStep::WaitUntil(_) => {}
+                KeepaliveStep::Send => {
+                    keepalive.sent(now);
+                    self.beating = true;
+                }
+                // What has come and was not looked at is life: this process may have been stopped.
+                KeepaliveStep::Dead if self.dialled.way.socket.pending() == Pending::Bytes => {
+                    keepalive.received(now);
+                }
+                KeepaliveStep::Dead => return Err("it did not answer heartbeats".into()),
+            }
+        }
+        if self.beating {
+            // A refusal is an answer, too.
+            let answered =
+                self.call(Call::Beat, |channel| match channel.setenv(PING_NAME, b"1") {
+                    Err(error) if ffi::is_denied(&error) => Ok(()),
+                    other => other,
+                })?;
+            self.beating = answered.is_none();
+        }
+        Ok(())
+    }
+
+    /// When [`beat`](Self::beat) wants to be called again.
+    pub(crate) fn next_beat(&self) -> Option<Instant> {
+        let now = Instant::now();
+        match self.keepalive.as_ref()?.step(now) {
+            KeepaliveStep::WaitUntil(due) => Some(due),
+            KeepaliveStep::Send | KeepaliveStep::Dead => Some(now),
+        }
+    }
+
+    /// The socket, and what to wait for on it. While a packet is sent in part, nothing can be read.
+    pub(crate) fn watched(&self) -> PollFd<'_> {
+        let events = if self.sender.is_some() { PollFlags::OUT } else { PollFlags::IN };
+        PollFd::new(&self.dialled.way.socket, events)
+    }
+
+    /// Takes one step of a call; `None` if it would block.
+    fn call<T>(
+        &mut self,
+        call: Call,
+        step: impl FnOnce(&mut Channel) -> Result<T, Error>,
+    ) -> Result<Option<T>, String> {
+        if self.sender.is_some_and(|sender| sender != call) {
+            return Ok(None);
+        }
+        let (result, received) = ffi::watch(|| step(&mut self.channel));
+        if received.bytes > 0
+            && let Some(keepalive) = &mut self.keepalive
+        {
+            keepalive.received(Instant::now());
+        }
+        self.sender = None;
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if ffi::is_again(&error) => {
+                let blocked = ffi::is_blocked(&self.dialled.session);
+                self.sender = blocked.then_some(call);
+                match received.end {
+                    // Whatever came before it has been read.
+                    Some(end) if call == Call::Read => {
+                        Err(end.map_or_else(|| "it hung up".into(), |errno| errno.to_string()))
+                    }
+                    _ => Ok(None),
+                }
+            }
+            Err(error) => Err(printable(error.message().as_bytes())),
+        }
+    }
+}
+
+impl Drop for Hop {
+    fn drop(&mut self) {
+        if self.sender.is_none() {
+            let _ = self.dialled.session.disconnect(None, "done", None);
+        }
+        // With the socket shut down, freeing neither waits for the peer nor leaks.
+        self.dialled.way.socket.shutdown();
+        self.finishing.begin();
+    }
+}

@@ -1,0 +1,121 @@
+//! The way to a server: a connected socket, wherever it leads through.
+
+use std::ffi::CString;
+
+use ssh_session::{Options, Phase, ProxyProcess, Route, SshError, Target, net};
+
+use crate::deadline::Deadline;
+use crate::dial::{Dial, FirstKey, StepError};
+use crate::ffi::Channel;
+use crate::hop::Hop;
+use crate::socket::Socket;
+use crate::{relay, resolve, tcp};
+
+/// A connected socket, and what has to live as long as it is used.
+pub(crate) struct Way {
+    pub(crate) socket: Socket,
+    pub(crate) process: Option<ProxyProcess>,
+}
+
+/// The keys that the first session of a pool was shown, its target's and those of the jump hosts
+/// before it; later ones must be shown the same.
+#[derive(Debug)]
+pub(crate) struct FirstKeys {
+    pub(crate) target: FirstKey,
+    hops: Vec<FirstKey>,
+}
+
+impl FirstKeys {
+    /// None were shown yet.
+    pub(crate) fn new(options: &Options) -> Self {
+        let hops = match &options.route {
+            Route::Jump(hops) => hops.len(),
+            _ => 0,
+        };
+        Self { target: FirstKey::new(), hops: (0..hops).map(|_| FirstKey::new()).collect() }
+    }
+}
+
+impl Way {
+    /// Gets to the target.
+    pub(crate) fn to(
+        options: &Options,
+        first_keys: &FirstKeys,
+        deadline: &Deadline,
+    ) -> Result<Self, SshError> {
+        match &options.route {
+            Route::Jump(hops) => Self::through(hops, options, &first_keys.hops, deadline),
+            _ => Self::straight(options, deadline),
+        }
+    }
+
+    fn straight(options: &Options, deadline: &Deadline) -> Result<Self, SshError> {
+        let target = &options.target;
+        match &options.route {
+            Route::Direct => {
+                let addresses = resolve::lookup(target, deadline)?;
+                Ok(Self { socket: tcp::connect(options, &addresses, deadline)?, process: None })
+            }
+            Route::Command(command) => {
+                let (process, stream) = ProxyProcess::start(command, target)?;
+                let socket =
+                    Socket::pair(stream).map_err(|error| net::connect_error(target, error))?;
+                Ok(Self { socket, process: Some(process) })
+            }
+            _ => Err(SshError::invalid("route", "is not one that this backend can take")),
+        }
+    }
+
+    /// Logs in to each hop in turn, which opens the connection to the next.
+    fn through(
+        hops: &[Options],
+        options: &Options,
+        first_keys: &[FirstKey],
+        deadline: &Deadline,
+    ) -> Result<Self, SshError> {
+        let first = hops.first().ok_or_else(|| SshError::invalid("jump", "names no host"))?;
+        let mut part = deadline.part(first.connect_timeout);
+        let mut way = Self::straight(first, &part)?;
+        let next = hops.iter().skip(1).chain([options]);
+        for ((hop, first_key), next) in hops.iter().zip(first_keys).zip(next) {
+            let dial = Dial::log_in(hop, way, first_key, part)?;
+            part = deadline.part(next.connect_timeout);
+            way = jump(dial, &next.target, part)?;
+        }
+        Ok(way)
+    }
+}
+
+/// The way to the next host through a hop that is logged in to.
+fn jump(hop: Dial<'_>, next: &Target, deadline: Deadline) -> Result<Way, SshError> {
+    let Options { target, keepalive, .. } = hop.options;
+    let hop = hop.until(deadline);
+    let opened = open(&hop, next);
+    let channel = match opened {
+        Ok(channel) => channel,
+        Err(error) => return Err(hop.give_up(error)),
+    };
+    let hop = Hop::new(hop.into(), channel, *keepalive);
+    match relay::start(hop, target.clone()) {
+        Ok(socket) => Ok(Way { socket, process: None }),
+        Err(error) => Err(net::connect_error(next, error)),
+    }
+}
+
+fn open(hop: &Dial<'_>, next: &Target) -> Result<Channel, SshError> {
+    let host = CString::new(next.host())
+        .map_err(|_| SshError::invalid("host", "has a NUL character in it"))?;
+    let opened = hop.step(Phase::Connect, || Channel::open_to(&hop.session, &host, next.port()));
+    opened.map_err(|error| match error {
+        StepError::Refused(error) => {
+            // Such as "Channel open failure (connect failed)".
+            let text = error.message();
+            let reason = text.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+            net::jump_error(next, &hop.options.target, reason.unwrap_or(text))
+        }
+        StepError::Fatal(SshError::Timeout { phase, elapsed, partial, maybe_started, .. }) => {
+            SshError::Timeout { target: next.clone(), phase, elapsed, partial, maybe_started }
+        }
+        StepError::Fatal(error) | StepError::Disconnected(error) => error,
+    })
+}
