@@ -186,10 +186,12 @@ impl<'a> Login<'a> {
     pub fn refused(&mut self, name: String, method: Method, methods: Option<Vec<String>>) {
         tracing::debug!(target = %self.options.target, credential = %name, "refused");
         self.tried.push(name);
+        // Some servers stop offering a method once it has failed.
+        let was_offered = self.offered.is_some() && self.takes(method);
         if let Some(methods) = methods {
             self.offered(methods);
         }
-        let judged = self.takes(method);
+        let judged = was_offered || self.takes(method);
         if !judged {
             self.keys.remove(&self.last_key);
         }

@@ -91,6 +91,17 @@ fn a_password_answers_a_server_that_asks_instead_once() {
 }
 
 #[test]
+fn what_a_server_offered_and_refused_is_judged_though_it_offers_it_no_more() {
+    let options = options([Auth::password("p")]);
+    let mut login = Login::new(&options);
+    login.offered(["password", "keyboard-interactive"]);
+    assert!(matches!(login.attempt(), Some(Attempt::Password(_))));
+    let left = vec!["keyboard-interactive".to_owned()];
+    login.refused("password".into(), Method::Password, Some(left));
+    assert!(login.attempt().is_none(), "it does not answer with what was refused");
+}
+
+#[test]
 fn a_password_is_asked_for_only_where_it_can_be_sent() {
     let ask = || Auth::ask_password(|_| Some("p".into()));
     let takes = "?publickey,password";
