@@ -2,9 +2,11 @@
 
 mod common;
 
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use backend_russh::{RusshBackend, RusshSession};
 use common::{connect, target};
@@ -66,7 +68,7 @@ const ONE_ANSWER: Attempts = Attempts { keyboard_interactive: 1, ..NONE };
 async fn counted(server: &Sshd, expected: Attempts) {
     let before = server.authentications();
     works(&as_user(server, server.user(), [Auth::key_file(server.identity())])).await;
-    let patience = std::time::Duration::from_secs(10);
+    let patience = Duration::from_secs(10);
     let truth = server.wait_for(patience, |truth| truth.authentications > before).expect("a login");
     assert_eq!(truth.refused, expected);
 }
@@ -264,6 +266,17 @@ async fn a_missing_or_empty_agent_is_told_apart_from_a_refusal() {
         works(&as_user(&server, server.user(), [nothing, Auth::key_file(server.identity())])).await;
     }
     counted(&server, NONE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_does_not_answer_is_waited_for_until_the_deadline() {
+    let server = Sshd::start().expect("sshd");
+    let socket = server.dir().join("silent");
+    let _silent = UnixListener::bind(&socket).expect("a socket");
+    let silent = Auth::AgentWith { socket: Some(socket), only: Vec::new() };
+    let mut options = as_user(&server, server.user(), [silent]);
+    options.connect_timeout = Duration::from_millis(500);
+    assert_eq!(error_of(&options).await.kind(), Kind::Timeout);
 }
 
 #[tokio::test(flavor = "multi_thread")]
