@@ -54,7 +54,8 @@ pub(crate) async fn open(
 enum Named {
     /// A key, and every certificate for it.
     Key(KeyData),
-    Certificate(Box<Certificate>),
+    /// In wire format: without its comment.
+    Certificate(Vec<u8>),
 }
 
 impl Named {
@@ -65,7 +66,7 @@ impl Named {
                 named == certificate.public_key()
             }
             (Self::Certificate(named), AgentIdentity::Certificate { certificate, .. }) => {
-                **named == *certificate
+                certificate.to_bytes().is_ok_and(|own| own == *named)
             }
             (Self::Certificate(_), AgentIdentity::PublicKey { .. }) => false,
         }
@@ -83,7 +84,7 @@ fn named_by(file: &Path) -> Option<Named> {
         let key = || PublicKey::from_openssh(text).ok().map(|key| key.key_data().clone());
         let half = || Some(PrivateKey::from_openssh(text).ok()?.public_key().key_data().clone());
         match Certificate::from_openssh(text) {
-            Ok(certificate) => Some(Named::Certificate(Box::new(certificate))),
+            Ok(certificate) => certificate.to_bytes().ok().map(Named::Certificate),
             Err(_) => key().or_else(half).map(Named::Key),
         }
     })

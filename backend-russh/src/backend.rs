@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pool_core::{AsyncBackend, ErrorKind};
-use ssh_session::{AsyncSession as _, Kind, Options, SshError};
+use ssh_session::{AsyncSession as _, Endpoint, Kind, Options, SshError};
 
 use crate::client::FirstKeys;
 use crate::session::RusshSession;
@@ -21,7 +21,7 @@ const RESET_PATIENCE: Duration = Duration::from_millis(500);
 /// its jump hosts included.
 #[derive(Debug)]
 pub struct RusshBackend {
-    options: Options,
+    endpoint: Endpoint,
     first_keys: FirstKeys,
 }
 
@@ -32,14 +32,18 @@ impl RusshBackend {
     ///
     /// [`SshError::InvalidInput`] if the options make no sense.
     pub fn new(options: Options) -> Result<Self, SshError> {
-        options.validate()?;
-        let first_keys = FirstKeys::new(&options);
-        Ok(Self { options, first_keys })
+        Ok(Self::for_endpoint(&Endpoint::new(options)?))
+    }
+
+    /// As [`new`](Self::new), for what the key of a keyed pool names.
+    pub fn for_endpoint(endpoint: &Endpoint) -> Self {
+        let first_keys = FirstKeys::new(endpoint.options());
+        Self { endpoint: endpoint.clone(), first_keys }
     }
 
     /// What sessions are opened with.
     pub fn options(&self) -> &Options {
-        &self.options
+        self.endpoint.options()
     }
 }
 
@@ -48,7 +52,7 @@ impl AsyncBackend for RusshBackend {
     type Error = SshError;
 
     async fn connect(&self) -> Result<RusshSession, SshError> {
-        RusshSession::connect_as_before(&self.options, &self.first_keys).await
+        RusshSession::connect_as_before(self.options(), &self.first_keys).await
     }
 
     fn is_broken(&self, session: &mut RusshSession) -> bool {

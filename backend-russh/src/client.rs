@@ -43,7 +43,8 @@ pub(crate) struct Client {
     pub(crate) first_key: FirstKey,
     pub(crate) believed: Believed,
     pub(crate) line: Arc<Line>,
-    /// The key of this session: every key exchange must show the same.
+    /// The key of this session. russh asks about that of the first key exchange only; those after it
+    /// go through the connection that it secured. Were it to ask again, the key must be the same.
     pub(crate) shown: Option<Fingerprint>,
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pool_core::{Backend, ErrorKind};
-use ssh_session::{Kind, Options, Session as _, SshError};
+use ssh_session::{Endpoint, Kind, Options, Session as _, SshError};
 
 use crate::session::Ssh2Session;
 use crate::way::FirstKeys;
@@ -22,7 +22,7 @@ const RESET_PATIENCE: Duration = Duration::from_millis(500);
 /// way there those of the first one's jump hosts.
 #[derive(Debug)]
 pub struct Ssh2Backend {
-    options: Options,
+    endpoint: Endpoint,
     first_keys: FirstKeys,
 }
 
@@ -33,14 +33,18 @@ impl Ssh2Backend {
     ///
     /// [`SshError::InvalidInput`] if the options make no sense.
     pub fn new(options: Options) -> Result<Self, SshError> {
-        options.validate()?;
-        let first_keys = FirstKeys::new(&options);
-        Ok(Self { options, first_keys })
+        Ok(Self::for_endpoint(&Endpoint::new(options)?))
+    }
+
+    /// As [`new`](Self::new), for what the key of a keyed pool names.
+    pub fn for_endpoint(endpoint: &Endpoint) -> Self {
+        let first_keys = FirstKeys::new(endpoint.options());
+        Self { endpoint: endpoint.clone(), first_keys }
     }
 
     /// What sessions are opened with.
     pub fn options(&self) -> &Options {
-        &self.options
+        self.endpoint.options()
     }
 }
 
@@ -49,7 +53,7 @@ impl Backend for Ssh2Backend {
     type Error = SshError;
 
     fn connect(&self) -> Result<Ssh2Session, SshError> {
-        let session = Ssh2Session::connect_as_before(&self.options, &self.first_keys)?;
+        let session = Ssh2Session::connect_as_before(self.options(), &self.first_keys)?;
         session.keep_alive_when_idle();
         Ok(session)
     }

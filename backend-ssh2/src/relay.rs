@@ -110,11 +110,12 @@ impl Relay {
         let mut events = PollFlags::empty();
         events.set(PollFlags::IN, self.up.is_empty());
         events.set(PollFlags::OUT, !self.down.is_empty());
-        let mut watched = [self.hop.watched(), PollFd::new(&self.near, events)];
+        let mut watched = vec![PollFd::new(&self.near, events)];
+        watched.extend(self.hop.watched());
         // An interrupted or failed wait is a short wait: the next turn looks anew anyhow.
         let _ = poll_until(&mut watched, self.hop.next_beat());
         // Otherwise the next turn reads what is left, and the end behind it.
-        if watched[1].revents().contains(PollFlags::HUP) && !self.up.is_empty() {
+        if watched[0].revents().contains(PollFlags::HUP) && !self.up.is_empty() {
             return Err("the session through it ended".into());
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Blocking sessions for a pool.
 
 use pool_core::{AsyncBackend as _, Backend, ErrorKind};
-use ssh_session::{Options, SshError};
+use ssh_session::{Endpoint, Options, SshError};
 
 use super::BlockingSession;
 use super::runtime::{Runtime, wait};
@@ -23,6 +23,11 @@ impl BlockingBackend {
     /// [`SshError::InvalidInput`] if the options make no sense.
     pub fn new(options: Options) -> Result<Self, SshError> {
         Ok(Self { inner: RusshBackend::new(options)? })
+    }
+
+    /// As [`new`](Self::new), for what the key of a keyed pool names.
+    pub fn for_endpoint(endpoint: &Endpoint) -> Self {
+        Self { inner: RusshBackend::for_endpoint(endpoint) }
     }
 
     /// What sessions are opened with.

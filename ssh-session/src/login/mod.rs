@@ -82,6 +82,8 @@ pub struct Login<'a> {
     last_key: Vec<u8>,
     /// What the server refused, for the error's text.
     tried: Vec<String>,
+    /// It has accepted one, and wants another.
+    in_part: bool,
     /// What kept us from asking the server, in order.
     local: Vec<SshError>,
 }
@@ -97,6 +99,7 @@ impl<'a> Login<'a> {
             keys: HashSet::new(),
             last_key: Vec::new(),
             tried: Vec::new(),
+            in_part: false,
             local: Vec::new(),
         }
     }
@@ -205,6 +208,7 @@ impl<'a> Login<'a> {
 
     /// The server accepted what was sent, and wants more.
     pub fn accepted_in_part(&mut self, methods: Vec<String>) {
+        self.in_part = true;
         self.offered(methods);
         let way = &mut self.ways[self.current];
         // It may want another of an agent's keys.
@@ -242,8 +246,11 @@ impl<'a> Login<'a> {
         let target = self.options.target.clone();
         let mut tried = std::mem::take(&mut self.tried);
         let mut local = std::mem::take(&mut self.local);
-        if tried.is_empty() && !local.is_empty() {
+        if tried.is_empty() && !self.in_part && !local.is_empty() {
             return local.swap_remove(0);
+        }
+        if self.in_part {
+            tried.insert(0, "one that it accepted, but it wants another".into());
         }
         tried.extend(local.iter().map(|error| format!("not sent: {error}")));
         for way in self.ways.iter().filter(|way| !way.spent && way.unjudged.is_none()) {

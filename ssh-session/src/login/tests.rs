@@ -84,6 +84,13 @@ fn what_the_server_does_not_take_waits_until_it_does() {
 }
 
 #[test]
+fn a_server_that_wants_more_than_there_is_has_refused() {
+    let error = play([Auth::key_file("k")], &[("key k", "+password")]);
+    assert_eq!(error.kind(), Kind::AuthenticationFailed);
+    assert!(error.to_string().contains("wants another; it takes: password"), "{error}");
+}
+
+#[test]
 fn a_password_answers_a_server_that_asks_instead_once() {
     let asks = "?publickey,keyboard-interactive";
     play([Auth::password("p")], &[("password p", asks), ("answer p", asks)]);
