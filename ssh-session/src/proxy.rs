@@ -80,6 +80,21 @@ impl ProxyCommand {
         .map_err(|problem| SshError::invalid("proxy_command", problem))
     }
 
+    /// What somebody said, without what stands in the command: shells quote what they don't
+    /// understand.
+    pub(crate) fn redact(&self, text: &str) -> String {
+        let is_told = |part: &&str| part.len() < 4 || part.contains('%');
+        let mut hidden: Vec<_> = self.parts().skip(1).filter(|part| !is_told(part)).collect();
+        hidden.sort_by_key(|part| std::cmp::Reverse(part.len()));
+        hidden.iter().fold(text.to_owned(), |text, part| text.replace(part, "…"))
+    }
+
+    /// The program, and the rest in pieces.
+    fn parts(&self) -> impl Iterator<Item = &str> {
+        let between = |c: char| c.is_whitespace() || "'\"`=:@;,".contains(c);
+        self.template.split(between).filter(|part| !part.is_empty())
+    }
+
     pub(crate) fn original_name(&self) -> Option<&str> {
         self.original.as_deref()
     }
@@ -92,7 +107,7 @@ impl ProxyCommand {
 
 impl fmt::Debug for ProxyCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = self.template.split_whitespace().next().unwrap_or_default();
+        let word = self.parts().next().unwrap_or_default();
         write!(f, "ProxyCommand({} …)", crate::printable(word.as_bytes()))
     }
 }
@@ -146,8 +161,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_shell_quotes_of_it_is_not_told() {
+        let command = ProxyCommand::parse("TOKEN=secret7 nc --auth='me:pass word9' %h");
+        let said = "sh: TOKEN=secret7: not found; 'me:pass word9' for h.example";
+        let told = command.expect("a template").redact(said);
+        assert_eq!(told, "sh: TOKEN=…: not found; 'me:… …' for h.example");
+    }
+
+    #[test]
     fn debug_shows_the_first_word_only() {
         let command = ProxyCommand::parse("nc --proxy-auth me:secret %h").expect("a template");
         assert_eq!(format!("{command:?}"), "ProxyCommand(nc …)");
+        let wrong = ProxyCommand::parse("TOKEN=secret nc %h").expect("a template");
+        assert_eq!(format!("{wrong:?}"), "ProxyCommand(TOKEN …)");
     }
 }
