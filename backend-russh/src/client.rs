@@ -43,7 +43,8 @@ pub(crate) struct Client {
     pub(crate) first_key: FirstKey,
     pub(crate) believed: Believed,
     pub(crate) line: Arc<Line>,
-    /// The key of this session: every key exchange must show the same.
+    /// The key of this session. russh asks about that of the first key exchange only; those after it
+    /// go through the connection that it secured. Were it to ask again, the key must be the same.
     pub(crate) shown: Option<Fingerprint>,
 }
 
@@ -113,13 +114,16 @@ impl Handler for Client {
     }
 
     async fn disconnected(&mut self, reason: DisconnectReason<Problem>) -> Result<(), Problem> {
-        self.line.ended(End::Lost(match reason {
+        self.line.ended(match reason {
             DisconnectReason::ReceivedDisconnect(info) => {
-                format!("the server says: {}", printable(info.message.as_bytes()))
+                End::Goodbye(printable(info.message.as_bytes()))
             }
-            DisconnectReason::Error(Problem::Russh(error)) => describe(&error),
-            DisconnectReason::Error(Problem::Ssh(error)) => error.to_string(),
-        }));
+            DisconnectReason::Error(Problem::Russh(russh::Error::NoAuthMethod)) => {
+                End::NothingTaken
+            }
+            DisconnectReason::Error(Problem::Russh(error)) => End::Lost(describe(&error)),
+            DisconnectReason::Error(Problem::Ssh(error)) => End::Lost(error.to_string()),
+        });
         Ok(())
     }
 

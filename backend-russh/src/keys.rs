@@ -1,38 +1,68 @@
 //! Private keys, read before anything is sent, so that a bad file is told apart from a refusal.
 
-use std::fs;
-use std::io;
-use std::path::PathBuf;
-use std::sync::Arc;
-
-use russh::keys::{PrivateKey, decode_secret_key, ssh_key};
+use russh::keys::agent::AgentIdentity;
+use russh::keys::signature::Signer as _;
+use russh::keys::ssh_encoding::Encode as _;
+use russh::keys::ssh_key::private::KeypairData;
+use russh::keys::{Certificate, HashAlg, PrivateKey, decode_secret_key, ssh_key};
+use russh::{AgentAuthError, Signer};
+use ssh_session::login::Key;
 use ssh_session::{ExposeSecret as _, KeyProblem, SecretString};
+use tokio::task::spawn_blocking;
 
 use crate::pem;
 
-/// Where a key comes from.
-pub(crate) enum Source {
-    File(PathBuf),
-    Text(SecretString),
+/// A private key to log in with.
+pub(crate) struct Credential {
+    pub(crate) key: PrivateKey,
+    /// What to send in place of its public half.
+    pub(crate) certificate: Option<Certificate>,
 }
 
 /// Reads a key in a thread of its own: files may be far away, and decrypting is slow by design.
-pub(crate) async fn read(
-    source: Source,
-    passphrase: Option<SecretString>,
-) -> Result<PrivateKey, KeyProblem> {
-    let reading = tokio::task::spawn_blocking(move || match source {
-        Source::File(path) => {
-            let text = fs::read_to_string(path).map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => KeyProblem::Missing,
-                io::ErrorKind::InvalidData => KeyProblem::Malformed("it is not a text file".into()),
-                _ => KeyProblem::Unreadable(Arc::new(error)),
-            })?;
-            from_text(&text.into(), passphrase.as_ref())
-        }
-        Source::Text(text) => from_text(&text, passphrase.as_ref()),
+pub(crate) async fn read(key: Key) -> Result<Credential, KeyProblem> {
+    let reading = spawn_blocking(move || {
+        let private = from_text(&key.read()?, key.passphrase.as_ref())?;
+        let Some(source) = &key.certificate else {
+            return Ok(Credential { key: private, certificate: None });
+        };
+        let text = source.read(private.public_key().to_bytes().ok().as_deref())?;
+        let certificate = Certificate::from_openssh(&text).map_err(|error| malformed(&error))?;
+        Ok(Credential { key: private, certificate: Some(certificate) })
     });
     reading.await.unwrap_or_else(|_| Err(KeyProblem::Malformed("it cannot be read".into())))
+}
+
+/// Signs for a certificate with its private key.
+pub(crate) struct OwnKey(pub(crate) PrivateKey);
+
+impl Signer for OwnKey {
+    type Error = AgentAuthError;
+
+    async fn auth_sign(
+        &mut self,
+        _: &AgentIdentity,
+        hash: Option<HashAlg>,
+        mut to_sign: Vec<u8>,
+    ) -> Result<Vec<u8>, AgentAuthError> {
+        let appended = append_signature(&self.0, hash, &mut to_sign);
+        appended.map_err(russh::keys::Error::from)?;
+        Ok(to_sign)
+    }
+}
+
+fn append_signature(
+    key: &PrivateKey,
+    hash: Option<HashAlg>,
+    message: &mut Vec<u8>,
+) -> ssh_key::Result<()> {
+    let signature = match key.key_data() {
+        KeypairData::Rsa(pair) => (pair, hash).try_sign(message)?,
+        pair => pair.try_sign(message)?,
+    };
+    let mut encoded = Vec::new();
+    signature.encode(&mut encoded)?;
+    Ok(encoded.encode(message)?)
 }
 
 fn from_text(
@@ -72,14 +102,17 @@ fn from_openssh(
     content: &str,
     passphrase: Option<&SecretString>,
 ) -> Result<PrivateKey, KeyProblem> {
-    let malformed = |error: ssh_key::Error| KeyProblem::Malformed(error.to_string());
-    let key = PrivateKey::from_openssh(content).map_err(malformed)?;
+    let key = PrivateKey::from_openssh(content).map_err(|error| malformed(&error))?;
     if !key.is_encrypted() {
         return Ok(key);
     }
     let passphrase = passphrase.ok_or(KeyProblem::PassphraseNeeded)?;
     key.decrypt(passphrase.expose_secret()).map_err(|error| match error {
         ssh_key::Error::Crypto => KeyProblem::WrongPassphrase,
-        other => malformed(other),
+        other => malformed(&other),
     })
+}
+
+fn malformed(error: &ssh_key::Error) -> KeyProblem {
+    KeyProblem::Malformed(ssh_session::printable(error.to_string().as_bytes()))
 }

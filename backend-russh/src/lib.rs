@@ -8,6 +8,10 @@
 //! and a future that is dropped leaves somebody behind who kills the command and closes its
 //! channel. A connection that is stuck is ended from outside, by shutting its socket down.
 //!
+//! A session's bytes go through a socket whose second descriptor is ours, whatever the way: TCP, a
+//! proxy command's input and output, or a pair of sockets with a relay to a channel of the session
+//! on a jump host. A jump host's session is like any other, but opens nothing on its own.
+//!
 //! ```no_run
 //! use backend_russh::RusshSession;
 //! use ssh_session::{AsyncSession as _, Auth, Command, Options, Target};
@@ -22,6 +26,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod agent;
 mod backend;
 pub mod blocking;
 mod channels;

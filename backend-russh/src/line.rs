@@ -29,18 +29,32 @@ pub(crate) enum End {
     Lost(String),
     /// What leads to the server did.
     WayLost(String),
+    /// The server ended it, and says why.
+    Goodbye(String),
+    /// The server takes no credential any more, not of any kind.
+    NothingTaken,
 }
 
 impl End {
+    /// Why, in the words of the user.
+    pub(crate) fn why(&self) -> String {
+        match self {
+            Self::Closed => "it was closed".into(),
+            Self::Lost(why) | Self::WayLost(why) => why.clone(),
+            Self::Goodbye(words) => format!("the server says: {words}"),
+            Self::NothingTaken => "the server takes no credential any more".into(),
+        }
+    }
+
     /// The end in the words of the user, where no command had been sent.
     pub(crate) fn error(self, target: &Target, phase: Phase) -> SshError {
         let target = target.clone();
         match self {
             Self::Closed => SshError::Closed { target },
-            Self::Lost(detail) | Self::WayLost(detail) => SshError::ConnectionLost {
+            other => SshError::ConnectionLost {
                 target,
                 phase,
-                detail,
+                detail: other.why(),
                 partial: None,
                 maybe_started: false,
             },

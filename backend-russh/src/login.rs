@@ -1,214 +1,279 @@
-//! Logging in: each way once, in order, until the server is satisfied.
+//! Logging in: sending what the plan of the login says, and telling it what came of it.
 
-use std::collections::HashSet;
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use russh::client::{AuthResult, Handle};
+use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse as Response};
 use russh::keys::agent::AgentIdentity;
-use russh::keys::agent::client::AgentClient;
-use russh::keys::{HashAlg, PrivateKeyWithHashAlg, PublicKey};
-use ssh_session::{Auth, ExposeSecret as _, Phase, SecretString, SshError, printable};
+use russh::keys::{Certificate, HashAlg, PrivateKeyWithHashAlg, PublicKey};
+use russh::{AgentAuthError, MethodSet, Signer};
+use ssh_session::login::{Agent, Attempt, Dialogue, Key, Login as Plan, Method};
+use ssh_session::{ExposeSecret as _, Phase, Prompt, SecretString, SshError, printable};
+use tokio::task::spawn_blocking;
 
+use crate::agent;
 use crate::client::{Client, describe};
 use crate::dial::Dial;
-use crate::keys::{self, Source};
+use crate::keys::{self, Credential, OwnKey};
 use crate::line::End;
 
-/// Logs in with the first way that the server accepts.
+/// Logs in with what the server accepts of our credentials.
 pub(crate) async fn login(dial: &Dial<'_>, handle: &mut Handle<Client>) -> Result<(), SshError> {
-    let mut login = Login {
-        dial,
-        handle,
-        tried: Vec::new(),
-        passwords: Vec::new(),
-        refused_keys: HashSet::new(),
-        rsa_hash: None,
-        local: None,
-    };
-    for auth in &dial.options.auth {
-        let accepted = match auth {
-            Auth::Password(password) => login.password(password).await?,
-            Auth::KeyFile { path, passphrase } => {
-                login
-                    .key(Source::File(path.clone()), passphrase.clone(), Some(path.clone()))
-                    .await?
-            }
-            Auth::KeyData { key, passphrase } => {
-                login.key(Source::Text(key.clone()), passphrase.clone(), None).await?
-            }
-            Auth::Agent => login.agent().await?,
-            other => {
-                login.local.get_or_insert(SshError::invalid(
-                    "auth",
-                    format!("names {}, which this backend cannot do", other.name()),
-                ));
-                false
-            }
-        };
+    let plan = Plan::new(dial.options);
+    let mut login = Login { dial, handle, plan, rsa_hash: None, asks: false };
+    if login.plan.wants_offer() && login.offer().await? {
+        return Ok(());
+    }
+    while let Some(attempt) = login.plan.attempt() {
+        if let Attempt::Ask(ask) = attempt {
+            let target = dial.options.target.clone();
+            let asking = spawn_blocking(move || ask.ask(&target));
+            let asked = bound(dial, asking).await?;
+            login.plan.asked(asked.ok().flatten());
+            continue;
+        }
+        let accepted = login.free().await?
+            || match attempt {
+                Attempt::Password(password) => login.password(&password).await?,
+                Attempt::KeyboardInteractive(dialogue) => login.dialogue(dialogue).await?,
+                Attempt::Key(key) => login.key(key).await?,
+                Attempt::Agent(agent) => login.agent(agent).await?,
+                // One that we don't know cannot be sent.
+                _ => return Err(login.plan.failure()),
+            };
         if accepted {
             return Ok(());
         }
     }
-    Err(login.failure())
+    Err(login.plan.failure())
 }
 
 struct Login<'a> {
     dial: &'a Dial<'a>,
     handle: &'a mut Handle<Client>,
-    /// What the server refused, for the error's text.
-    tried: Vec<String>,
-    passwords: Vec<SecretString>,
-    refused_keys: HashSet<Vec<u8>>,
+    plan: Plan<'a>,
     /// How to sign with RSA keys on this server, once it is known.
     rsa_hash: Option<HashAlg>,
-    /// The first thing that kept us from asking the server.
-    local: Option<SshError>,
+    /// The server waits for an answer that nobody gave.
+    asks: bool,
 }
 
-/// How an attempt ended.
-enum Attempt {
+/// What came of asking the server.
+enum Answer {
     Accepted,
-    Refused,
+    /// With the names of what the server takes.
+    Refused(Vec<String>),
+    /// The same; it wants more.
+    AcceptedInPart(Vec<String>),
     /// The agent failed us; the server was not asked, or not to the end.
-    NotSent(String),
+    Agent(String),
+    Lost(End),
 }
 
 impl Login<'_> {
+    /// Asks the server what it takes. True where it takes nothing to let us in.
+    async fn offer(&mut self) -> Result<bool, SshError> {
+        let (dial, user) = (self.dial, self.dial.options.target.user());
+        let asking = self.handle.authenticate_none(user);
+        match answer(dial, asking).await? {
+            Answer::Refused(methods) | Answer::AcceptedInPart(methods) => {
+                self.plan.offered(methods);
+                Ok(false)
+            }
+            other => self.judge("no credential".into(), Method::Password, other),
+        }
+    }
+
     async fn password(&mut self, password: &SecretString) -> Result<bool, SshError> {
-        let secret = password.expose_secret();
-        if secret.contains('\0') {
-            return Err(SshError::invalid("password", "has a NUL character in it"));
-        }
-        if self.passwords.iter().any(|refused| refused.expose_secret() == secret) {
-            return Ok(false);
-        }
-        self.passwords.push(password.clone());
-        let dial = self.dial;
-        let asking = self.handle.authenticate_password(dial.options.target.user(), secret);
-        let result = answer(dial, asking).await?;
-        Ok(matches!(self.judge("password".into(), result)?, Attempt::Accepted))
+        let (dial, user) = (self.dial, self.dial.options.target.user());
+        let asking = self.handle.authenticate_password(user, password.expose_secret());
+        let answer = answer(dial, asking).await?;
+        self.judge("password".into(), Method::Password, answer)
     }
 
-    async fn key(
-        &mut self,
-        source: Source,
-        passphrase: Option<SecretString>,
-        path: Option<PathBuf>,
-    ) -> Result<bool, SshError> {
-        let target = &self.dial.options.target;
-        let reading = keys::read(source, passphrase);
-        let key = match self.dial.deadline.bound(target, Phase::Authenticate, reading).await? {
-            Ok(key) => key,
-            Err(problem) => {
-                self.note(SshError::KeyFile { target: target.clone(), path, problem });
-                return Ok(false);
-            }
-        };
-        if !self.is_new(key.public_key()) {
-            return Ok(false);
+    async fn dialogue(&mut self, mut dialogue: Dialogue) -> Result<bool, SshError> {
+        let (dial, target) = (self.dial, &self.dial.options.target);
+        let name = dialogue.name();
+        let starting =
+            self.handle.authenticate_keyboard_interactive_start(target.user(), None::<String>);
+        let mut heard = heard(dial, starting).await?;
+        loop {
+            let prompt = match heard {
+                Heard::Question(prompt) => prompt,
+                Heard::Answer(answer) => {
+                    return self.judge(name.into(), Method::KeyboardInteractive, answer);
+                }
+            };
+            let answering = spawn_blocking(move || {
+                let answered = match prompt {
+                    Some(prompt) => dialogue.answer(&prompt),
+                    None => Err(unanswered("was asked more than anybody would answer")),
+                };
+                (answered, dialogue)
+            });
+            let answered = match bound(dial, answering).await? {
+                Ok((answered, left)) => {
+                    dialogue = left;
+                    answered
+                }
+                // It has panicked.
+                Err(_) => {
+                    self.asks = true;
+                    self.plan.not_sent(unanswered("gave no answer"));
+                    return Ok(false);
+                }
+            };
+            let answers = match answered {
+                Ok(answers) => answers,
+                Err(error) => {
+                    self.asks = true;
+                    self.plan.not_sent(error);
+                    return Ok(false);
+                }
+            };
+            let texts = answers.iter().map(|it| it.expose_secret().to_owned()).collect();
+            let asking = self.handle.authenticate_keyboard_interactive_respond(texts);
+            heard = self::heard(dial, asking).await?;
         }
-        let name = match &path {
-            Some(path) => format!("private key {}", path.display()),
-            None => "private key from memory".to_owned(),
-        };
-        let hash = self.hash_for(key.public_key()).await?;
-        let dial = self.dial;
-        let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
-        let asking = self.handle.authenticate_publickey(dial.options.target.user(), key);
-        let result = answer(dial, asking).await?;
-        Ok(matches!(self.judge(name, result)?, Attempt::Accepted))
     }
 
-    #[cfg(unix)]
-    async fn agent(&mut self) -> Result<bool, SshError> {
-        let target = self.dial.options.target.clone();
-        let finding = async {
-            let mut agent = AgentClient::connect_env().await?;
-            let identities = agent.request_identities().await?;
-            Ok::<_, russh::keys::Error>((agent, identities))
-        };
-        let found = self.dial.deadline.bound(&target, Phase::Authenticate, finding).await?;
-        let (mut agent, identities) = match found {
-            Ok(found) => found,
-            Err(error) => {
-                let detail = format!(
-                    "{}; is one running, and SSH_AUTH_SOCK set?",
-                    printable(error.to_string().as_bytes())
-                );
-                self.note(SshError::Agent { target, detail });
-                return Ok(false);
-            }
-        };
-        let keys = identities.into_iter().filter_map(|identity| match identity {
-            AgentIdentity::PublicKey { key, comment } => Some((key, comment)),
-            AgentIdentity::Certificate { .. } => None,
-        });
-        let keys: Vec<_> = keys.collect();
-        if keys.is_empty() {
-            let detail = "it holds no keys; add one with ssh-add".to_owned();
-            self.note(SshError::Agent { target: target.clone(), detail });
-        }
-        for (key, comment) in keys {
-            if !self.is_new(&key) {
-                continue;
-            }
-            let name = format!("agent key {}", printable(comment.as_bytes()));
-            let hash = self.hash_for(&key).await?;
-            let dial = self.dial;
-            let user = target.user();
-            let asking = async {
-                let asked = self.handle.authenticate_publickey_with(user, key, hash, &mut agent);
-                asked.await.map_or_else(
-                    |error| match error {
-                        russh::AgentAuthError::Send(_) => Err(russh::Error::SendError),
-                        russh::AgentAuthError::Key(error) => Ok(Err(error.to_string())),
-                    },
-                    |result| Ok(Ok(result)),
-                )
-            };
-            let asked = dial.deadline.bound(&target, Phase::Authenticate, asking).await?;
-            let result = match asked {
-                Ok(Ok(result)) => Answer::Said(result),
-                Ok(Err(detail)) => Answer::Agent(printable(detail.as_bytes())),
-                Err(error) => Answer::Lost(describe(&error)),
-            };
-            match self.judge(name, result)? {
-                Attempt::Accepted => return Ok(true),
-                Attempt::Refused => {}
-                Attempt::NotSent(detail) => {
-                    self.note(SshError::Agent { target: target.clone(), detail });
+    /// Has the server ask no more. russh sends nothing else while it does, so that where something
+    /// is left to be sent, the server must get an answer: none at all, which it refuses.
+    async fn free(&mut self) -> Result<bool, SshError> {
+        while std::mem::take(&mut self.asks) {
+            let asking = self.handle.authenticate_keyboard_interactive_respond(Vec::new());
+            match heard(self.dial, asking).await? {
+                Heard::Question(_) => self.asks = true,
+                Heard::Answer(Answer::Refused(methods)) => self.plan.offered(methods),
+                Heard::Answer(other) => {
+                    return self.judge("no answer".into(), Method::KeyboardInteractive, other);
                 }
             }
         }
         Ok(false)
     }
 
-    /// What the answer means. A connection that ended is no refusal, unless the server had refused
-    /// something before: then it has hung up on us (`MaxAuthTries`).
-    fn judge(&mut self, name: String, answer: Answer) -> Result<Attempt, SshError> {
-        let lost = match answer {
-            Answer::Said(AuthResult::Success) => return Ok(Attempt::Accepted),
-            Answer::Agent(detail) => return Ok(Attempt::NotSent(detail)),
-            // russh says so, too, when the session has ended without an answer.
-            Answer::Said(AuthResult::Failure { remaining_methods, .. })
-                if remaining_methods.is_empty() && self.handle.is_closed() =>
-            {
-                "the server closed it".to_owned()
+    async fn key(&mut self, key: Key) -> Result<bool, SshError> {
+        let target = &self.dial.options.target;
+        let (name, path) = (key.name(), key.path().cloned());
+        let Credential { key, certificate } = match bound(self.dial, keys::read(key)).await? {
+            Ok(credential) => credential,
+            Err(problem) => {
+                self.plan.not_sent(SshError::KeyFile { target: target.clone(), path, problem });
+                return Ok(false);
             }
-            Answer::Said(AuthResult::Failure { .. }) => {
-                self.tried.push(name);
-                return Ok(Attempt::Refused);
-            }
-            Answer::Lost(detail) => detail,
         };
-        if self.tried.is_empty() {
-            let end = self.dial.line.end().unwrap_or(End::Lost(lost));
-            return Err(end.error(&self.dial.options.target, Phase::Authenticate));
+        if !self.is_new(key.public_key(), certificate.as_ref()) {
+            self.plan.exhausted();
+            return Ok(false);
         }
-        self.tried.push(format!("{name}, at which it hung up"));
-        Err(self.failure())
+        let hash = self.hash_for(key.public_key()).await?;
+        let (dial, user) = (self.dial, target.user());
+        let answer = match certificate {
+            None => {
+                let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
+                answer(dial, self.handle.authenticate_publickey(user, key)).await?
+            }
+            Some(certificate) => {
+                // russh itself would sign for a certificate of an RSA key with SHA-1.
+                let mut signer = OwnKey(key);
+                self.signed(AgentIdentity::from(certificate), hash, &mut signer).await?
+            }
+        };
+        self.judge(name, Method::PublicKey, answer)
+    }
+
+    async fn agent(&mut self, agent: Agent) -> Result<bool, SshError> {
+        let target = self.dial.options.target.clone();
+        let failed = |detail| SshError::Agent { target: target.clone(), detail };
+        let (mut agent, identities) = match bound(self.dial, agent::open(&agent)).await? {
+            Ok(opened) => opened,
+            Err(detail) => {
+                self.plan.not_sent(failed(detail));
+                self.plan.exhausted();
+                return Ok(false);
+            }
+        };
+        for identity in identities {
+            if !self.plan.takes(Method::PublicKey) {
+                return Ok(false);
+            }
+            let (key, certificate) = match &identity {
+                AgentIdentity::PublicKey { key, .. } => (key.clone(), None),
+                AgentIdentity::Certificate { certificate, .. } => {
+                    (PublicKey::from(certificate.public_key().clone()), Some(certificate))
+                }
+            };
+            if !self.is_new(&key, certificate) {
+                continue;
+            }
+            let kind = if certificate.is_some() { "certificate" } else { "key" };
+            let name = format!("agent {kind} {}", printable(identity.comment().as_bytes()));
+            let hash = self.hash_for(&key).await?;
+            match self.signed(identity, hash, &mut agent).await? {
+                Answer::Agent(detail) => self.plan.not_sent(failed(detail)),
+                Answer::AcceptedInPart(methods) => {
+                    self.plan.accepted_in_part(methods);
+                    return Ok(false);
+                }
+                other => {
+                    if self.judge(name, Method::PublicKey, other)? {
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+        self.plan.exhausted();
+        Ok(false)
+    }
+
+    /// Sends a key or a certificate that somebody else signs for.
+    async fn signed(
+        &mut self,
+        identity: AgentIdentity,
+        hash: Option<HashAlg>,
+        signer: &mut impl Signer<Error = AgentAuthError>,
+    ) -> Result<Answer, SshError> {
+        let (dial, user) = (self.dial, self.dial.options.target.user());
+        let asked = match identity {
+            AgentIdentity::PublicKey { key, .. } => {
+                bound(dial, self.handle.authenticate_publickey_with(user, key, hash, signer))
+                    .await?
+            }
+            AgentIdentity::Certificate { certificate, .. } => {
+                let asking =
+                    self.handle.authenticate_certificate_with(user, certificate, hash, signer);
+                bound(dial, asking).await?
+            }
+        };
+        match asked {
+            Err(AgentAuthError::Key(error)) => {
+                Ok(Answer::Agent(printable(error.to_string().as_bytes())))
+            }
+            Err(AgentAuthError::Send(_)) => {
+                answer(dial, async { Err(russh::Error::SendError) }).await
+            }
+            Ok(result) => answer(dial, async { Ok(result) }).await,
+        }
+    }
+
+    /// Tells the plan what came of sending `name`. True where we are in.
+    fn judge(&mut self, name: String, method: Method, answer: Answer) -> Result<bool, SshError> {
+        match answer {
+            Answer::Accepted => return Ok(true),
+            Answer::Refused(methods) => self.plan.refused(name, method, Some(methods)),
+            Answer::AcceptedInPart(methods) => self.plan.accepted_in_part(methods),
+            Answer::Agent(detail) => {
+                let target = self.dial.options.target.clone();
+                self.plan.not_sent(SshError::Agent { target, detail });
+            }
+            Answer::Lost(End::Goodbye(_)) => return Err(self.plan.hung_up(&name)),
+            Answer::Lost(end) => {
+                let lost = end.error(&self.dial.options.target, Phase::Authenticate);
+                return Err(self.plan.lost(&name, lost));
+            }
+        }
+        Ok(false)
     }
 
     /// RSA keys sign with SHA-2; which of the two, the server may have said.
@@ -217,55 +282,89 @@ impl Login<'_> {
             return Ok(None);
         }
         if self.rsa_hash.is_none() {
-            let target = &self.dial.options.target;
-            let asking = self.handle.best_supported_rsa_hash();
-            let said = self.dial.deadline.bound(target, Phase::Authenticate, asking).await?;
+            let dial = self.dial;
+            let said = bound(dial, self.handle.best_supported_rsa_hash()).await?;
             // A lost connection shows at the next step.
             self.rsa_hash = Some(said.ok().flatten().flatten().unwrap_or(HashAlg::Sha512));
         }
         Ok(self.rsa_hash)
     }
 
-    /// Whether a key was not tried before, whatever it is called.
-    fn is_new(&mut self, key: &PublicKey) -> bool {
-        key.to_bytes().map_or(true, |blob| self.refused_keys.insert(blob))
-    }
-
-    fn note(&mut self, error: SshError) {
-        tracing::debug!(%error, "credential not tried");
-        self.local.get_or_insert(error);
-    }
-
-    /// What to tell when nothing was accepted.
-    fn failure(&mut self) -> SshError {
-        match self.local.take() {
-            Some(local) if self.tried.is_empty() => local,
-            local => {
-                self.tried.extend(local.map(|error| format!("not sent: {error}")));
-                SshError::AuthenticationFailed {
-                    target: self.dial.options.target.clone(),
-                    tried: std::mem::take(&mut self.tried),
-                    offered: Vec::new(),
-                }
-            }
-        }
+    fn is_new(&mut self, key: &PublicKey, certificate: Option<&Certificate>) -> bool {
+        let wire = match certificate {
+            Some(certificate) => certificate.to_bytes(),
+            None => key.to_bytes(),
+        };
+        wire.map_or(true, |wire| self.plan.is_new_key(&wire))
     }
 }
 
-/// What came of asking the server.
-enum Answer {
-    Said(AuthResult),
-    Agent(String),
-    Lost(String),
+async fn bound<T>(dial: &Dial<'_>, work: impl Future<Output = T>) -> Result<T, SshError> {
+    dial.deadline.bound(&dial.options.target, Phase::Authenticate, work).await
 }
 
+/// Waits for what comes of a credential.
 async fn answer(
     dial: &Dial<'_>,
     asking: impl Future<Output = Result<AuthResult, russh::Error>>,
 ) -> Result<Answer, SshError> {
-    let answered = dial.deadline.bound(&dial.options.target, Phase::Authenticate, asking).await?;
-    Ok(match answered {
-        Ok(result) => Answer::Said(result),
-        Err(error) => Answer::Lost(describe(&error)),
-    })
+    let answering = async {
+        match asking.await {
+            Ok(AuthResult::Success) => Answer::Accepted,
+            Ok(AuthResult::Failure { remaining_methods, partial_success }) => {
+                not_yet(dial, &remaining_methods, partial_success).await
+            }
+            Err(error) => lost(dial, &error),
+        }
+    };
+    bound(dial, answering).await
+}
+
+/// What a server says in keyboard-interactive authentication.
+enum Heard {
+    /// `None` is more than anybody would answer.
+    Question(Option<Prompt>),
+    Answer(Answer),
+}
+
+async fn heard(
+    dial: &Dial<'_>,
+    asking: impl Future<Output = Result<Response, russh::Error>>,
+) -> Result<Heard, SshError> {
+    let hearing = async {
+        Heard::Answer(match asking.await {
+            Ok(Response::InfoRequest { name, instructions, prompts }) => {
+                let (name, instructions) = (name.as_bytes(), instructions.as_bytes());
+                let questions = prompts.iter().map(|asked| (asked.prompt.as_bytes(), asked.echo));
+                let target = &dial.options.target;
+                return Heard::Question(Prompt::new(target, name, instructions, questions));
+            }
+            Ok(Response::Success) => Answer::Accepted,
+            Ok(Response::Failure { remaining_methods, partial_success }) => {
+                not_yet(dial, &remaining_methods, partial_success).await
+            }
+            Err(error) => lost(dial, &error),
+        })
+    };
+    bound(dial, hearing).await
+}
+
+async fn not_yet(dial: &Dial<'_>, methods: &MethodSet, in_part: bool) -> Answer {
+    // russh says so, too, where the session has ended without an answer. It ends either way.
+    if methods.is_empty() {
+        match dial.line.wait_end().await {
+            End::NothingTaken => {}
+            end => return Answer::Lost(end),
+        }
+    }
+    let names = methods.iter().map(String::from).collect();
+    if in_part { Answer::AcceptedInPart(names) } else { Answer::Refused(names) }
+}
+
+fn lost(dial: &Dial<'_>, error: &russh::Error) -> Answer {
+    Answer::Lost(dial.line.end().unwrap_or_else(|| End::Lost(describe(error))))
+}
+
+fn unanswered(problem: &str) -> SshError {
+    SshError::invalid("keyboard_interactive", problem)
 }

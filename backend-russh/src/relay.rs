@@ -142,11 +142,7 @@ async fn receive(read: &mut ChannelReadHalf, incoming: &mut OwnedWriteHalf) -> E
 }
 
 fn lost(hop: &Target, end: &End) -> End {
-    let why = match end {
-        End::Closed => "it was closed",
-        End::Lost(why) | End::WayLost(why) => why,
-    };
-    End::WayLost(format!("the session on jump host {hop} has ended: {why}"))
+    End::WayLost(format!("the session on jump host {hop} has ended: {}", end.why()))
 }
 
 impl fmt::Debug for Relay {

@@ -4,6 +4,7 @@ mod common;
 
 use std::fs;
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::Command as Process;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use pool_core::{AsyncBackend as _, ErrorKind};
 use ssh_session::{
     AsyncSession as _, Auth, Command, HostKeyPolicy, HostKeys, Kind, Options, SshError,
 };
+use testkit::agent::Agent;
 use testkit::embedded::EmbeddedServer;
 use testkit::keys::KeyKind;
 use testkit::sshd::Sshd;
@@ -209,48 +211,59 @@ async fn known_types_of_keys_are_asked_for_first() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_agents_keys_are_tried_one_after_another() {
-    // Only the environment says where the agent is, so the login happens in a child that has its
-    // own: this same test, told where to go.
+/// Only the environment says where the agent and the default keys are, so such a login happens in a
+/// child that has its own: the test `name` again, told where to go. True in the child, where the
+/// login succeeded.
+async fn in_a_child(name: &str, auth: Auth, server: &str, environment: &[(&str, &Path)]) -> bool {
     if let Ok(at) = std::env::var("HUSSH_TEST_AT") {
         let parts: Vec<_> = at.split(' ').collect();
         let options = Options::new(target(parts[0], parts[1].parse().expect("a port"), parts[2]))
-            .auth(Auth::Agent)
+            .auth(auth)
             .host_keys(anybody());
         let session = connect(&options).await;
         assert!(session.exec(&Command::new("true")).await.expect("output").success());
-        return;
+        return true;
     }
+    let mut child = Process::new(std::env::current_exe().expect("this test"));
+    child.args(["--exact", name, "--nocapture"]).env("HUSSH_TEST_AT", server);
+    let output = child.env_remove("SSH_AUTH_SOCK").envs(environment.iter().copied()).output();
+    let output = output.expect("the child runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    false
+}
+
+fn place(server: &Sshd) -> String {
+    format!("{} {} {}", server.host(), server.port(), server.user())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_agents_keys_are_tried_one_after_another() {
+    let name = "the_agents_keys_are_tried_one_after_another";
     let server = Sshd::start().expect("sshd");
     let wrong = server.dir().join("wrong");
     testkit::keys::KeyPair::ed25519().expect("key").write(&wrong).expect("written");
-    let socket = server.dir().join("agent");
-    let mut agent = Process::new("ssh-agent")
-        .args(["-D", "-a"])
-        .arg(&socket)
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .expect("ssh-agent");
-    while !socket.exists() {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let agent = Agent::start().expect("ssh-agent");
     for key in [&wrong, &server.identity()] {
-        let added =
-            Process::new("ssh-add").arg("-q").arg(key).env("SSH_AUTH_SOCK", &socket).status();
-        assert!(added.expect("ssh-add").success());
+        agent.add(key).expect("added");
     }
-    let probe = std::env::current_exe().expect("this test");
-    let output = Process::new(probe)
-        .args(["--exact", "the_agents_keys_are_tried_one_after_another", "--nocapture"])
-        .env("SSH_AUTH_SOCK", &socket)
-        .env("HUSSH_TEST_AT", format!("{} {} {}", server.host(), server.port(), server.user()))
-        .output()
-        .expect("the child runs");
-    agent.kill().expect("killed");
-    agent.wait().expect("ended");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    assert_eq!(server.authentications(), 1);
+    let environment = [("SSH_AUTH_SOCK", &*agent.socket())];
+    if !in_a_child(name, Auth::Agent, &place(&server), &environment).await {
+        assert_eq!((server.authentications(), server.failed_authentications()), (1, 1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_default_keys_are_tried_where_there_is_no_agent_and_encrypted_ones_passed_over() {
+    let name = "the_default_keys_are_tried_where_there_is_no_agent_and_encrypted_ones_passed_over";
+    let server = Sshd::start().expect("sshd");
+    let keys = server.dir().join(".ssh");
+    fs::create_dir(&keys).expect("a folder");
+    fs::copy(server.encrypted_identity(), keys.join("id_ecdsa")).expect("copied");
+    fs::copy(server.identity(), keys.join("id_ed25519")).expect("copied");
+    let environment = [("HOME", server.dir())];
+    if !in_a_child(name, Auth::Auto, &place(&server), &environment).await {
+        assert_eq!((server.authentications(), server.failed_authentications()), (1, 0));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

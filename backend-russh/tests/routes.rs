@@ -3,12 +3,12 @@
 mod common;
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{Ipv6Addr, TcpListener};
 use std::process::Command as Process;
 use std::time::{Duration, Instant};
 
 use backend_russh::{RusshBackend, RusshSession};
-use common::{as_user, configure, connect, options, refused_before_login, sshd_options, within};
+use common::{as_user, connect, options, refused_before_login, sshd_options, within};
 use pool_core::{AsyncBackend as _, ErrorKind};
 use ssh_session::{
     AsyncSession as _, Auth, Command, HostKeyPolicy, HostKeys, KeepaliveOptions, Kind, Options,
@@ -202,20 +202,41 @@ async fn a_hop_that_dies_takes_the_session_with_it_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hop_has_heartbeats_of_its_own() {
+async fn a_silent_hop_is_noticed_by_its_own_heartbeats_and_by_those_of_the_target() {
     let hop = jump_host();
     let target = Sshd::start().expect("sshd");
-    let proxy = FaultProxy::start(hop.addr()).expect("proxy");
-    let mut by_proxy = common::through(&proxy, sshd_options(&hop));
-    by_proxy.keepalive =
-        Some(KeepaliveOptions { interval: Duration::from_millis(100), count_max: 2 });
-    let session = connect(&through([by_proxy], sshd_options(&target))).await;
-    says(&session, "hello").await;
-    proxy.black_hole();
-    let command = Command::new("sleep 600");
-    let ended = within(PATIENCE, "heartbeats", session.exec(&command)).await;
-    let text = ended.expect_err("lost").to_string();
-    assert!(text.contains("jump host") && text.contains("no answer to heartbeats"), "{text}");
+    let heartbeats = Some(KeepaliveOptions { interval: Duration::from_millis(100), count_max: 2 });
+    for of_hop in [true, false] {
+        let proxy = FaultProxy::start(hop.addr()).expect("proxy");
+        let mut first = common::through(&proxy, sshd_options(&hop));
+        let mut last = sshd_options(&target);
+        (if of_hop { &mut first } else { &mut last }).keepalive = heartbeats;
+        let session = connect(&through([first], last)).await;
+        says(&session, "hello").await;
+        assert_eq!(connections_to(proxy.port()), 1);
+        proxy.black_hole();
+        let command = Command::new("sleep 600");
+        let ended = within(PATIENCE, "heartbeats", session.exec(&command)).await;
+        let text = ended.expect_err("lost").to_string();
+        assert!(text.contains("no answer to heartbeats"), "{text}");
+        assert_eq!(text.contains("jump host"), of_hop, "{text}");
+        // Whoever waits for nothing any more lets go of the hop, too.
+        drop(session);
+        within(PATIENCE, "the end of the hop", async {
+            while connections_to(proxy.port()) > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+}
+
+/// How many TCP connections to a local port nobody has shut down.
+fn connections_to(port: u16) -> usize {
+    let table = fs::read_to_string("/proc/net/tcp").expect("a table of connections");
+    let (peer, established) = (format!(":{port:04X}"), "01");
+    let fields = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    fields.filter(|fields| fields[2].ends_with(&peer) && fields[3] == established).count()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -258,9 +279,9 @@ async fn a_relay_delays_no_small_packets() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_is_reached_by_ipv6_straight_and_through_a_jump_host() {
     let hop = jump_host();
-    let mut target = Sshd::start().expect("sshd");
-    configure(&mut target, "ListenAddress ::1");
-    let by_ipv6 = options("::1", target.port(), target.user(), target.identity());
+    let target = Sshd::builder().address(Ipv6Addr::LOCALHOST).start().expect("sshd");
+    let by_ipv6 = sshd_options(&target);
+    assert_eq!(by_ipv6.target.host(), "::1");
     says(&connect(&by_ipv6).await, "straight").await;
     says(&connect(&through([sshd_options(&hop)], by_ipv6)).await, "through").await;
 }

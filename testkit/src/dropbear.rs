@@ -15,7 +15,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -45,6 +45,7 @@ pub struct Dropbear {
     address: SocketAddr,
     marker: String,
     host_public_key: String,
+    two_factors: bool,
 }
 
 impl Dropbear {
@@ -52,6 +53,15 @@ impl Dropbear {
     ///
     /// Without it on this machine the error says `dropbear not found: install dropbear-bin`.
     pub fn start() -> io::Result<Self> {
+        Self::start_with(false)
+    }
+
+    /// A server that wants a key and then the password.
+    pub fn with_two_factors() -> io::Result<Self> {
+        Self::start_with(true)
+    }
+
+    fn start_with(two_factors: bool) -> io::Result<Self> {
         let dropbear = find_or_say("dropbear")?;
         let folder = tempfile::Builder::new().prefix("testkit-dropbear-").tempdir()?;
         let mut server = Self {
@@ -61,6 +71,7 @@ impl Dropbear {
             address: (Ipv4Addr::LOCALHOST, 0).into(),
             marker: format!("TESTKIT_DROPBEAR={}", random_secret()),
             host_public_key: String::new(),
+            two_factors,
             folder,
         };
         server.write_host_key()?;
@@ -107,6 +118,22 @@ impl Dropbear {
     /// Logins that succeeded so far, by any method.
     pub fn authentications(&self) -> usize {
         self.count(|line| line.contains(" auth succeeded for "))
+    }
+
+    /// Refused passwords so far. Of keys that it refuses Dropbear says nothing.
+    pub fn refused_passwords(&self) -> usize {
+        self.count(|line| line.contains("Bad password attempt"))
+    }
+
+    /// Connections so far that ended before anybody had logged in.
+    pub fn unauthenticated(&self) -> usize {
+        self.count(|line| line.contains("Exit before auth"))
+    }
+
+    /// One more key that opens this server, as one line of `authorized_keys(5)`.
+    pub fn authorize(&self, line: &str) -> io::Result<()> {
+        let keys = self.user.home().join(".ssh/authorized_keys");
+        OpenOptions::new().append(true).open(keys)?.write_all(format!("{line}\n").as_bytes())
     }
 
     /// The whole log, empty when it can't be read.
@@ -169,7 +196,7 @@ impl Dropbear {
     fn launch(&mut self) -> io::Result<()> {
         let seen = self.log().len();
         let log = OpenOptions::new().create(true).append(true).open(self.log_path())?;
-        let arguments: [OsString; 10] = [
+        let mut arguments: Vec<OsString> = vec![
             // In the foreground, log to standard error, no message of the day.
             "-F".into(),
             "-E".into(),
@@ -183,6 +210,7 @@ impl Dropbear {
             "-P".into(),
             self.dir().join("pid").into(),
         ];
+        arguments.extend(self.two_factors.then(|| "-t".into()));
         let process = Process::start(&self.dropbear, &arguments, self.marker.clone(), |command| {
             command.stderr(log).env_clear();
             if let Some((name, value)) = self.marker.split_once('=') {

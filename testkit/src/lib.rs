@@ -7,12 +7,19 @@
 //! * [`cable`] leads to a server through a network of its own, and can be pulled out.
 //! * `conformance` is one suite for every kind of session, on every server above.
 //! * `words` has the bodies of the fuzz targets over what users and peers write.
+//! * [`agent`] starts an ssh-agent, [`authority`] signs certificates.
 //! * [`keys`] makes the keys, secrets and known_hosts lines for a run.
 //!
 //! Everything started here is ended when its handle is dropped, also in a panic. What is missing
 //! on a machine is an error that names it, so no test is skipped in silence.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "ssh")]
+pub mod agent;
+#[cfg(feature = "ssh")]
+mod attempts;
+#[cfg(feature = "ssh")]
+pub mod authority;
 #[cfg(feature = "ssh")]
 mod background;
 #[cfg(all(feature = "ssh", target_os = "linux"))]
@@ -37,3 +44,6 @@ pub mod proxy;
 pub mod sshd;
 #[cfg(feature = "words")]
 pub mod words;
+
+#[cfg(feature = "ssh")]
+pub use attempts::Attempts;

@@ -1,5 +1,6 @@
 //! Developer commands: `cargo xtask test` is the one that must pass.
 
+mod deny;
 mod faults;
 mod needs;
 mod programs;
@@ -71,6 +72,8 @@ enum Command {
         #[arg(last = true)]
         rest: Vec<String>,
     },
+    /// Check licences, sources and banned crates of all dependencies.
+    Deny,
     /// Run every fuzz target.
     Fuzz {
         /// How long each target runs.
@@ -99,6 +102,7 @@ fn main() -> Result<()> {
         Command::Python => python::python(),
         Command::Conformance { json, rest } => programs::run("conformance", json, &rest),
         Command::Roundtrips { json, rest } => programs::run("roundtrips", json, &rest),
+        Command::Deny => deny::check(),
         Command::Fuzz { seconds } => test::fuzz(seconds),
     }
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::run::{cargo, root, step, succeeds};
+use crate::run::{cargo, step, succeeds, target};
 
 /// Builds the wheel, installs it into an environment of its own below the target folder, and runs
 /// the linters, the checks of types and stubs, and the tests.
@@ -64,8 +64,4 @@ fn wheel(folder: &Path) -> Result<PathBuf> {
     let mut files = entries.map(|entry| entry.path());
     let wheel = files.find(|path| path.extension().is_some_and(|ending| ending == "whl"));
     wheel.with_context(|| format!("no wheel in {}", folder.display()))
-}
-
-fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Result, bail};
 
 use crate::run::{cargo, root, step, succeeds};
-use crate::{needs, python, rows};
+use crate::{deny, needs, python, rows};
 
 /// All that can be on at once without building OpenSSL from its source (`vendored-openssl`).
 const FEATURES: &str =
@@ -15,6 +15,7 @@ const FEATURES: &str =
 pub(crate) fn all() -> Result<()> {
     needs::check()?;
     step("format", cargo().args(["fmt", "--all", "--check"]))?;
+    deny::check()?;
     let mut clippy = cargo();
     clippy.args(["clippy", "--workspace", "--all-targets", "--features", FEATURES, "--locked"]);
     step("clippy", clippy.args(["--", "-D", "warnings"]))?;

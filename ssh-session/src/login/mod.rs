@@ -82,6 +82,8 @@ pub struct Login<'a> {
     last_key: Vec<u8>,
     /// What the server refused, for the error's text.
     tried: Vec<String>,
+    /// It has accepted one, and wants another.
+    in_part: bool,
     /// What kept us from asking the server, in order.
     local: Vec<SshError>,
 }
@@ -97,6 +99,7 @@ impl<'a> Login<'a> {
             keys: HashSet::new(),
             last_key: Vec::new(),
             tried: Vec::new(),
+            in_part: false,
             local: Vec::new(),
         }
     }
@@ -191,10 +194,12 @@ impl<'a> Login<'a> {
     pub fn refused(&mut self, name: String, method: Method, methods: Option<Vec<String>>) {
         tracing::debug!(target = %self.options.target, credential = %name, "refused");
         self.tried.push(name);
+        // Some servers stop offering a method once it has failed.
+        let was_offered = self.offered.is_some() && self.takes(method);
         if let Some(methods) = methods {
             self.offered(methods);
         }
-        let judged = self.takes(method);
+        let judged = was_offered || self.takes(method);
         if !judged {
             self.keys.remove(&self.last_key);
         }
@@ -208,6 +213,7 @@ impl<'a> Login<'a> {
 
     /// The server accepted what was sent, and wants more.
     pub fn accepted_in_part(&mut self, methods: Vec<String>) {
+        self.in_part = true;
         self.offered(methods);
         let way = &mut self.ways[self.current];
         // It may want another of an agent's keys.
@@ -245,8 +251,11 @@ impl<'a> Login<'a> {
         let target = self.options.target.clone();
         let mut tried = std::mem::take(&mut self.tried);
         let mut local = std::mem::take(&mut self.local);
-        if tried.is_empty() && !local.is_empty() {
+        if tried.is_empty() && !self.in_part && !local.is_empty() {
             return local.swap_remove(0);
+        }
+        if self.in_part {
+            tried.insert(0, "one that it accepted, but it wants another".into());
         }
         tried.extend(local.iter().map(|error| format!("not sent: {error}")));
         for way in self.ways.iter().filter(|way| !way.spent && way.unjudged.is_none()) {

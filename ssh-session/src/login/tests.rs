@@ -84,10 +84,28 @@ fn what_the_server_does_not_take_waits_until_it_does() {
 }
 
 #[test]
+fn a_server_that_wants_more_than_there_is_has_refused() {
+    let error = play([Auth::key_file("k")], &[("key k", "+password")]);
+    assert_eq!(error.kind(), Kind::AuthenticationFailed);
+    assert!(error.to_string().contains("wants another; it takes: password"), "{error}");
+}
+
+#[test]
 fn a_password_answers_a_server_that_asks_instead_once() {
     let asks = "?publickey,keyboard-interactive";
     play([Auth::password("p")], &[("password p", asks), ("answer p", asks)]);
     play([answers("x")], &[("answer x", asks)]);
+}
+
+#[test]
+fn what_a_server_offered_and_refused_is_judged_though_it_offers_it_no_more() {
+    let options = options([Auth::password("p")]);
+    let mut login = Login::new(&options);
+    login.offered(["password", "keyboard-interactive"]);
+    assert!(matches!(login.attempt(), Some(Attempt::Password(_))));
+    let left = vec!["keyboard-interactive".to_owned()];
+    login.refused("password".into(), Method::Password, Some(left));
+    assert!(login.attempt().is_none(), "it does not answer with what was refused");
 }
 
 #[test]

@@ -3,8 +3,11 @@
 use std::io;
 
 use russh::keys::PublicKey;
+use russh::{MethodKind, MethodSet};
 
-use super::EmbeddedServer;
+use super::login::Round;
+use super::{EmbeddedServer, Method};
+use crate::authority::Authority;
 
 /// What the server's tasks need to know.
 #[derive(Debug)]
@@ -15,6 +18,30 @@ pub(super) struct Settings {
     pub(super) max_sessions: usize,
     pub(super) max_auth_tries: usize,
     pub(super) rekey_after: Option<usize>,
+    pub(super) rounds: Vec<Round>,
+    pub(super) wanted: Vec<MethodKind>,
+    pub(super) user_authority: Option<PublicKey>,
+    pub(super) banner: Option<String>,
+    pub(super) farewell: Option<String>,
+    pub(super) intrudes: bool,
+}
+
+impl Settings {
+    /// What a client may begin with.
+    pub(super) fn methods(&self) -> MethodSet {
+        if let Some(first) = self.wanted.first() {
+            return MethodSet::from(&[*first][..]);
+        }
+        let mut methods = MethodSet::empty();
+        methods.push(MethodKind::PublicKey);
+        if self.password.is_some() {
+            methods.push(MethodKind::Password);
+        }
+        if !self.rounds.is_empty() {
+            methods.push(MethodKind::KeyboardInteractive);
+        }
+        methods
+    }
 }
 
 /// Options of a server that is not started yet; [`EmbeddedServer::builder`] makes one.
@@ -27,6 +54,12 @@ pub struct EmbeddedServerBuilder {
     pub(super) max_sessions: usize,
     pub(super) max_auth_tries: usize,
     pub(super) rekey_after: Option<usize>,
+    pub(super) rounds: Option<Vec<Round>>,
+    pub(super) wanted: Vec<Method>,
+    pub(super) user_authority: Option<String>,
+    pub(super) banner: Option<String>,
+    pub(super) farewell: Option<String>,
+    pub(super) intrudes: bool,
 }
 
 impl EmbeddedServerBuilder {
@@ -38,6 +71,12 @@ impl EmbeddedServerBuilder {
             max_sessions: 10,
             max_auth_tries: 6,
             rekey_after: None,
+            rounds: None,
+            wanted: Vec::new(),
+            user_authority: None,
+            banner: None,
+            farewell: None,
+            intrudes: false,
         }
     }
 
@@ -64,6 +103,45 @@ impl EmbeddedServerBuilder {
     /// The key made for the run ([`EmbeddedServer::identity`]) opens it in any case.
     pub fn authorized_key(mut self, line: impl Into<String>) -> Self {
         self.authorized_keys.push(line.into());
+        self
+    }
+
+    /// Takes certificates that this authority signed, for the user they name.
+    pub fn user_authority(mut self, authority: &Authority) -> Self {
+        self.user_authority = Some(authority.public_line().to_owned());
+        self
+    }
+
+    /// What is asked in keyboard-interactive authentication, round after round. Default: the
+    /// password. None takes keyboard-interactive away.
+    pub fn rounds(mut self, rounds: impl IntoIterator<Item = Round>) -> Self {
+        self.rounds = Some(rounds.into_iter().collect());
+        self
+    }
+
+    /// What has to succeed, in this order. By default any one method will do.
+    pub fn authentication_methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
+        self.wanted = methods.into_iter().collect();
+        self
+    }
+
+    /// Shown before the login.
+    pub fn banner(mut self, text: impl Into<String>) -> Self {
+        self.banner = Some(text.into());
+        self
+    }
+
+    /// Ends every connection with this text: at the first refused credential, or right after the
+    /// login.
+    pub fn farewell(mut self, text: impl Into<String>) -> Self {
+        self.farewell = Some(text.into());
+        self
+    }
+
+    /// Opens channels of all kinds at every client that has logged in. See
+    /// [`EmbeddedServer::intrusions`].
+    pub fn intrudes(mut self) -> Self {
+        self.intrudes = true;
         self
     }
 

@@ -5,19 +5,22 @@ use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use russh::keys::PublicKey;
+use russh::keys::Certificate;
 use russh::server::{
-    Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey,
+    Auth, ChannelOpenHandle, Handle, Handler, Msg, PublicKeyOffer, Response, Session,
+    VerifiedPublicKey,
 };
-use russh::{Channel, ChannelId, ChannelOpenFailure, ChannelWriteHalf, Pty, Sig};
+use russh::{Channel, ChannelId, ChannelOpenFailure, ChannelWriteHalf, Disconnect, Pty, Sig};
 use tokio::sync::oneshot;
 
 use super::builder::Settings;
 use super::forward;
 use super::inbox::{Inbox, InboxReader, inbox};
+use super::intrusion;
+use super::login::Login;
 use super::process::{self, Job, Remote};
 use super::shared::{Shared, Slot};
 
@@ -35,6 +38,9 @@ const ENV_LIMIT: usize = 1000;
 pub(super) struct Connection {
     settings: Arc<Settings>,
     shared: Arc<Shared>,
+    login: Login,
+    /// Of this connection's session, once it runs.
+    handle: Arc<OnceLock<Handle>>,
     peer: SocketAddr,
     local: SocketAddr,
     slots: Arc<AtomicUsize>,
@@ -65,10 +71,13 @@ impl Connection {
     pub(super) fn new(
         settings: Arc<Settings>,
         shared: Arc<Shared>,
+        handle: Arc<OnceLock<Handle>>,
         peer: SocketAddr,
         local: SocketAddr,
     ) -> Self {
-        Self { settings, shared, peer, local, slots: Arc::default(), channels: HashMap::new() }
+        let login = Login::new(Arc::clone(&settings), Arc::clone(&shared));
+        let (slots, channels) = (Arc::default(), HashMap::new());
+        Self { settings, shared, login, handle, peer, local, slots, channels }
     }
 
     /// Starts a program in a session that has none yet, and answers the request.
@@ -132,38 +141,36 @@ impl Connection {
         });
     }
 
-    fn is_authorized(&self, user: &str, key: &PublicKey) -> bool {
-        // Without the comment, which is none of the key's business.
-        user == self.settings.user
-            && self.settings.authorized_keys.iter().any(|known| known.key_data() == key.key_data())
-    }
-
-    fn is_password(&self, user: &str, password: &str) -> bool {
-        user == self.settings.user && self.settings.password.as_deref() == Some(password)
-    }
-
-    fn verdict(&self, accepted: bool) -> Auth {
-        if accepted {
-            return Auth::Accept;
-        }
-        self.shared.counters.failed_authentications.fetch_add(1, Ordering::SeqCst);
-        Auth::reject()
-    }
-
     async fn wait_as_told(&self) {
         let delay = self.shared.switches().auth_delay;
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
     }
+
+    /// Passes a verdict on; with it goes the farewell, if it is a refusal.
+    async fn told(&self, verdict: Auth) -> Result<Auth, russh::Error> {
+        let refused = matches!(verdict, Auth::Reject { partial_success: false, .. });
+        if let (true, Some(text), Some(handle)) =
+            (refused, &self.settings.farewell, self.handle.get())
+        {
+            let _ = handle.disconnect(Disconnect::ByApplication, text.clone(), "".into()).await;
+        }
+        Ok(verdict)
+    }
 }
 
 impl Handler for Connection {
     type Error = russh::Error;
 
+    async fn authentication_banner(&mut self) -> Result<Option<String>, Self::Error> {
+        Ok(self.settings.banner.clone())
+    }
+
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
         self.wait_as_told().await;
-        Ok(self.verdict(self.is_password(user, password)))
+        let verdict = self.login.password(user, password);
+        self.told(verdict).await
     }
 
     async fn auth_keyboard_interactive<'a>(
@@ -172,17 +179,11 @@ impl Handler for Connection {
         _submethods: &str,
         response: Option<Response<'a>>,
     ) -> Result<Auth, Self::Error> {
-        let Some(mut response) = response else {
-            return Ok(Auth::Partial {
-                name: "".into(),
-                instructions: "".into(),
-                prompts: vec![("Password: ".into(), false)].into(),
-            });
-        };
-        let answer = response.next().unwrap_or_default();
-        self.wait_as_told().await;
-        let password = String::from_utf8_lossy(&answer);
-        Ok(self.verdict(self.is_password(user, &password)))
+        if response.is_some() {
+            self.wait_as_told().await;
+        }
+        let verdict = self.login.answers(user, response);
+        self.told(verdict).await
     }
 
     async fn auth_publickey_offered(
@@ -190,8 +191,8 @@ impl Handler for Connection {
         user: &str,
         offer: PublicKeyOffer<'_>,
     ) -> Result<Auth, Self::Error> {
-        // Every login with a key passes here, so a refused key is counted here and only here.
-        Ok(self.verdict(self.is_authorized(user, offer.public_key)))
+        let verdict = self.login.offered_key(user, offer.public_key);
+        self.told(verdict).await
     }
 
     async fn auth_publickey(
@@ -200,12 +201,29 @@ impl Handler for Connection {
         key: VerifiedPublicKey<'_>,
     ) -> Result<Auth, Self::Error> {
         self.wait_as_told().await;
-        Ok(self.verdict(self.is_authorized(user, key.public_key)))
+        let verdict = self.login.key(user, key.public_key);
+        self.told(verdict).await
     }
 
-    async fn auth_succeeded(&mut self, _session: &mut Session) -> Result<(), Self::Error> {
+    async fn auth_openssh_certificate(
+        &mut self,
+        user: &str,
+        certificate: &Certificate,
+    ) -> Result<Auth, Self::Error> {
+        self.wait_as_told().await;
+        let verdict = self.login.certificate(user, certificate);
+        self.told(verdict).await
+    }
+
+    async fn auth_succeeded(&mut self, session: &mut Session) -> Result<(), Self::Error> {
         self.shared.counters.handshakes.fetch_add(1, Ordering::SeqCst);
-        Ok(())
+        if self.settings.intrudes {
+            tokio::spawn(intrusion::run(session.handle(), Arc::clone(&self.shared)));
+        }
+        match &self.settings.farewell {
+            Some(text) => session.disconnect(Disconnect::ByApplication, text, ""),
+            None => Ok(()),
+        }
     }
 
     async fn channel_open_session(
@@ -354,7 +372,36 @@ impl Handler for Connection {
         _screen: u32,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
+        self.shared.counters.forwardings.fetch_add(1, Ordering::SeqCst);
         session.channel_failure(id)
+    }
+
+    async fn agent_request(
+        &mut self,
+        _id: ChannelId,
+        _session: &mut Session,
+    ) -> Result<bool, Self::Error> {
+        self.shared.counters.forwardings.fetch_add(1, Ordering::SeqCst);
+        Ok(false)
+    }
+
+    async fn tcpip_forward(
+        &mut self,
+        _address: &str,
+        _port: &mut u32,
+        _session: &mut Session,
+    ) -> Result<bool, Self::Error> {
+        self.shared.counters.forwardings.fetch_add(1, Ordering::SeqCst);
+        Ok(false)
+    }
+
+    async fn streamlocal_forward(
+        &mut self,
+        _path: &str,
+        _session: &mut Session,
+    ) -> Result<bool, Self::Error> {
+        self.shared.counters.forwardings.fetch_add(1, Ordering::SeqCst);
+        Ok(false)
     }
 
     async fn signal(

@@ -18,23 +18,27 @@ mod builder;
 mod forward;
 mod handler;
 mod inbox;
+mod intrusion;
+mod login;
 mod process;
 mod shared;
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use russh::keys::PublicKey;
 use russh::server::Config;
-use russh::{Limits, MethodKind, MethodSet};
+use russh::{Limits, MethodKind};
 use tokio::net::TcpListener;
 
 pub use builder::EmbeddedServerBuilder;
+pub use login::Round;
 
+use crate::Attempts;
 use crate::background::Background;
 use crate::keys::{KeyPair, known_hosts_line, random_secret};
 use crate::port::{bind_again, bind_free};
@@ -44,6 +48,27 @@ use shared::{Shared, TaskGuard};
 
 /// How long connections and commands may take to end when the server stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
+
+/// A way to log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// A key, or a certificate.
+    PublicKey,
+    /// A password.
+    Password,
+    /// Answers to prompts.
+    KeyboardInteractive,
+}
+
+impl Method {
+    fn kind(self) -> MethodKind {
+        match self {
+            Self::PublicKey => MethodKind::PublicKey,
+            Self::Password => MethodKind::Password,
+            Self::KeyboardInteractive => MethodKind::KeyboardInteractive,
+        }
+    }
+}
 
 /// A running server; stopped when dropped, with all its connections and commands.
 #[derive(Debug)]
@@ -78,10 +103,11 @@ impl EmbeddedServer {
         let mut authorized_keys = Vec::new();
         let own = [plain.public_line()?, encrypted.public_line()?];
         for line in own.iter().chain(&builder.authorized_keys) {
-            let key = PublicKey::from_openssh(line)
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-            authorized_keys.push(key);
+            authorized_keys.push(public_key(line)?);
         }
+        let user_authority = builder.user_authority.as_deref().map(public_key).transpose()?;
+        let asked = |password| Round::default().ask("Password: ", password);
+        let rounds = builder.rounds.unwrap_or_else(|| builder.password.iter().map(asked).collect());
         let (listener, address) = bind_free()?;
         let host_key = KeyPair::ed25519()?;
         let mut server = Self {
@@ -94,6 +120,12 @@ impl EmbeddedServer {
                 max_sessions: builder.max_sessions,
                 max_auth_tries: builder.max_auth_tries,
                 rekey_after: builder.rekey_after,
+                rounds,
+                wanted: builder.wanted.into_iter().map(Method::kind).collect(),
+                user_authority,
+                banner: builder.banner,
+                farewell: builder.farewell,
+                intrudes: builder.intrudes,
             }),
             address,
             host_public_key: host_key.public_line()?,
@@ -178,7 +210,25 @@ impl EmbeddedServer {
 
     /// Refused passwords and keys so far. A key asked about first and then used isn't one.
     pub fn failed_authentications(&self) -> usize {
-        self.count(&self.shared.counters.failed_authentications)
+        self.refused().total()
+    }
+
+    /// The same by kind of credential.
+    pub fn refused(&self) -> Attempts {
+        self.shared.counters.refusals.read()
+    }
+
+    /// Forwardings that clients asked for so far, of the agent, of X11, of ports or sockets. All
+    /// are refused.
+    pub fn forwardings(&self) -> usize {
+        self.count(&self.shared.counters.forwardings)
+    }
+
+    /// How many channels clients let us open so far, and how many they refused: four kinds at each
+    /// login, if the builder was told to [intrude](EmbeddedServerBuilder::intrudes).
+    pub fn intrusions(&self) -> (usize, usize) {
+        let counters = &self.shared.counters;
+        (self.count(&counters.intrusions), self.count(&counters.repelled))
     }
 
     /// Commands, shells and subsystems started so far.
@@ -273,12 +323,7 @@ impl EmbeddedServer {
         listener.set_nonblocking(true)?;
         let background = Background::start("testkit-ssh")?;
         let listener = background.enter(|| TcpListener::from_std(listener))?;
-        let mut methods = MethodSet::empty();
-        methods.push(MethodKind::PublicKey);
-        if self.settings.password.is_some() {
-            methods.push(MethodKind::Password);
-            methods.push(MethodKind::KeyboardInteractive);
-        }
+        let methods = self.settings.methods();
         let mut limits = Limits::default();
         if let Some(bytes) = self.settings.rekey_after {
             limits.rekey_write_limit = bytes;
@@ -331,17 +376,25 @@ async fn accept(
         };
         let Ok((stream, twin, local)) = prepare(stream) else { continue };
         let id = shared.register(twin);
-        let handler = Connection::new(Arc::clone(settings), Arc::clone(shared), peer, local);
+        let handle = Arc::new(OnceLock::new());
+        let (settings, own) = (Arc::clone(settings), Arc::clone(&handle));
+        let handler = Connection::new(settings, Arc::clone(shared), own, peer, local);
         let (config, shared) = (Arc::clone(config), Arc::clone(shared));
         tokio::spawn(async move {
             let _task = TaskGuard::new(&shared);
             // How a connection ended is the client's story, not ours.
             if let Ok(session) = russh::server::run_stream(config, stream, handler).await {
+                let _ = handle.set(session.handle());
                 let _ = session.await;
             }
             shared.forget(id);
         });
     }
+}
+
+fn public_key(line: &str) -> io::Result<PublicKey> {
+    PublicKey::from_openssh(line)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
 }
 
 /// Sets the socket's options and makes a second descriptor for cutting the connection.

@@ -9,14 +9,21 @@ use std::{io, thread};
 
 use tokio::sync::oneshot;
 
+use super::login::Refusals;
+
 /// Counted since the server was first started, restarts included.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) connections: AtomicUsize,
     pub(super) handshakes: AtomicUsize,
-    pub(super) failed_authentications: AtomicUsize,
+    pub(super) refusals: Refusals,
     pub(super) commands: AtomicUsize,
     pub(super) open_sessions: AtomicUsize,
+    /// Requests for forwardings, of whatever kind.
+    pub(super) forwardings: AtomicUsize,
+    /// Channels that we opened at clients, and those that they refused.
+    pub(super) intrusions: AtomicUsize,
+    pub(super) repelled: AtomicUsize,
 }
 
 /// What a test can switch while the server runs.

@@ -2,12 +2,17 @@
 
 use std::fmt::Write as _;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::Sshd;
+use crate::authority::Authority;
 use crate::daemon;
 use crate::keys::KeyKind;
+
+/// The file with the key of the authority for users.
+pub(super) const USER_AUTHORITY: &str = "user_authority";
 
 /// Options of a server that is not started yet; [`Sshd::builder`] makes one.
 #[derive(Clone, Debug)]
@@ -16,11 +21,21 @@ pub struct SshdBuilder {
     pub(super) host_keys: Vec<KeyKind>,
     pub(super) options: Vec<String>,
     pub(super) env: Vec<(String, String)>,
+    pub(super) address: IpAddr,
+    pub(super) pam: bool,
+    pub(super) user_authority: Option<String>,
 }
 
 impl SshdBuilder {
     pub(super) fn new() -> Self {
-        Self { host_keys: vec![KeyKind::Ed25519], options: Vec::new(), env: Vec::new() }
+        Self {
+            host_keys: vec![KeyKind::Ed25519],
+            options: Vec::new(),
+            env: Vec::new(),
+            address: Ipv4Addr::LOCALHOST.into(),
+            pam: false,
+            user_authority: None,
+        }
     }
 
     /// `MaxSessions`: session channels open at once in one connection. sshd's default is 10.
@@ -37,6 +52,31 @@ impl SshdBuilder {
     /// `MaxAuthTries`: attempts in one connection. sshd's default is 6.
     pub fn max_auth_tries(self, tries: usize) -> Self {
         self.option(format!("MaxAuthTries {tries}"))
+    }
+
+    /// `AuthenticationMethods`: what has to succeed, in this order, such as
+    /// `"publickey,password"`. By default any one method will do.
+    pub fn authentication_methods(self, methods: &str) -> Self {
+        self.option(format!("AuthenticationMethods {methods}"))
+    }
+
+    /// Asks for passwords by keyboard-interactive, as PAM does, and takes them in no other way.
+    /// Needs root: PAM's service is a file that this makes.
+    pub fn pam(mut self) -> Self {
+        self.pam = true;
+        self
+    }
+
+    /// `TrustedUserCAKeys`: takes certificates that this authority signed, for the users they name.
+    pub fn user_authority(mut self, authority: &Authority) -> Self {
+        self.user_authority = Some(authority.public_line().to_owned());
+        self
+    }
+
+    /// Where to listen. Default: 127.0.0.1.
+    pub fn address(mut self, address: impl Into<IpAddr>) -> Self {
+        self.address = address.into();
+        self
     }
 
     /// Any line of `sshd_config(5)`, such as `"ClientAliveInterval 1"`.
@@ -70,10 +110,27 @@ impl SshdBuilder {
         Sshd::start_with(&self)
     }
 
-    pub(super) fn config(&self, folder: &Path, port: u16, sshd: &Path, marker: &str) -> String {
+    /// `service` is the name of PAM's service, where there is one.
+    pub(super) fn config(
+        &self,
+        folder: &Path,
+        port: u16,
+        sshd: &Path,
+        marker: &str,
+        service: Option<&str>,
+    ) -> String {
         let mut config = String::new();
         for option in &self.options {
             let _ = writeln!(config, "{option}");
+        }
+        if self.pam {
+            config.push_str(
+                "UsePAM yes\nKbdInteractiveAuthentication yes\nPasswordAuthentication no\n",
+            );
+        }
+        if self.user_authority.is_some() {
+            let file = folder.join(USER_AUTHORITY);
+            let _ = writeln!(config, "TrustedUserCAKeys \"{}\"", file.display());
         }
         for name in host_key_names(&self.host_keys) {
             let _ = writeln!(config, "HostKey \"{}\"", folder.join(name).display());
@@ -82,7 +139,7 @@ impl SshdBuilder {
         let _ = writeln!(
             config,
             "Port {port}\n\
-             ListenAddress 127.0.0.1\n\
+             ListenAddress {}\n\
              AuthorizedKeysFile \"{}\"\n\
              StrictModes no\n\
              UsePAM no\n\
@@ -94,10 +151,14 @@ impl SshdBuilder {
              PrintMotd no\n\
              PrintLastLog no\n\
              Subsystem sftp internal-sftp",
+            self.address,
             keys.display()
         );
         if knows_penalties(sshd) {
             config.push_str("PerSourcePenalties no\n");
+            if let Some(service) = service {
+                let _ = writeln!(config, "PAMServiceName {service}");
+            }
         }
         let _ = write!(config, "SetEnv SHLVL=1 {marker}");
         for (name, value) in &self.env {
@@ -120,7 +181,8 @@ pub(super) fn find_sshd() -> io::Result<std::path::PathBuf> {
     })
 }
 
-/// `PerSourcePenalties` came with OpenSSH 9.8; older servers refuse to start with it.
+/// `PerSourcePenalties` and `PAMServiceName` came with OpenSSH 9.8; older servers refuse to start
+/// with them.
 fn knows_penalties(sshd: &Path) -> bool {
     Command::new(sshd)
         .arg("-V")

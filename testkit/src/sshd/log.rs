@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::{fs, io};
 
+use crate::Attempts;
+
 /// Figures counted in the server's log since it was first started, restarts included.
 ///
 /// The log lags behind what a client sees by some milliseconds: a test waits for the figure it
@@ -18,6 +20,8 @@ pub struct Truth {
     /// The `none` attempt with which clients ask for the methods doesn't count. For a user who
     /// doesn't exist, sshd logs refused passwords but not refused keys.
     pub failed_authentications: usize,
+    /// The same by kind of credential.
+    pub refused: Attempts,
     /// Connections dropped by `MaxStartups`.
     pub refused_startups: usize,
     /// Session channels that started a command, a shell or a subsystem.
@@ -39,7 +43,15 @@ impl Truth {
                 // "Accepted key …" is a key found in authorized_keys, not a login.
                 (Some("Accepted"), Some(_), Some("for")) => truth.authentications += 1,
                 (Some("Failed"), Some("none"), _) => {}
-                (Some("Failed"), Some(_), Some("for")) => truth.failed_authentications += 1,
+                (Some("Failed"), Some(method), Some("for")) => {
+                    truth.failed_authentications += 1;
+                    match method.split('/').next() {
+                        Some("publickey") => truth.refused.public_key += 1,
+                        Some("password") => truth.refused.password += 1,
+                        Some("keyboard-interactive") => truth.refused.keyboard_interactive += 1,
+                        _ => {}
+                    }
+                }
                 (Some("drop"), Some("connection"), _) => truth.refused_startups += 1,
                 (Some("Starting"), Some("session:"), _) => truth.sessions += 1,
                 _ => {}
@@ -59,13 +71,15 @@ pub(super) fn read_log(path: &Path) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::Truth;
+    use super::{Attempts, Truth};
 
     #[test]
     fn a_login_with_a_key_asked_about_first_is_counted_once() {
         let log = "Connection from 127.0.0.1 port 5 on 127.0.0.1 port 9 rdomain \"\"\r\n\
             Failed none for root from 127.0.0.1 port 5 ssh2\r\n\
             Failed publickey for root from 127.0.0.1 port 5 ssh2: ED25519 SHA256:x\r\n\
+            Failed password for root from 127.0.0.1 port 5 ssh2\r\n\
+            Failed keyboard-interactive/pam for root from 127.0.0.1 port 5 ssh2\r\n\
             Accepted key ED25519 SHA256:y found at /k:1\r\n\
             Postponed publickey for root from 127.0.0.1 port 5 ssh2 [preauth]\r\n\
             Accepted key ED25519 SHA256:y found at /k:1\r\n\
@@ -75,7 +89,8 @@ mod tests {
         let expected = Truth {
             connections: 1,
             authentications: 1,
-            failed_authentications: 1,
+            failed_authentications: 3,
+            refused: Attempts { public_key: 1, password: 1, keyboard_interactive: 1 },
             refused_startups: 1,
             sessions: 1,
         };

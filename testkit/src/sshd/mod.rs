@@ -15,11 +15,13 @@
 
 mod builder;
 mod log;
+mod pam;
 mod user;
 
 use std::ffi::OsString;
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -29,9 +31,10 @@ pub use builder::SshdBuilder;
 pub use log::Truth;
 pub use user::PasswordUser;
 
+use crate::Attempts;
 use crate::daemon::Process;
 use crate::keys::{KeyKind, KeyPair, known_hosts_line, random_secret};
-use crate::port::bind_free;
+use crate::port::bind_free_on;
 
 /// How long sshd may take to listen.
 const START_PATIENCE: Duration = Duration::from_secs(10);
@@ -48,6 +51,7 @@ const LAUNCH_PAUSE: Duration = Duration::from_millis(100);
 pub struct Sshd {
     // Fields are dropped in this order: the processes go before the folder they use.
     process: Option<Process>,
+    pam: Option<pam::Service>,
     folder: tempfile::TempDir,
     sshd: PathBuf,
     address: SocketAddr,
@@ -79,8 +83,9 @@ impl Sshd {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
         let mut server = Self {
             process: None,
+            pam: None,
             sshd,
-            address: (Ipv4Addr::LOCALHOST, 0).into(),
+            address: (builder.address, 0).into(),
             user: user::current_user()?,
             marker: format!("TESTKIT_SSHD={}", random_secret()),
             host_key_kinds: builder.host_keys.clone(),
@@ -90,14 +95,22 @@ impl Sshd {
         };
         server.write_host_keys()?;
         server.write_client_keys()?;
+        if let Some(line) = &builder.user_authority {
+            fs::write(server.dir().join(builder::USER_AUTHORITY), format!("{line}\n"))?;
+        }
+        if builder.pam {
+            server.pam = Some(pam::Service::create(&server.sshd, server.dir())?);
+        }
 
         let mut tries = 0;
         loop {
             tries += 1;
-            let (listener, address) = bind_free()?;
+            let (listener, address) = bind_free_on(builder.address)?;
             drop(listener);
             server.address = address;
-            let config = builder.config(server.dir(), address.port(), &server.sshd, &server.marker);
+            let service = server.pam.as_ref().map(pam::Service::name);
+            let (sshd, marker) = (&server.sshd, &server.marker);
+            let config = builder.config(server.dir(), address.port(), sshd, marker, service);
             fs::write(server.dir().join("sshd_config"), config)?;
             match server.launch() {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries < PORTS_TRIED => {}
@@ -193,9 +206,20 @@ impl Sshd {
         self.truth().failed_authentications
     }
 
+    /// Refused attempts so far, by kind of credential.
+    pub fn refused(&self) -> Attempts {
+        self.truth().refused
+    }
+
     /// Connections dropped by `MaxStartups` so far.
     pub fn refused_startups(&self) -> usize {
         self.truth().refused_startups
+    }
+
+    /// One more key that opens this server for every user, as one line of `authorized_keys(5)`.
+    pub fn authorize(&self, line: &str) -> io::Result<()> {
+        let mut file = OpenOptions::new().append(true).open(self.dir().join("authorized_keys"))?;
+        file.write_all(format!("{line}\n").as_bytes())
     }
 
     /// The whole log, empty when it can't be read.
@@ -208,7 +232,7 @@ impl Sshd {
         self.process.as_ref().is_some_and(Process::is_running)
     }
 
-    /// `127.0.0.1`.
+    /// The address it listens on: `127.0.0.1`, unless the builder was told another.
     pub fn host(&self) -> String {
         self.address.ip().to_string()
     }
@@ -274,7 +298,8 @@ impl Sshd {
             "-E".into(),
             log_path.clone().into(),
         ];
-        let process = Process::start(&self.sshd, &arguments, self.marker.clone(), |_| ())?;
+        let program = self.pam.as_ref().map_or(self.sshd.as_path(), pam::Service::program);
+        let process = Process::start(program, &arguments, self.marker.clone(), |_| ())?;
         let deadline = Instant::now() + START_PATIENCE;
         loop {
             let running = process.is_running();

@@ -54,6 +54,12 @@ impl PasswordUser {
         Ok(())
     }
 
+    /// Lets the password expire: PAM asks for it, and then for another, three prompts more.
+    /// Whoever answers has changed it; [`password`](Self::password) doesn't know.
+    pub fn expire_password(&self) -> io::Result<()> {
+        run_patiently("chage", &["-d", "0", &self.name])
+    }
+
     /// The name to log in with.
     pub fn name(&self) -> &str {
         &self.name
