@@ -10,20 +10,14 @@ use std::thread;
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
-use rustix::net::{SendFlags, Shutdown};
+use rustix::net::Shutdown;
 use ssh_session::Target;
 
 use crate::hop::Hop;
-use crate::socket::{Socket, poll_until};
+use crate::socket::{SEND_FLAGS, Socket, poll_until};
 
 /// How much is moved at once: as much as libssh2 puts into one packet.
 const CHUNK: usize = 32 * 1024;
-
-#[cfg(not(target_vendor = "apple"))]
-const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
-/// Sockets that std makes raise no signal there.
-#[cfg(target_vendor = "apple")]
-const SEND_FLAGS: SendFlags = SendFlags::empty();
 
 struct Relay {
     hop: Hop,

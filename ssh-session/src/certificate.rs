@@ -7,6 +7,7 @@ use ssh_key::certificate::CertType;
 use ssh_key::public::KeyData;
 use ssh_key::{Certificate, HashAlg, PublicKey};
 
+use crate::fingerprint::is_deep;
 use crate::pattern::{self, Case};
 use crate::{HostKey, printable};
 
@@ -77,6 +78,9 @@ pub enum CertificateProblem {
 impl HostCertificate {
     /// Reads a certificate in SSH's wire format.
     fn from_wire(blob: &[u8]) -> Option<Self> {
+        if is_deep(blob) {
+            return None;
+        }
         let certificate = Certificate::from_bytes(blob).ok()?;
         let key = host_key(certificate.public_key())?;
         let authority = host_key(certificate.signature_key())?;
@@ -156,6 +160,41 @@ impl fmt::Display for CertificateProblem {
             Self::CriticalOption { name } => {
                 write!(f, "has the critical option {name:?}, which is not known")
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PresentedKey;
+
+    fn string(bytes: &[u8]) -> Vec<u8> {
+        [&(bytes.len() as u32).to_be_bytes(), bytes].concat()
+    }
+
+    /// A certificate whose authority has a certificate whose authority has one, and so on.
+    fn nested(levels: usize) -> Vec<u8> {
+        let key = string(&[1; 32]);
+        let plain = [string(b"ssh-ed25519"), key.clone()].concat();
+        let signature = string(&[string(b"ssh-ed25519"), string(&[2; 64])].concat());
+        (0..levels).fold(plain, |authority, _| {
+            let name = string(b"ssh-ed25519-cert-v01@openssh.com");
+            let kind = 2_u32.to_be_bytes();
+            let dates = [[0; 8], [255; 8]].concat();
+            let empty = string(b"");
+            let mut blob = [name, empty.clone(), key.clone(), vec![0; 8], kind.to_vec()].concat();
+            // Name and principals; dates; options, extensions and what is reserved.
+            blob.extend([empty.repeat(2), dates, empty.repeat(3)].concat());
+            blob.extend([string(&authority), signature.clone()].concat());
+            blob
+        })
+    }
+
+    #[test]
+    fn authorities_with_certificates_without_end_are_refused_and_not_followed() {
+        assert!(PresentedKey::from_wire(&nested(1)).is_some());
+        for levels in [2, 100, 1_000] {
+            assert!(PresentedKey::from_wire(&nested(levels)).is_none(), "{levels}");
         }
     }
 }

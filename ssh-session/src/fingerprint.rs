@@ -59,6 +59,9 @@ impl HostKey {
     /// `None` if it is not a well-formed key of a type that OpenSSH believes; certificates are
     /// not.
     pub fn from_wire(blob: &[u8]) -> Option<Self> {
+        if is_deep(blob) {
+            return None;
+        }
         // The parser takes certificates for keys of the type that they certify.
         let (length, rest) = blob.split_first_chunk()?;
         let name = rest.get(..u32::from_be_bytes(*length) as usize)?;
@@ -99,6 +102,14 @@ impl HostKey {
     pub(crate) fn to_text(&self) -> String {
         format!("{} {}", self.algorithm, Base64::encode_string(&self.blob))
     }
+}
+
+/// Whether a certificate's authority has a certificate itself, and so on. The parser follows that to
+/// the end of the stack; OpenSSH believes no such authority.
+pub(crate) fn is_deep(blob: &[u8]) -> bool {
+    const MARK: &[u8] = b"-cert-v01@";
+    // More than one may stand in a name.
+    blob.windows(MARK.len()).filter(|part| *part == MARK).count() > 8
 }
 
 impl fmt::Debug for HostKey {
