@@ -1,13 +1,14 @@
-//! The three kinds of sessions: one login, and a crowd that wants sessions of a pool at once.
+//! The three kinds of sessions: one login, and a crowd that wants sessions of one of `hussh`'s pools at once.
 
-use std::sync::Barrier;
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
-use backend_russh::blocking::{BlockingBackend, BlockingSession};
-use backend_russh::{RusshBackend, RusshSession};
-use backend_ssh2::{Ssh2Backend, Ssh2Session};
-use pool_core::{AcquireError, AsyncPool, Config, Pool};
+use backend_russh::RusshSession;
+use backend_russh::blocking::BlockingSession;
+use backend_ssh2::Ssh2Session;
+use hussh::sync::{ConnectionPool, Library};
+use hussh::{AsyncConnectionPool, Error};
 use ssh_session::{AsyncSession as _, Command, Options, Session as _, SshError};
 use testkit::conformance::runtime;
 
@@ -47,59 +48,60 @@ impl Backend {
         .map(drop)
     }
 
-    /// What each of a crowd is told that wants a session from one pool at the same moment.
-    pub(crate) fn crowd(self, options: Options) -> Result<Vec<Result<(), SshError>>, SshError> {
-        Ok(match self {
-            Self::Ssh2 => sync_crowd(&Pool::new(Ssh2Backend::new(options)?, config())),
-            Self::BlockingRussh => sync_crowd(&Pool::new(BlockingBackend::new(options)?, config())),
-            Self::Russh => {
-                let backend = RusshBackend::new(options)?;
-                runtime().block_on(async_crowd(&AsyncPool::new(backend, config())))
-            }
-        })
+    /// What each of a crowd is told that wants a connection of one pool at the same moment.
+    pub(crate) fn crowd(self, options: &Options) -> Result<Vec<Result<(), Error>>, Error> {
+        match self {
+            Self::Ssh2 => sync_crowd::<hussh::sync::Libssh2>(options),
+            Self::BlockingRussh => sync_crowd::<hussh::sync::Russh>(options),
+            Self::Russh => runtime().block_on(async_crowd(options)),
+        }
     }
 }
 
-fn config() -> Config {
-    let config = Config::builder().max_size(CROWD).acquire_timeout(Some(PATIENCE));
-    config.connect_timeout(PATIENCE).build().expect("a sensible pool")
+/// What a pool's builder is told, sync or async.
+macro_rules! told {
+    ($builder:expr, $options:expr) => {
+        $options
+            .auth
+            .iter()
+            .cloned()
+            .fold($builder, |builder, auth| builder.auth(auth))
+            .port($options.target.port())
+            .host_keys($options.host_keys.policy.clone())
+            .connect_timeout(PATIENCE)
+            .acquire_timeout(PATIENCE)
+            .max_connections(CROWD)
+            .build()
+    };
 }
 
-fn sync_crowd<B: pool_core::Backend<Error = SshError>>(
-    pool: &Pool<B>,
-) -> Vec<Result<(), SshError>> {
+fn sync_crowd<L: Library>(options: &Options) -> Result<Vec<Result<(), Error>>, Error> {
+    let (host, user) = (options.target.host(), options.target.user());
+    let pool = told!(ConnectionPool::<L>::builder(host, user), options)?;
     let start = Barrier::new(CROWD);
     let one = || {
         start.wait();
-        pool.get().map(drop).map_err(|error| told(&error))
+        pool.get().map(drop)
     };
-    thread::scope(|scope| {
+    Ok(thread::scope(|scope| {
         let crowd: Vec<_> = (0..CROWD).map(|_| scope.spawn(one)).collect();
         crowd.into_iter().map(|thread| thread.join().expect("no panic")).collect()
-    })
+    }))
 }
 
-async fn async_crowd<B>(pool: &AsyncPool<B>) -> Vec<Result<(), SshError>>
-where
-    B: pool_core::AsyncBackend<Error = SshError>,
-{
+/// Tasks, on the threads of a runtime.
+async fn async_crowd(options: &Options) -> Result<Vec<Result<(), Error>>, Error> {
+    let (host, user) = (options.target.host(), options.target.user());
+    let pool = Arc::new(told!(AsyncConnectionPool::builder(host, user), options)?);
     let crowd: Vec<_> = (0..CROWD)
         .map(|_| {
-            let pool = pool.clone();
-            tokio::spawn(async move { pool.get().await.map(drop).map_err(|error| told(&error)) })
+            let pool = Arc::clone(&pool);
+            tokio::spawn(async move { pool.get().await.map(drop) })
         })
         .collect();
     let mut said = Vec::new();
     for task in crowd {
         said.push(task.await.expect("no panic"));
     }
-    said
-}
-
-/// The backend's error behind the pool's.
-fn told(error: &AcquireError<SshError>) -> SshError {
-    match error.connect_error() {
-        Some(error) => error.clone(),
-        None => SshError::invalid("pool", error.to_string()),
-    }
+    Ok(said)
 }

@@ -1,7 +1,7 @@
 //! One cell: the right credential, the wrong one, and the wrong one from a crowd.
 
 use anyhow::{Context as _, Result, bail, ensure};
-use ssh_session::{Kind, SshError};
+use hussh::{Error, Kind};
 use testkit::conformance::Place;
 
 use crate::backend::Backend;
@@ -69,7 +69,7 @@ fn one_gets_in(lab: &Lab, method: Method, backend: Backend, server: &Server) -> 
 fn one_is_refused(lab: &Lab, method: Method, backend: Backend, server: &Server) -> Result<usize> {
     let before = server.counts()?;
     let options = server.options(method.auth(lab, Side::Wrong, server))?;
-    is_refusal(backend.log_in(&options))?;
+    is_refusal(backend.log_in(&options).map_err(Error::from))?;
     once(method, server.counts()?.since(before))
 }
 
@@ -81,7 +81,7 @@ fn a_crowd_is_refused_once(
 ) -> Result<usize> {
     let before = server.counts()?;
     let options = server.options(method.auth(lab, Side::Wrong, server))?;
-    for told in backend.crowd(options)? {
+    for told in backend.crowd(&options)? {
         is_refusal(told)?;
     }
     once(method, server.counts()?.since(before))
@@ -91,7 +91,7 @@ fn a_crowd_is_refused_once(
 fn is_missing(lab: &Lab, method: Method, place: Place, backend: Backend) -> Result<()> {
     let server = Server::start(lab, place, method.wants(Side::Right))?;
     let options = server.options(method.auth(lab, Side::Right, &server))?;
-    is_refusal(backend.log_in(&options))?;
+    is_refusal(backend.log_in(&options).map_err(Error::from))?;
     let counts = server.counts()?;
     ensure!(counts.accepted == 0 && counts.words == 0, "{counts:?}");
     Ok(())
@@ -111,9 +111,9 @@ fn once(method: Method, counts: Counts) -> Result<usize> {
     Ok(1)
 }
 
-fn is_refusal(result: Result<(), SshError>) -> Result<()> {
+fn is_refusal(result: Result<(), Error>) -> Result<()> {
     match result {
-        Err(error) if error.kind() == Kind::AuthenticationFailed => Ok(()),
+        Err(error) if error.kind() == Some(Kind::AuthenticationFailed) => Ok(()),
         Err(error) => bail!("not a refusal: {error}"),
         Ok(()) => bail!("it got in"),
     }

@@ -13,12 +13,12 @@ use backend_ssh2::Ssh2Backend;
 use base64ct::{Base64, Base64Unpadded, Encoding as _};
 use common::{Capture, Entry, shown};
 use conformance::{BlockingRussh, Russh, Ssh2};
-use pool_core::{Config, Pool};
+use pool_core::{AsyncPool, Config, Pool};
 use ssh_session::{
     Auth, Command, HostKeyPolicy, HostKeys, Kind, Options, ProxyCommand, Route, SecretString,
     Session as _, Target,
 };
-use testkit::conformance::Subject;
+use testkit::conformance::{Subject, runtime};
 use testkit::keys::{KeyPair, random_secret};
 use testkit::sshd::{PasswordUser, Sshd};
 
@@ -92,7 +92,7 @@ fn note(capture: &Capture, what: &str, it: &dyn Debug) {
 fn play<S: Subject>(
     capture: &Capture,
     subject: &S,
-    pool: impl Fn(Options) -> Result<(), String>,
+    pool: impl Fn(Options, Duration) -> Result<(), String>,
     options: &Options,
     case: &Case,
 ) where
@@ -113,22 +113,39 @@ fn play<S: Subject>(
             shown(&error).into_iter().for_each(|text| capture.add(&what, text));
         }
     }
-    if let Err(text) = pool(options.clone()) {
-        capture.add(&what, text);
-    }
+    // What may get better is tried again until then.
+    let patience = Duration::from_secs(if case.opens { 20 } else { 1 });
+    let result = pool(options.clone(), patience);
+    assert_eq!(result.is_ok(), case.opens, "{what}, from a pool: {result:?}");
+    capture.add(&what, result.err().unwrap_or_default());
 }
 
-fn from_pool<B>(capture: &Capture, backend: B) -> Result<(), String>
+fn from_pool<B>(capture: &Capture, backend: B, patience: Duration) -> Result<(), String>
 where
     B: pool_core::Backend<Error = ssh_session::SshError> + Debug,
 {
     note(capture, "backend", &backend);
-    // What may get better is tried again until then.
-    let config = Config::builder().max_size(2).acquire_timeout(Some(Duration::from_secs(3)));
+    let config = Config::builder().max_size(2).acquire_timeout(Some(patience));
     let config = config.build().expect("a sensible pool");
     let pool = Pool::new(backend, config);
     note(capture, "pool", &pool);
     pool.get().map(drop).map_err(|error| shown(&error).join("\n"))
+}
+
+fn from_async_pool(
+    capture: &Capture,
+    backend: RusshBackend,
+    patience: Duration,
+) -> Result<(), String> {
+    note(capture, "backend", &backend);
+    let config = Config::builder().max_size(2).acquire_timeout(Some(patience));
+    let config = config.build().expect("a sensible pool");
+    let got = runtime().block_on(async {
+        let pool = AsyncPool::new(backend, config);
+        note(capture, "pool", &pool);
+        pool.get().await.map(drop)
+    });
+    got.map_err(|error| shown(&error).join("\n"))
 }
 
 fn cases(secrets: &mut Secrets, server: &Sshd, user: &PasswordUser, folder: &Path) -> Vec<Case> {
@@ -209,14 +226,18 @@ fn no_secret_is_shown_by_errors_debug_logs_or_panics() {
         let mut options = Options::new(target).route(case.route.clone());
         options.auth.clone_from(&case.auth);
         options.host_keys = HostKeys::new(HostKeyPolicy::DangerAcceptAny);
-        let ssh2 = |options| from_pool(&capture, Ssh2Backend::new(options).expect("valid"));
+        let ssh2 = |options, patience| {
+            from_pool(&capture, Ssh2Backend::new(options).expect("valid"), patience)
+        };
         play(&capture, &Ssh2, ssh2, &options, &case);
-        let russh = |options| {
-            note(&capture, "backend", &RusshBackend::new(Options::clone(&options)).expect("valid"));
-            from_pool(&capture, BlockingBackend::new(options).expect("valid"))
+        let russh = |options, patience| {
+            from_async_pool(&capture, RusshBackend::new(options).expect("valid"), patience)
         };
         play(&capture, &Russh, russh, &options, &case);
-        play(&capture, &BlockingRussh, |_| Ok(()), &options, &case);
+        let blocking = |options, patience| {
+            from_pool(&capture, BlockingBackend::new(options).expect("valid"), patience)
+        };
+        play(&capture, &BlockingRussh, blocking, &options, &case);
     }
     facade(&capture, &mut secrets);
     let heard = capture.take();
