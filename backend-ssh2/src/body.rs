@@ -61,6 +61,8 @@ pub(crate) struct Body {
     buffer: Vec<u8>,
     /// The stream that the last piece came from: the other one is looked at first.
     last: Stream,
+    /// A read has sent word of more room in part, and is to be repeated before anything is sent.
+    adjusting: bool,
     ended: Option<Ended>,
 }
 
@@ -115,6 +117,7 @@ impl Body {
             signalling: Turn::default(),
             buffer: Vec::new(),
             last: Stream::Stderr,
+            adjusting: false,
             ended: None,
         }
     }
@@ -127,12 +130,15 @@ impl Body {
         buffer: &mut [u8],
     ) -> Result<Progress, Error> {
         let Some(channel) = &mut self.channel else { return Ok(Progress::Busy) };
-        // Writing first: what was sent in part must be repeated before anything else.
-        let mut busy = self.input.feed(channel)?;
-        if ffi::is_blocked(session) {
-            // To read may be to send, too. So what comes is taken in, as far as the window goes.
-            channel.is_closed()?;
-            return Err(ffi::again());
+        let mut busy = false;
+        if !self.adjusting {
+            // Writing first: what was sent in part must be repeated before anything else.
+            busy = self.input.feed(channel)?;
+            if ffi::is_blocked(session) {
+                // To read may be to send, too. So what comes is taken in, as far as the window goes.
+                channel.is_closed()?;
+                return Err(ffi::again());
+            }
         }
         let order = match self.last {
             Stream::Stderr => [Stream::Stdout, Stream::Stderr],
@@ -146,12 +152,17 @@ impl Body {
             match channel.read(stream as i32, buffer) {
                 Ok(0) => {}
                 Ok(length) => {
+                    self.adjusting = false;
                     self.last = stream;
                     return Ok(Progress::Piece(stream, length));
                 }
                 Err(error) if ffi::is_again(&error) => {}
                 Err(error) => return Err(error),
             }
+        }
+        self.adjusting = ffi::is_blocked(session);
+        if self.adjusting {
+            return Err(ffi::again());
         }
         busy |= ffi::received_so_far() != seen;
         if channel.eof() && channel.is_closed()? {

@@ -27,8 +27,8 @@ pub(crate) struct Dialled {
 pub(crate) struct Dial<'a> {
     pub(crate) options: &'a Options,
     pub(crate) session: Session,
+    pub(crate) deadline: Deadline,
     way: Way,
-    deadline: Deadline,
 }
 
 /// Why a step of a dial failed.
@@ -178,7 +178,10 @@ impl<'a> Dial<'a> {
                         return Err(StepError::Fatal(self.lost(phase, detail)));
                     }
                 }
-                Err(error) if ffi::is_fatal(&error) && phase != Phase::Handshake => {
+                Err(error)
+                    if phase != Phase::Handshake
+                        && (ffi::is_fatal(&error) || ffi::is_goodbye(&error)) =>
+                {
                     let lost = self.lost(phase, printable(error.message().as_bytes()));
                     return Err(if ffi::is_goodbye(&error) {
                         StepError::Disconnected(lost)
@@ -189,13 +192,7 @@ impl<'a> Dial<'a> {
                 Err(error) => return Err(StepError::Refused(error)),
             }
             if self.deadline.is_over() {
-                return Err(StepError::Fatal(SshError::Timeout {
-                    target: self.options.target.clone(),
-                    phase,
-                    elapsed: self.deadline.elapsed(),
-                    partial: None,
-                    maybe_started: false,
-                }));
+                return Err(StepError::Fatal(self.late(phase)));
             }
             let write = matches!(
                 self.session.block_directions(),
@@ -205,7 +202,18 @@ impl<'a> Dial<'a> {
         }
     }
 
-    fn lost(&self, phase: Phase, detail: String) -> SshError {
+    /// The deadline has passed.
+    pub(crate) fn late(&self, phase: Phase) -> SshError {
+        SshError::Timeout {
+            target: self.options.target.clone(),
+            phase,
+            elapsed: self.deadline.elapsed(),
+            partial: None,
+            maybe_started: false,
+        }
+    }
+
+    pub(crate) fn lost(&self, phase: Phase, detail: String) -> SshError {
         let target = self.options.target.clone();
         SshError::ConnectionLost { target, phase, detail, partial: None, maybe_started: false }
     }

@@ -5,6 +5,7 @@
 //! through [`Session::raw`], dropping included.
 #![allow(unsafe_code)]
 
+mod auth;
 mod channel;
 mod errors;
 mod receive;
@@ -14,10 +15,12 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use ssh2::{BlockDirections, Session};
 
+pub(crate) use auth::{auth_methods, auth_signed};
 pub(crate) use channel::Channel;
 pub(crate) use errors::{
-    again, is_again, is_bad_key, is_connection, is_denied, is_disagreement, is_fatal, is_goodbye,
-    is_input_closed, is_open_refused,
+    again, is_again, is_connection, is_denied, is_disagreement, is_fatal, is_goodbye,
+    is_input_closed, is_open_refused, is_signature_refused, is_unreadable_key, is_unsent_key,
+    refused,
 };
 pub(crate) use receive::{
     Finishing, GREETING_SIZE, keep_greeting, prepare, received_so_far, take_greeting, watch,

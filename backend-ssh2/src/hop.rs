@@ -22,14 +22,16 @@ pub(crate) struct Hop {
     beating: bool,
     /// Whose packet was sent in part: nothing else can be sent before the rest of it.
     sender: Option<Call>,
+    /// Why nothing comes from the socket any more.
+    end: Option<String>,
     finishing: Finishing,
 }
 
 /// What is asked of libssh2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Call {
+    /// It may send, too: word of more room.
     Read,
-    TakeIn,
     Write,
     Beat,
 }
@@ -43,7 +45,7 @@ impl Hop {
         let keepalive = keepalive
             .map(|chosen| Keepalive::new(chosen.interval, chosen.count_max, Instant::now()));
         let finishing = Finishing::later();
-        Self { channel, dialled, keepalive, beating: false, sender: None, finishing }
+        Self { channel, dialled, keepalive, beating: false, sender: None, end: None, finishing }
     }
 
     /// Writes without waiting; what was not written is to come again, unchanged. An error says why
@@ -56,20 +58,29 @@ impl Hop {
     /// Reads without waiting; `None` where nothing is there. An error says why nothing comes any
     /// more.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, String> {
+        if !self.may(Call::Read) {
+            self.take_in()?;
+            return Ok(None);
+        }
         let read = self.call(Call::Read, |channel| match channel.read(0, buffer)? {
             0 if !channel.eof() => Err(ffi::again()),
             count => Ok(count),
         })?;
-        match read {
-            Some(0) => Err("the connection behind it ended".into()),
-            read => Ok(read),
+        match (read, &self.end) {
+            (Some(0), _) => Err("the connection behind it ended".into()),
+            // Whatever came before it has been read.
+            (None, Some(end)) => Err(end.clone()),
+            (read, _) => Ok(read),
         }
     }
 
     /// Takes in what has come, without waiting and without reading the channel's bytes: answers to
     /// heartbeats, room to write, the end. The channel's window bounds what is kept.
     pub(crate) fn take_in(&mut self) -> Result<(), String> {
-        self.call(Call::TakeIn, Channel::is_closed).map(drop)
+        match self.step(Channel::is_closed) {
+            Err(error) if !ffi::is_again(&error) => Err(said(&error)),
+            _ => Ok(()),
+        }
     }
 
     /// Asks for a sign of life where that is due, without waiting.
@@ -110,10 +121,16 @@ impl Hop {
         }
     }
 
-    /// The socket, and what to wait for on it. While a packet is sent in part, nothing can be read.
-    pub(crate) fn watched(&self) -> PollFd<'_> {
-        let events = if self.sender.is_some() { PollFlags::OUT } else { PollFlags::IN };
-        PollFd::new(&self.dialled.way.socket, events)
+    /// The socket, and what to wait for on it; `None` where nothing comes of it any more.
+    pub(crate) fn watched(&self) -> Option<PollFd<'_>> {
+        let mut events = PollFlags::empty();
+        events.set(PollFlags::IN, self.end.is_none());
+        events.set(PollFlags::OUT, self.sender.is_some());
+        (!events.is_empty()).then(|| PollFd::new(&self.dialled.way.socket, events))
+    }
+
+    fn may(&self, call: Call) -> bool {
+        self.sender.is_none_or(|sender| sender == call)
     }
 
     /// Takes one step of a call; `None` if it would block.
@@ -122,32 +139,43 @@ impl Hop {
         call: Call,
         step: impl FnOnce(&mut Channel) -> Result<T, Error>,
     ) -> Result<Option<T>, String> {
-        if self.sender.is_some_and(|sender| sender != call) {
+        if !self.may(call) {
             return Ok(None);
         }
+        let result = self.step(step);
+        self.sender = None;
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if ffi::is_again(&error) => {
+                self.sender = ffi::is_blocked(&self.dialled.session).then_some(call);
+                match &self.end {
+                    // The rest of it goes nowhere.
+                    Some(end) if self.sender.is_some() => Err(end.clone()),
+                    _ => Ok(None),
+                }
+            }
+            Err(error) => Err(said(&error)),
+        }
+    }
+
+    /// Lets libssh2 work, and keeps account of what comes.
+    fn step<T>(&mut self, step: impl FnOnce(&mut Channel) -> Result<T, Error>) -> Result<T, Error> {
         let (result, received) = ffi::watch(|| step(&mut self.channel));
         if received.bytes > 0
             && let Some(keepalive) = &mut self.keepalive
         {
             keepalive.received(Instant::now());
         }
-        self.sender = None;
-        match result {
-            Ok(value) => Ok(Some(value)),
-            Err(error) if ffi::is_again(&error) => {
-                let blocked = ffi::is_blocked(&self.dialled.session);
-                self.sender = blocked.then_some(call);
-                match received.end {
-                    // Whatever came before it has been read.
-                    Some(end) if call == Call::Read => {
-                        Err(end.map_or_else(|| "it hung up".into(), |errno| errno.to_string()))
-                    }
-                    _ => Ok(None),
-                }
-            }
-            Err(error) => Err(printable(error.message().as_bytes())),
+        if let Some(end) = received.end {
+            let end = end.map_or_else(|| "it hung up".into(), |errno| errno.to_string());
+            self.end.get_or_insert(end);
         }
+        result
     }
+}
+
+fn said(error: &Error) -> String {
+    printable(error.message().as_bytes())
 }
 
 impl Drop for Hop {

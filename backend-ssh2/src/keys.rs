@@ -1,11 +1,6 @@
 //! Private keys, read before anything is sent, so that a bad file is told apart from a refusal.
 
-use std::fs;
-use std::io;
-use std::path::Path;
-use std::sync::Arc;
-
-use ssh_key::{LineEnding, PrivateKey};
+use ssh_key::{Algorithm, LineEnding, PrivateKey};
 use ssh_session::{ExposeSecret as _, KeyProblem, SecretString};
 
 /// A private key as libssh2 takes it.
@@ -15,16 +10,6 @@ pub(crate) struct Key {
     pub(crate) passphrase: Option<SecretString>,
     /// The public half in wire format, where it is known.
     pub(crate) public: Option<Vec<u8>>,
-}
-
-/// Reads a key file.
-pub(crate) fn from_file(path: &Path, passphrase: Option<&SecretString>) -> Result<Key, KeyProblem> {
-    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => KeyProblem::Missing,
-        io::ErrorKind::InvalidData => KeyProblem::Malformed("it is not a text file".into()),
-        _ => KeyProblem::Unreadable(Arc::new(error)),
-    })?;
-    from_text(text.into(), passphrase)
 }
 
 /// Reads a key. OpenSSH's format is decrypted here, which tells a wrong passphrase apart; PEM is
@@ -53,6 +38,9 @@ pub(crate) fn from_text(
 fn from_openssh(content: &str, passphrase: Option<&SecretString>) -> Result<Key, KeyProblem> {
     let malformed = |error: ssh_key::Error| KeyProblem::Malformed(error.to_string());
     let mut key = PrivateKey::from_openssh(content).map_err(malformed)?;
+    if matches!(key.algorithm(), Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256) {
+        return Err(KeyProblem::Malformed("it is in a device; let an agent hold it".into()));
+    }
     if key.is_encrypted() {
         let passphrase = passphrase.ok_or(KeyProblem::PassphraseNeeded)?;
         key = key.decrypt(passphrase.expose_secret()).map_err(|error| match error {

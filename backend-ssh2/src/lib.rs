@@ -20,6 +20,8 @@
 //! ```
 #![deny(unsafe_code)]
 
+mod agent;
+mod asking;
 mod backend;
 mod body;
 mod channels;

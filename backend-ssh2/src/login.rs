@@ -1,198 +1,267 @@
-//! Logging in: each way once, in order, until the server is satisfied.
+//! Logging in by the plan that all backends share.
+//!
+//! libssh2 tells of a refusal neither what the server takes nor whether it accepted in part. So the
+//! server is asked, which sshd counts as one of `MaxAuthTries` from the second time on: before
+//! anything but keys is sent, after a signature that was not enough, and where nothing that it is
+//! known to take is left.
 
-use std::collections::HashSet;
-use std::path::PathBuf;
+use ssh_session::login::{Agent, Attempt, Dialogue, Key, Login, Method};
+use ssh_session::{ExposeSecret, KeyProblem, Phase, SecretString, SshError, printable};
+use ssh2::Error;
 
-use ssh_session::{Auth, ExposeSecret, KeyProblem, Phase, SecretString, SshError, printable};
-
+use crate::agent::{Agent as Client, Identity};
+use crate::asking::{Conversation, ask};
 use crate::dial::{Dial, StepError};
 use crate::ffi;
-use crate::keys::{self, Key};
+use crate::keys;
 
-/// Logs in with the first way that the server accepts.
+/// Logs in, with as many credentials as the server wants.
 pub(crate) fn login(dial: &Dial<'_>) -> Result<(), SshError> {
-    let mut login = Login {
-        dial,
-        tried: Vec::new(),
-        passwords: Vec::new(),
-        refused_keys: HashSet::new(),
-        local: None,
-    };
-    for auth in &dial.options.auth {
-        let accepted = match auth {
-            Auth::Password(password) => login.password(password)?,
-            Auth::KeyFile { path, passphrase } => {
-                let key = keys::from_file(path, passphrase.as_ref());
-                login.key(key, Some(path.clone()))?
+    let mut talk =
+        Talk { dial, plan: Login::new(dial.options), offered: Vec::new(), unsure: false };
+    if talk.plan.wants_offer() {
+        talk.ask_methods()?;
+        talk.plan.offered(&talk.offered);
+    }
+    while !dial.session.authenticated() {
+        match talk.plan.attempt() {
+            Some(Attempt::Ask(asked)) => {
+                let target = dial.options.target.clone();
+                talk.plan.asked(ask(dial, "password", move || asked.ask(&target))?);
             }
-            Auth::KeyData { key, passphrase } => {
-                login.key(keys::from_text(key.clone(), passphrase.as_ref()), None)?
+            Some(Attempt::Password(password)) => talk.password(&password)?,
+            Some(Attempt::KeyboardInteractive(dialogue)) => talk.converse(dialogue)?,
+            Some(Attempt::Key(key)) => talk.key(&key)?,
+            Some(Attempt::Agent(agent)) => talk.agent(&agent)?,
+            Some(_) => return Err(SshError::invalid("auth", "has a way that is not known here")),
+            None => talk.look_for_more()?,
+        }
+    }
+    Ok(())
+}
+
+struct Talk<'a> {
+    dial: &'a Dial<'a>,
+    plan: Login<'a>,
+    /// What the server said last that it takes.
+    offered: Vec<String>,
+    /// What looked like a refusal since may have been a success in part.
+    unsure: bool,
+}
+
+impl Talk<'_> {
+    fn password(&mut self, password: &SecretString) -> Result<(), SshError> {
+        let user = self.dial.options.target.user();
+        let session = &self.dial.session;
+        let sent = self.dial.step(Phase::Authenticate, || {
+            session.userauth_password(user, password.expose_secret())
+        });
+        self.judge("password".into(), Method::Password, sent)
+    }
+
+    fn converse(&mut self, dialogue: Dialogue) -> Result<(), SshError> {
+        let dial = self.dial;
+        let user = dial.options.target.user();
+        let name = dialogue.name().to_owned();
+        let mut conversation = Conversation::new(dial, dialogue);
+        let mut is_stuck = false;
+        let sent = dial.step(Phase::Authenticate, || {
+            let done = dial.session.userauth_keyboard_interactive(user, &mut conversation);
+            match &conversation.given_up {
+                Some(_) => {
+                    is_stuck = matches!(&done, Err(error) if ffi::is_again(error));
+                    Err(ffi::refused("given up"))
+                }
+                None => done,
             }
-            Auth::Agent => login.agent()?,
-            other => {
-                login.local.get_or_insert(SshError::invalid(
-                    "auth",
-                    format!("names {}, which this backend cannot do", other.name()),
-                ));
-                false
+        });
+        match conversation.given_up {
+            Some(late @ SshError::Timeout { .. }) => Err(late),
+            Some(error) => {
+                self.plan.not_sent(error);
+                // Behind an answered prompt libssh2 waits for the server all the same, and could
+                // not begin another dialogue.
+                if is_stuck { Err(self.plan.failure()) } else { Ok(()) }
+            }
+            None => self.judge(name, Method::KeyboardInteractive, sent),
+        }
+    }
+
+    fn key(&mut self, key: &Key) -> Result<(), SshError> {
+        let target = &self.dial.options.target;
+        let failed = |problem| SshError::KeyFile {
+            target: target.clone(),
+            path: key.path().cloned(),
+            problem,
+        };
+        let read = || {
+            let private = keys::from_text(key.read()?, key.passphrase.as_ref())?;
+            let certificate = key.certificate.as_ref();
+            let certificate =
+                certificate.map(|source| source.read(private.public.as_deref())).transpose()?;
+            Ok((private, certificate))
+        };
+        let (private, certificate) = match read() {
+            Ok(read) => read,
+            Err(problem) => {
+                self.plan.not_sent(failed(problem));
+                return Ok(());
             }
         };
-        if accepted || dial.session.authenticated() {
+        let public = match &certificate {
+            Some(text) => ssh_key::Certificate::from_openssh(text)
+                .and_then(|certificate| certificate.to_bytes())
+                .ok(),
+            None => private.public.clone(),
+        };
+        if public.is_some_and(|public| !self.plan.is_new_key(&public)) {
+            self.plan.exhausted();
             return Ok(());
         }
-    }
-    Err(login.failure())
-}
-
-struct Login<'a> {
-    dial: &'a Dial<'a>,
-    /// What the server refused, for the error's text.
-    tried: Vec<String>,
-    passwords: Vec<SecretString>,
-    refused_keys: HashSet<Vec<u8>>,
-    /// The first thing that kept us from asking the server.
-    local: Option<SshError>,
-}
-
-impl Login<'_> {
-    fn password(&mut self, password: &SecretString) -> Result<bool, SshError> {
-        let secret = password.expose_secret();
-        if secret.contains('\0') {
-            return Err(SshError::invalid("password", "has a NUL character in it"));
-        }
-        if self.passwords.iter().any(|refused| refused.expose_secret() == secret) {
-            return Ok(false);
-        }
-        self.passwords.push(password.clone());
-        let user = self.dial.options.target.user();
-        self.ask("password".into(), || self.dial.session.userauth_password(user, secret))
-    }
-
-    fn key(
-        &mut self,
-        key: Result<Key, KeyProblem>,
-        path: Option<PathBuf>,
-    ) -> Result<bool, SshError> {
-        let target = self.dial.options.target.clone();
-        let key = match key {
-            Ok(key) => key,
-            Err(problem) => {
-                self.note(SshError::KeyFile { target, path, problem });
-                return Ok(false);
-            }
-        };
-        if key.public.as_ref().is_some_and(|public| !self.refused_keys.insert(public.clone())) {
-            return Ok(false);
-        }
-        let name = match &path {
-            Some(path) => format!("private key {}", path.display()),
-            None => "private key from memory".to_owned(),
-        };
-        let passphrase = key.passphrase.as_ref().map(ExposeSecret::expose_secret);
-        let mut bad = None;
-        let accepted = self.ask(name, || {
-            let session = &self.dial.session;
-            let text = key.text.expose_secret();
-            let result = session.userauth_pubkey_memory(target.user(), None, text, passphrase);
-            if let Err(error) = &result
-                && ffi::is_bad_key(error)
-            {
-                bad = Some(printable(error.message().as_bytes()));
-            }
-            result
-        })?;
-        if let Some(detail) = bad {
-            self.tried.pop();
-            let problem = match passphrase {
-                Some(_) => KeyProblem::WrongPassphrase,
-                None => KeyProblem::Malformed(detail),
-            };
-            self.note(SshError::KeyFile { target, path, problem });
-        }
-        Ok(accepted)
-    }
-
-    fn agent(&mut self) -> Result<bool, SshError> {
+        let passphrase = private.passphrase.as_ref().map(ExposeSecret::expose_secret);
+        let text = private.text.expose_secret();
         let session = &self.dial.session;
-        let identities = session.agent().and_then(|mut agent| {
-            agent.connect()?;
-            agent.list_identities()?;
-            let identities = agent.identities()?;
-            Ok((agent, identities))
+        let sent = self.dial.step(Phase::Authenticate, || {
+            let certificate = certificate.as_deref();
+            session.userauth_pubkey_memory(target.user(), certificate, text, passphrase)
         });
-        let target = self.dial.options.target.clone();
-        let (agent, identities) = match identities {
-            Ok(found) => found,
-            Err(error) => {
-                let detail = format!(
-                    "{}; is one running, and SSH_AUTH_SOCK set?",
-                    printable(error.message().as_bytes())
-                );
-                self.note(SshError::Agent { target, detail });
-                return Ok(false);
+        match &sent {
+            Err(StepError::Refused(error)) if ffi::is_unsent_key(error) => {
+                let problem = match passphrase {
+                    Some(_) if ffi::is_unreadable_key(error) => KeyProblem::WrongPassphrase,
+                    _ => KeyProblem::Malformed(printable(error.message().as_bytes())),
+                };
+                self.plan.not_sent(failed(problem));
+                Ok(())
             }
-        };
-        if identities.is_empty() {
-            let detail = "it holds no keys; add one with ssh-add".to_owned();
-            self.note(SshError::Agent { target: target.clone(), detail });
-        }
-        for identity in identities {
-            if !self.refused_keys.insert(identity.blob().to_vec()) {
-                continue;
-            }
-            let name = format!("agent key {}", printable(identity.comment().as_bytes()));
-            if self.ask(name, || agent.userauth(target.user(), &identity))? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Asks the server once. A connection that ends here is no refusal, unless the server said
-    /// goodbye or had refused something before: then it has hung up on us (`MaxAuthTries`), and
-    /// the same credentials must not be tried again.
-    fn ask(
-        &mut self,
-        name: String,
-        call: impl FnMut() -> Result<(), ssh2::Error>,
-    ) -> Result<bool, SshError> {
-        let result = self.dial.step(Phase::Authenticate, call);
-        match result {
-            Ok(()) => Ok(true),
-            Err(StepError::Refused(_)) => {
-                self.tried.push(name);
-                Ok(false)
-            }
-            Err(StepError::Disconnected(_)) => Err(self.hung_up(&name)),
-            Err(StepError::Fatal(SshError::ConnectionLost { .. })) if !self.tried.is_empty() => {
-                Err(self.hung_up(&name))
-            }
-            Err(StepError::Fatal(error)) => Err(error),
+            _ => self.judge(key.name(), Method::PublicKey, sent),
         }
     }
 
-    fn hung_up(&mut self, name: &str) -> SshError {
-        self.tried.push(format!("{name}, at which it hung up"));
-        self.failure()
-    }
-
-    fn note(&mut self, error: SshError) {
-        tracing::debug!(%error, "credential not tried");
-        self.local.get_or_insert(error);
-    }
-
-    /// What to tell when nothing was accepted.
-    fn failure(&mut self) -> SshError {
-        match self.local.take() {
-            Some(local) if self.tried.is_empty() => local,
-            local => {
-                self.tried.extend(local.map(|error| format!("not sent: {error}")));
-                SshError::AuthenticationFailed {
-                    target: self.dial.options.target.clone(),
-                    tried: std::mem::take(&mut self.tried),
-                    offered: Vec::new(),
+    fn agent(&mut self, agent: &Agent) -> Result<(), SshError> {
+        let connected = Client::connect(agent.socket.as_deref(), self.dial.deadline);
+        let found = connected.and_then(|mut client| {
+            let identities = client.identities(&agent.only)?;
+            match (identities.is_empty(), agent.only.is_empty()) {
+                (false, _) => Ok((client, identities)),
+                (true, true) => Err("it holds no keys; add one with ssh-add".into()),
+                (true, false) => Err("it holds none of the keys that are to be used".into()),
+            }
+        });
+        match found {
+            Ok((mut client, identities)) => {
+                for identity in identities {
+                    if !self.plan.takes(Method::PublicKey) || self.dial.session.authenticated() {
+                        return Ok(());
+                    }
+                    if self.plan.is_new_key(&identity.public) {
+                        self.identity(&mut client, &identity)?;
+                    }
                 }
             }
+            Err(detail) => self.no_agent(detail)?,
+        }
+        self.plan.exhausted();
+        Ok(())
+    }
+
+    fn identity(&mut self, client: &mut Client, identity: &Identity) -> Result<(), SshError> {
+        let Identity { public, comment } = identity;
+        let name = format!("agent key {}", printable(comment));
+        let user = self.dial.options.target.user();
+        let session = &self.dial.session;
+        let mut unsigned = None;
+        let sent = self.dial.step(Phase::Authenticate, || {
+            let mut sign = |data: &[u8]| match client.sign(public, data) {
+                Ok(signature) => Some(signature),
+                Err(detail) => {
+                    unsigned = Some(detail);
+                    None
+                }
+            };
+            ffi::auth_signed(session, user, public, &mut sign)
+        });
+        if let Err(StepError::Refused(error)) = &sent
+            && ffi::is_unsent_key(error)
+        {
+            let detail = unsigned.unwrap_or_else(|| printable(error.message().as_bytes()));
+            return self.no_agent(format!("{detail} ({name})"));
+        }
+        self.judge(name, Method::PublicKey, sent)
+    }
+
+    fn no_agent(&mut self, detail: String) -> Result<(), SshError> {
+        if self.dial.deadline.is_over() {
+            return Err(self.dial.late(Phase::Authenticate));
+        }
+        self.plan.not_sent(SshError::Agent { target: self.dial.options.target.clone(), detail });
+        Ok(())
+    }
+
+    /// What the server makes of what was sent.
+    fn judge(
+        &mut self,
+        name: String,
+        method: Method,
+        sent: Result<(), StepError>,
+    ) -> Result<(), SshError> {
+        let Some(refusal) = self.heard(&name, sent)? else { return Ok(()) };
+        self.plan.refused(name, method, None);
+        self.unsure |= method != Method::PublicKey;
+        if ffi::is_signature_refused(&refusal) && self.plan.has_more() {
+            // It had taken the key itself.
+            self.ask_methods()?;
+            self.plan.accepted_in_part(self.offered.clone());
+        }
+        Ok(())
+    }
+
+    /// Whether the server takes more than before, where nothing that it took is left to be sent.
+    fn look_for_more(&mut self) -> Result<(), SshError> {
+        if self.unsure && self.plan.has_more() {
+            let before = self.offered.clone();
+            self.ask_methods()?;
+            if self.offered != before {
+                self.plan.accepted_in_part(self.offered.clone());
+                return Ok(());
+            }
+        }
+        Err(self.plan.failure())
+    }
+
+    /// Asks what the server takes, or learns that it has let us in.
+    fn ask_methods(&mut self) -> Result<(), SshError> {
+        let user = self.dial.options.target.user();
+        let session = &self.dial.session;
+        let mut methods = Vec::new();
+        let asked = self.dial.step(Phase::Authenticate, || {
+            methods = ffi::auth_methods(session, user)?;
+            Ok(())
+        });
+        self.unsure = false;
+        self.offered = methods;
+        match self.heard("asking what it takes", asked)? {
+            Some(error) => {
+                Err(self.dial.lost(Phase::Authenticate, printable(error.message().as_bytes())))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The server's refusal, if it is one. A connection that ends instead is an error.
+    fn heard(
+        &mut self,
+        name: &str,
+        sent: Result<(), StepError>,
+    ) -> Result<Option<Error>, SshError> {
+        match sent {
+            Ok(()) => Ok(None),
+            Err(StepError::Refused(error)) => Ok(Some(error)),
+            Err(StepError::Disconnected(_)) => Err(self.plan.hung_up(name)),
+            Err(StepError::Fatal(lost @ SshError::ConnectionLost { .. })) => {
+                Err(self.plan.lost(name, lost))
+            }
+            Err(StepError::Fatal(error)) => Err(error),
         }
     }
 }

@@ -10,20 +10,14 @@ use std::thread;
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
-use rustix::net::{SendFlags, Shutdown};
+use rustix::net::Shutdown;
 use ssh_session::Target;
 
 use crate::hop::Hop;
-use crate::socket::{Socket, poll_until};
+use crate::socket::{SEND_FLAGS, Socket, poll_until};
 
 /// How much is moved at once: as much as libssh2 puts into one packet.
 const CHUNK: usize = 32 * 1024;
-
-#[cfg(not(target_vendor = "apple"))]
-const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
-/// Sockets that std makes raise no signal there.
-#[cfg(target_vendor = "apple")]
-const SEND_FLAGS: SendFlags = SendFlags::empty();
 
 struct Relay {
     hop: Hop,
@@ -110,11 +104,12 @@ impl Relay {
         let mut events = PollFlags::empty();
         events.set(PollFlags::IN, self.up.is_empty());
         events.set(PollFlags::OUT, !self.down.is_empty());
-        let mut watched = [self.hop.watched(), PollFd::new(&self.near, events)];
+        let mut watched = vec![PollFd::new(&self.near, events)];
+        watched.extend(self.hop.watched());
         // An interrupted or failed wait is a short wait: the next turn looks anew anyhow.
         let _ = poll_until(&mut watched, self.hop.next_beat());
         // Otherwise the next turn reads what is left, and the end behind it.
-        if watched[1].revents().contains(PollFlags::HUP) && !self.up.is_empty() {
+        if watched[0].revents().contains(PollFlags::HUP) && !self.up.is_empty() {
             return Err("the session through it ended".into());
         }
         Ok(())

@@ -9,10 +9,17 @@ use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::Shutdown;
+use rustix::net::{SendFlags, Shutdown};
 use ssh_session::KeepaliveOptions;
 use ssh_session::net;
 pub(crate) use ssh_session::net::Pending;
+
+/// Sends without a signal where nobody listens any more.
+#[cfg(not(target_vendor = "apple"))]
+pub(crate) const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
+/// Sockets that std makes raise no signal there.
+#[cfg(target_vendor = "apple")]
+pub(crate) const SEND_FLAGS: SendFlags = SendFlags::empty();
 
 /// A connected socket that never blocks, shared with libssh2. Shutting it down is the one way to
 /// end whatever libssh2 is in the middle of.

@@ -236,8 +236,8 @@ fn heartbeats_of_jump_hosts_are_answered_by_servers_of_every_kind() {
         at(dropbear.host(), dropbear.port(), dropbear.user(), dropbear.identity()),
         at(embedded.host(), embedded.port(), embedded.user(), embedded.identity()),
     ] {
-        let interval = Duration::from_millis(50);
-        hop.keepalive = Some(KeepaliveOptions { interval, count_max: 1 });
+        let interval = Duration::from_millis(100);
+        hop.keepalive = Some(KeepaliveOptions { interval, count_max: 5 });
         let session = connect(&through(&sshd_options(&server), [hop.clone()]));
         // Long enough for one that answers none to be given up.
         std::thread::sleep(interval * 12);

@@ -10,6 +10,11 @@ pub(crate) fn again() -> Error {
     Error::new(ErrorCode::Session(raw::LIBSSH2_ERROR_EAGAIN), "would block")
 }
 
+/// A refusal of ours.
+pub(crate) fn refused(why: &'static str) -> Error {
+    Error::new(ErrorCode::Session(raw::LIBSSH2_ERROR_AUTHENTICATION_FAILED), why)
+}
+
 /// The number of a libssh2 error.
 pub(super) fn code(error: &Error) -> c_int {
     match error.code() {
@@ -55,9 +60,16 @@ pub(crate) fn is_connection(error: &Error) -> bool {
     )
 }
 
-/// Whether the server ended the connection in so many words.
+/// Whether the server ended the connection in so many words. Of a login that it ended libssh2 says
+/// that it was refused, while it waited for the answer.
 pub(crate) fn is_goodbye(error: &Error) -> bool {
-    code(error) == raw::LIBSSH2_ERROR_SOCKET_DISCONNECT
+    match code(error) {
+        raw::LIBSSH2_ERROR_SOCKET_DISCONNECT => true,
+        raw::LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED | raw::LIBSSH2_ERROR_AUTHENTICATION_FAILED => {
+            error.message().starts_with("Waiting for")
+        }
+        _ => false,
+    }
 }
 
 /// Whether both sides may have found no common algorithm.
@@ -81,6 +93,26 @@ pub(crate) fn is_input_closed(error: &Error) -> bool {
 }
 
 /// Whether a private key could not be read.
-pub(crate) fn is_bad_key(error: &Error) -> bool {
+pub(crate) fn is_unreadable_key(error: &Error) -> bool {
     matches!(code(error), raw::LIBSSH2_ERROR_FILE | raw::LIBSSH2_ERROR_KEYFILE_AUTH_FAILED)
+}
+
+/// Whether a key was not judged by the server, since it could not be read or nothing be signed.
+pub(crate) fn is_unsent_key(error: &Error) -> bool {
+    let unsigned = matches!(
+        code(error),
+        raw::LIBSSH2_ERROR_METHOD_NONE
+            | raw::LIBSSH2_ERROR_METHOD_NOT_SUPPORTED
+            | raw::LIBSSH2_ERROR_ALGO_UNSUPPORTED
+            | raw::LIBSSH2_ERROR_INVAL
+    );
+    let by_callback = code(error) == raw::LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED
+        && error.message().starts_with("Callback");
+    is_unreadable_key(error) || unsigned || by_callback
+}
+
+/// Whether the server took a key, but not the signature by it, as it does where it wants more.
+pub(crate) fn is_signature_refused(error: &Error) -> bool {
+    code(error) == raw::LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED
+        && error.message().starts_with("Invalid signature")
 }

@@ -169,6 +169,11 @@ impl<'a> Login<'a> {
         self.offered.as_ref().is_none_or(known)
     }
 
+    /// Whether a credential is left, be it one that the server does not take for now.
+    pub fn has_more(&self) -> bool {
+        self.ways.iter().any(|way| !way.spent)
+    }
+
     /// Whether a key was not sent before, whatever it is called: by its public half, or its
     /// certificate, in wire format. It counts as sent from now on.
     pub fn is_new_key(&mut self, public: &[u8]) -> bool {

@@ -1,0 +1,69 @@
+//! What ways to a server leave behind. Alone in its process: its threads are counted.
+
+mod common;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use backend_ssh2::Ssh2Session;
+use common::{connect, sshd_options};
+use ssh_session::{Auth, Command, Options, ProxyCommand, Route, Session as _};
+use testkit::sshd::Sshd;
+
+const PROXY: &str = "bash -c 'exec 3<>/dev/tcp/%h/%p; cat <&0 >&3 & cat <&3; kill $!'";
+
+/// Threads of ours, open descriptors and children of this process.
+fn held() -> (Vec<String>, usize, usize) {
+    let mut threads = Vec::new();
+    let mut children = 0;
+    for task in fs::read_dir("/proc/self/task").expect("tasks").flatten() {
+        // One that ended meanwhile is none.
+        let name = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+        threads.extend(Some(name.trim().to_owned()).filter(|name| name.starts_with("hussh-")));
+        let of_task = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        children += of_task.split_whitespace().count();
+    }
+    (threads, fs::read_dir("/proc/self/fd").expect("descriptors").count(), children)
+}
+
+#[test]
+fn no_thread_descriptor_or_process_is_left_of_a_way_however_its_session_ended() {
+    let bastions = [(); 2].map(|()| Sshd::start().expect("sshd"));
+    let server = Sshd::start().expect("sshd");
+    let proxy = Route::Command(ProxyCommand::parse(PROXY).expect("a template"));
+    let hops = [sshd_options(&bastions[0]).route(proxy), sshd_options(&bastions[1])];
+    let to = |options: Options| options.route(Route::Jump(hops.to_vec()));
+    let good = to(sshd_options(&server));
+    let mut refused = to(sshd_options(&server));
+    refused.auth = vec![Auth::password("wrong-secret")];
+    let nowhere = {
+        let mut options = sshd_options(&server);
+        options.target = common::target("127.0.0.1", 1, "u");
+        to(options)
+    };
+
+    let before = held();
+    assert!(before.0.is_empty(), "{before:?}");
+    for round in 0..12 {
+        match round % 4 {
+            0 => drop(connect(&good).exec(&Command::new("true")).expect("output")),
+            1 => {
+                let session = connect(&good);
+                let hops = held().0.iter().filter(|name| *name == "hussh-jump").count();
+                assert!(hops >= 2, "a thread for each hop");
+                let command = Command::new("sleep 600").timeout(Duration::from_millis(50));
+                session.exec(&command).expect_err("timeout");
+            }
+            2 => drop(Ssh2Session::connect(&refused).expect_err("refused")),
+            _ => drop(Ssh2Session::connect(&nowhere).expect_err("nobody is there")),
+        }
+    }
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while held() != before {
+        assert!(Instant::now() < deadline, "left: {:?}, before: {before:?}", held());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    for server in [&bastions[0], &bastions[1], &server] {
+        assert!(server.is_running());
+    }
+}
