@@ -20,7 +20,7 @@ use crate::line::End;
 /// Logs in with what the server accepts of our credentials.
 pub(crate) async fn login(dial: &Dial<'_>, handle: &mut Handle<Client>) -> Result<(), SshError> {
     let plan = Plan::new(dial.options);
-    let mut login = Login { dial, handle, plan, rsa_hash: None, asks: false };
+    let mut login = Login { dial, handle, plan, rsa_hash: None, unanswered: None };
     if login.plan.wants_offer() && login.offer().await? {
         return Ok(());
     }
@@ -32,7 +32,8 @@ pub(crate) async fn login(dial: &Dial<'_>, handle: &mut Handle<Client>) -> Resul
             login.plan.asked(asked.ok().flatten());
             continue;
         }
-        let accepted = login.free().await?
+        let answers = matches!(attempt, Attempt::KeyboardInteractive(_));
+        let accepted = !answers && login.free().await?
             || match attempt {
                 Attempt::Password(password) => login.password(&password).await?,
                 Attempt::KeyboardInteractive(dialogue) => login.dialogue(dialogue).await?,
@@ -54,8 +55,8 @@ struct Login<'a> {
     plan: Plan<'a>,
     /// How to sign with RSA keys on this server, once it is known.
     rsa_hash: Option<HashAlg>,
-    /// The server waits for an answer that nobody gave.
-    asks: bool,
+    /// What the server asks and nobody answered.
+    unanswered: Option<Prompt>,
 }
 
 /// What came of asking the server.
@@ -92,58 +93,64 @@ impl Login<'_> {
     }
 
     async fn dialogue(&mut self, mut dialogue: Dialogue) -> Result<bool, SshError> {
-        let (dial, target) = (self.dial, &self.dial.options.target);
+        let (dial, user) = (self.dial, self.dial.options.target.user());
         let name = dialogue.name();
-        let starting =
-            self.handle.authenticate_keyboard_interactive_start(target.user(), None::<String>);
-        let mut heard = heard(dial, starting).await?;
+        let mut said = match self.unanswered.take() {
+            Some(prompt) => Heard::Question(prompt),
+            None => {
+                let hint = None::<String>;
+                let starting = self.handle.authenticate_keyboard_interactive_start(user, hint);
+                heard(dial, starting).await?
+            }
+        };
         loop {
-            let prompt = match heard {
+            let prompt = match said {
                 Heard::Question(prompt) => prompt,
+                Heard::TooMuch => {
+                    let problem = "was asked more than anybody would answer";
+                    self.plan.not_sent(SshError::invalid("keyboard_interactive", problem));
+                    return Err(self.plan.failure());
+                }
                 Heard::Answer(answer) => {
                     return self.judge(name.into(), Method::KeyboardInteractive, answer);
                 }
             };
-            let answering = spawn_blocking(move || {
-                let answered = match prompt {
-                    Some(prompt) => dialogue.answer(&prompt),
-                    None => Err(unanswered("was asked more than anybody would answer")),
-                };
-                (answered, dialogue)
-            });
-            let answered = match bound(dial, answering).await? {
-                Ok((answered, left)) => {
-                    dialogue = left;
-                    answered
-                }
-                // It has panicked.
+            let asked = prompt.clone();
+            let answering = spawn_blocking(move || (dialogue.answer(&asked), dialogue));
+            let (answers, left) = match bound(dial, answering).await? {
+                Ok((Ok(answers), left)) => (answers, left),
+                Ok((Err(error), _)) => return Ok(self.give_up(error, prompt)),
                 Err(_) => {
-                    self.asks = true;
-                    self.plan.not_sent(unanswered("gave no answer"));
-                    return Ok(false);
+                    let error = SshError::invalid("keyboard_interactive", "panicked when asked");
+                    return Ok(self.give_up(error, prompt));
                 }
             };
-            let answers = match answered {
-                Ok(answers) => answers,
-                Err(error) => {
-                    self.asks = true;
-                    self.plan.not_sent(error);
-                    return Ok(false);
-                }
-            };
-            let texts = answers.iter().map(|it| it.expose_secret().to_owned()).collect();
-            let asking = self.handle.authenticate_keyboard_interactive_respond(texts);
-            heard = self::heard(dial, asking).await?;
+            dialogue = left;
+            said = self.respond(answers).await?;
         }
     }
 
-    /// Has the server ask no more. russh sends nothing else while it does, so that where something
-    /// is left to be sent, the server must get an answer: none at all, which it refuses.
+    /// Leaves a question to whoever is asked next.
+    fn give_up(&mut self, error: SshError, question: Prompt) -> bool {
+        self.plan.not_sent(error);
+        self.unanswered = Some(question);
+        false
+    }
+
+    async fn respond(&mut self, answers: Vec<SecretString>) -> Result<Heard, SshError> {
+        let texts = answers.iter().map(|answer| answer.expose_secret().to_owned()).collect();
+        heard(self.dial, self.handle.authenticate_keyboard_interactive_respond(texts)).await
+    }
+
+    /// Has the server ask no more. russh sends nothing else while it does, so where something else
+    /// is left to be sent, the server must get answers: empty ones, as OpenSSH gives, which it
+    /// refuses.
     async fn free(&mut self) -> Result<bool, SshError> {
-        while std::mem::take(&mut self.asks) {
-            let asking = self.handle.authenticate_keyboard_interactive_respond(Vec::new());
-            match heard(self.dial, asking).await? {
-                Heard::Question(_) => self.asks = true,
+        while let Some(prompt) = self.unanswered.take() {
+            let empty = prompt.questions.iter().map(|_| SecretString::from(""));
+            match self.respond(empty.collect()).await? {
+                Heard::Question(prompt) => self.unanswered = Some(prompt),
+                Heard::TooMuch => return Err(self.plan.failure()),
                 Heard::Answer(Answer::Refused(methods)) => self.plan.offered(methods),
                 Heard::Answer(other) => {
                     return self.judge("no answer".into(), Method::KeyboardInteractive, other);
@@ -322,8 +329,8 @@ async fn answer(
 
 /// What a server says in keyboard-interactive authentication.
 enum Heard {
-    /// `None` is more than anybody would answer.
-    Question(Option<Prompt>),
+    Question(Prompt),
+    TooMuch,
     Answer(Answer),
 }
 
@@ -336,8 +343,8 @@ async fn heard(
             Ok(Response::InfoRequest { name, instructions, prompts }) => {
                 let (name, instructions) = (name.as_bytes(), instructions.as_bytes());
                 let questions = prompts.iter().map(|asked| (asked.prompt.as_bytes(), asked.echo));
-                let target = &dial.options.target;
-                return Heard::Question(Prompt::new(target, name, instructions, questions));
+                let prompt = Prompt::new(&dial.options.target, name, instructions, questions);
+                return prompt.map_or(Heard::TooMuch, Heard::Question);
             }
             Ok(Response::Success) => Answer::Accepted,
             Ok(Response::Failure { remaining_methods, partial_success }) => {
@@ -363,8 +370,4 @@ async fn not_yet(dial: &Dial<'_>, methods: &MethodSet, in_part: bool) -> Answer 
 
 fn lost(dial: &Dial<'_>, error: &russh::Error) -> Answer {
     Answer::Lost(dial.line.end().unwrap_or_else(|| End::Lost(describe(error))))
-}
-
-fn unanswered(problem: &str) -> SshError {
-    SshError::invalid("keyboard_interactive", problem)
 }

@@ -145,9 +145,21 @@ async fn whoever_gives_no_answer_may_log_in_in_another_way() {
     let error = error_of(&at_embedded(&server, [silent()])).await;
     assert_eq!(error.kind(), Kind::InvalidInput, "{error}");
     assert_eq!(server.refused(), NONE, "nothing is sent where nothing is left to be sent");
-    works(&at_embedded(&server, [silent(), Auth::key_file(server.identity())])).await;
     let right = answering(&[("Password", "first"), ("Code", "2nd"), ("Again", "third")]);
-    works(&at_embedded(&server, [Auth::password("first"), right])).await;
+    works(&at_embedded(&server, [Auth::password("first"), silent(), right])).await;
+    assert_eq!(server.refused(), NONE, "whoever comes next is asked the same");
+    works(&at_embedded(&server, [silent(), Auth::key_file(server.identity())])).await;
+    assert_eq!(server.refused(), ONE_ANSWER, "russh sends no key while a question is open");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pam_that_gets_no_answer_takes_another_credential() {
+    let server = Sshd::builder().pam().start().expect("sshd");
+    let user = PasswordUser::create().expect("a user; run the tests as root");
+    let silent = Auth::keyboard_interactive(|_| None);
+    let ways = [silent, Auth::key_file(server.identity())];
+    works(&as_user(&server, user.name(), ways)).await;
+    assert_eq!(server.refused(), ONE_ANSWER, "russh sends no key while a question is open");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -259,7 +259,7 @@ def test_events_go_to_the_logger_without_secrets(
         pool.close()
     text = caplog.text
     assert "connected to" in text
-    assert "credential not tried" in text
+    assert "credential not sent" in text
     for secret in (sshd.facts["password"], "secret-output", "secret-command"):
         assert secret not in text
 
