@@ -139,15 +139,28 @@ fn prompts_of_several_rounds_are_answered_and_wrong_answers_sent_once() {
 }
 
 #[test]
-fn whoever_gives_no_answer_may_log_in_in_another_way() {
+fn whoever_gives_no_answer_may_log_in_in_another_way_and_nothing_is_sent_for_it() {
     let server = two_things_round_after_round();
     let silent = || Auth::keyboard_interactive(|_| None);
     let error = error_of(&at_embedded(&server, [silent()]));
     assert_eq!(error.kind(), Kind::InvalidInput, "{error}");
-    assert_eq!(server.refused(), NONE, "nothing is sent where nothing is left to be sent");
-    works(&at_embedded(&server, [silent(), Auth::key_file(server.identity())]));
-    let right = answering(&[("Password", "first"), ("Code", "2nd"), ("Again", "third")]);
-    works(&at_embedded(&server, [Auth::password("first"), right]));
+    let right = || answering(&[("Password", "first"), ("Code", "2nd"), ("Again", "third")]);
+    let half = || answering(&[("Password", "first"), ("Code", "2nd")]);
+    let key = || Auth::key_file(server.identity());
+    for ways in [
+        vec![silent(), key()],
+        // Whoever comes next is asked the same, in the first round and in a later one.
+        vec![Auth::password("first"), silent(), right()],
+        vec![half(), right()],
+        vec![half(), key()],
+    ] {
+        works(&at_embedded(&server, ways));
+    }
+    assert_eq!(server.refused(), NONE);
+    let wrong = key_in(server.dir(), "wrong", KeyKind::Ed25519);
+    let error = error_of(&at_embedded(&server, [half(), Auth::key_file(wrong), right()]));
+    assert_eq!(error.kind(), Kind::AuthenticationFailed, "libssh2 begins no other dialogue now");
+    assert_eq!(server.refused(), ONE_KEY);
 }
 
 #[test]
