@@ -149,7 +149,7 @@ impl Talk<'_> {
             match (identities.is_empty(), agent.only.is_empty()) {
                 (false, _) => Ok((client, identities)),
                 (true, true) => Err("it holds no keys; add one with ssh-add".into()),
-                (true, false) => Err("it holds none of the keys that are to be used".into()),
+                (true, false) => Err("it holds none of the keys named".into()),
             }
         });
         match found {
@@ -251,6 +251,11 @@ impl Talk<'_> {
         });
         self.unsure = false;
         self.offer(methods);
+        // Nothing was to be judged, so a goodbye is no refusal.
+        let asked = asked.map_err(|error| match error {
+            StepError::Disconnected(lost) => StepError::Fatal(lost),
+            other => other,
+        });
         match self.heard("asking what it takes", asked)? {
             Some(error) => {
                 Err(self.dial.lost(Phase::Authenticate, printable(error.message().as_bytes())))
