@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags};
 use socket2::{Domain, SockAddr, Socket, Type};
-use ssh_key::{Certificate, PublicKey};
+use ssh_key::{Certificate, PrivateKey, PublicKey};
 
 use crate::deadline::Deadline;
 use crate::socket::{SEND_FLAGS, poll_until};
@@ -64,14 +64,14 @@ impl Agent {
         }
     }
 
-    /// Its keys in its order, or those of these files in theirs.
+    /// Its keys in its order, or those of these files in theirs, as far as it holds them.
     pub(crate) fn identities(&mut self, only: &[PathBuf]) -> Result<Vec<Identity>, String> {
         let answer = self.ask(&[REQUEST_IDENTITIES])?;
         let found = identities(&answer).ok_or("its list of keys is malformed")?;
         if only.is_empty() {
             return Ok(found);
         }
-        let wanted: Vec<_> = only.iter().map(|file| public_key(file)).collect::<Result<_, _>>()?;
+        let wanted: Vec<_> = only.iter().filter_map(|file| public_key(file)).collect();
         let place =
             |identity: &Identity| wanted.iter().position(|wanted| is_of(&identity.public, wanted));
         let mut chosen: Vec<_> =
@@ -199,18 +199,18 @@ fn algorithm(data: &[u8]) -> Option<String> {
     String::from_utf8(take(&mut rest)?.to_vec()).ok()
 }
 
-/// The public key, or certificate, in a file or in one of the same name with `.pub` behind it.
-fn public_key(file: &Path) -> Result<Vec<u8>, String> {
+/// The public key, or certificate, in a file or in one of the same name with `.pub` behind it. A
+/// private key in OpenSSH's format has its public half unencrypted.
+fn public_key(file: &Path) -> Option<Vec<u8>> {
     let mut beside = file.as_os_str().to_owned();
     beside.push(".pub");
-    let read = |file: &Path| {
+    [file, Path::new(&beside)].into_iter().find_map(|file| {
         let text = fs::read_to_string(file).ok()?;
-        let key = PublicKey::from_openssh(text.trim()).and_then(|key| key.to_bytes());
         let text = text.trim();
-        key.or_else(|_| Certificate::from_openssh(text).and_then(|it| it.to_bytes())).ok()
-    };
-    read(file).or_else(|| read(Path::new(&beside))).ok_or_else(|| {
-        format!("there is no public key in {}, nor in the .pub beside it", file.display())
+        let certificate = || Certificate::from_openssh(text)?.to_bytes();
+        let half = || PrivateKey::from_openssh(text)?.public_key().to_bytes();
+        let key = PublicKey::from_openssh(text).and_then(|key| key.to_bytes());
+        key.or_else(|_| certificate()).or_else(|_| half()).ok()
     })
 }
 

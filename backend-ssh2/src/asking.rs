@@ -4,7 +4,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use ssh_session::login::Dialogue;
+use ssh_session::login::{Attempt, Dialogue, Login};
 use ssh_session::{ExposeSecret as _, Phase, Prompt, SshError};
 use ssh2::KeyboardInteractivePrompt;
 
@@ -13,6 +13,8 @@ use crate::dial::Dial;
 /// libssh2 has no way to give a dialogue up. But it refuses to send a packet as long as this would
 /// be, before anything of it was sent.
 const TOO_LONG: usize = 64 * 1024;
+
+const FIELD: &str = "keyboard_interactive";
 
 /// Runs what may wait for a human, on a thread of its own: the deadline goes on meanwhile, and a
 /// panic stays there.
@@ -39,18 +41,29 @@ pub(crate) fn ask<T: Send + 'static>(
     })
 }
 
-/// Answers the prompts of one keyboard-interactive authentication.
-pub(crate) struct Conversation<'a> {
+/// Answers the prompts of one keyboard-interactive authentication. What one credential declines to
+/// answer is left to the next, if that answers prompts, too.
+pub(crate) struct Conversation<'a, 'p> {
     dial: &'a Dial<'a>,
+    plan: &'a mut Login<'p>,
     /// Nobody's while its function runs.
     dialogue: Option<Dialogue>,
-    /// Why there is no answer.
-    pub(crate) given_up: Option<SshError>,
+    /// What to call it in an error.
+    pub(crate) name: &'static str,
+    pub(crate) end: Option<End>,
 }
 
-impl<'a> Conversation<'a> {
-    pub(crate) fn new(dial: &'a Dial<'a>, dialogue: Dialogue) -> Self {
-        Self { dial, dialogue: Some(dialogue), given_up: None }
+/// Why a server gets no answer.
+pub(crate) enum End {
+    /// Nobody has one, as the plan knows.
+    Declined,
+    /// It is too late for one.
+    Late(SshError),
+}
+
+impl<'a, 'p> Conversation<'a, 'p> {
+    pub(crate) fn new(dial: &'a Dial<'a>, plan: &'a mut Login<'p>, dialogue: Dialogue) -> Self {
+        Self { dial, plan, name: dialogue.name(), dialogue: Some(dialogue), end: None }
     }
 
     fn answer(
@@ -58,34 +71,46 @@ impl<'a> Conversation<'a> {
         name: &str,
         instructions: &str,
         prompts: &[ssh2::Prompt<'_>],
-    ) -> Result<Vec<String>, SshError> {
-        const FIELD: &str = "keyboard_interactive";
+    ) -> Result<Vec<String>, End> {
         let target = &self.dial.options.target;
         let questions = prompts.iter().map(|prompt| (prompt.text.as_bytes(), prompt.echo));
-        let prompt = Prompt::new(target, name.as_bytes(), instructions.as_bytes(), questions)
-            .ok_or_else(|| SshError::invalid(FIELD, "is asked more than anybody would answer"))?;
-        let mut dialogue = self
-            .dialogue
-            .take()
-            .ok_or_else(|| SshError::invalid(FIELD, "was given up, and is asked again"))?;
-        let (answers, dialogue) = ask(self.dial, FIELD, move || {
-            let answers = dialogue.answer(&prompt);
-            (answers, dialogue)
-        })?;
-        self.dialogue = Some(dialogue);
-        Ok(answers?.iter().map(|answer| answer.expose_secret().to_owned()).collect())
+        let prompt = Prompt::new(target, name.as_bytes(), instructions.as_bytes(), questions);
+        let Some(prompt) = prompt else {
+            let problem = "was asked more than anybody would answer";
+            self.plan.not_sent(SshError::invalid(FIELD, problem));
+            return Err(End::Declined);
+        };
+        while let Some(mut dialogue) = self.dialogue.take() {
+            let asked = prompt.clone();
+            let answered = ask(self.dial, FIELD, move || (dialogue.answer(&asked), dialogue));
+            let error = match answered {
+                Ok((Ok(answers), dialogue)) => {
+                    self.dialogue = Some(dialogue);
+                    let texts = answers.iter().map(|answer| answer.expose_secret().to_owned());
+                    return Ok(texts.collect());
+                }
+                Err(late @ SshError::Timeout { .. }) => return Err(End::Late(late)),
+                Ok((Err(error), _)) | Err(error) => error,
+            };
+            self.plan.not_sent(error);
+            if let Some(Attempt::KeyboardInteractive(next)) = self.plan.attempt() {
+                self.name = next.name();
+                self.dialogue = Some(next);
+            }
+        }
+        Err(End::Declined)
     }
 }
 
-impl KeyboardInteractivePrompt for Conversation<'_> {
+impl KeyboardInteractivePrompt for Conversation<'_, '_> {
     fn prompt<'a>(
         &mut self,
         name: &str,
         instructions: &str,
         prompts: &[ssh2::Prompt<'a>],
     ) -> Vec<String> {
-        self.answer(name, instructions, prompts).unwrap_or_else(|error| {
-            self.given_up = Some(error);
+        self.answer(name, instructions, prompts).unwrap_or_else(|end| {
+            self.end = Some(end);
             vec!["\0".repeat(TOO_LONG)]
         })
     }

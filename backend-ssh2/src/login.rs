@@ -10,15 +10,15 @@ use ssh_session::{ExposeSecret, KeyProblem, Phase, SecretString, SshError, print
 use ssh2::Error;
 
 use crate::agent::{Agent as Client, Identity};
-use crate::asking::{Conversation, ask};
+use crate::asking::{Conversation, End, ask};
 use crate::dial::{Dial, StepError};
 use crate::ffi;
 use crate::keys;
 
 /// Logs in, with as many credentials as the server wants.
 pub(crate) fn login(dial: &Dial<'_>) -> Result<(), SshError> {
-    let mut talk =
-        Talk { dial, plan: Login::new(dial.options), offered: Vec::new(), unsure: false };
+    let plan = Login::new(dial.options);
+    let mut talk = Talk { dial, plan, offered: Vec::new(), unsure: false, is_mute: false };
     if talk.plan.wants_offer() {
         talk.ask_methods()?;
         talk.plan.offered(&talk.offered);
@@ -47,6 +47,8 @@ struct Talk<'a> {
     offered: Vec<String>,
     /// What looked like a refusal since may have been a success in part.
     unsure: bool,
+    /// No dialogue can be begun any more.
+    is_mute: bool,
 }
 
 impl Talk<'_> {
@@ -62,28 +64,30 @@ impl Talk<'_> {
     fn converse(&mut self, dialogue: Dialogue) -> Result<(), SshError> {
         let dial = self.dial;
         let user = dial.options.target.user();
-        let name = dialogue.name().to_owned();
-        let mut conversation = Conversation::new(dial, dialogue);
-        let mut is_stuck = false;
+        let mut conversation = Conversation::new(dial, &mut self.plan, dialogue);
+        let mut waits = false;
         let sent = dial.step(Phase::Authenticate, || {
             let done = dial.session.userauth_keyboard_interactive(user, &mut conversation);
-            match &conversation.given_up {
-                Some(_) => {
-                    is_stuck = matches!(&done, Err(error) if ffi::is_again(error));
-                    Err(ffi::refused("given up"))
-                }
-                None => done,
+            if conversation.end.is_none() {
+                return done;
             }
+            waits = matches!(&done, Err(error) if ffi::is_again(error));
+            Err(ffi::refused("declined"))
         });
-        match conversation.given_up {
-            Some(late @ SshError::Timeout { .. }) => Err(late),
-            Some(error) => {
-                self.plan.not_sent(error);
-                // Behind an answered prompt libssh2 waits for the server all the same, and could
-                // not begin another dialogue.
-                if is_stuck { Err(self.plan.failure()) } else { Ok(()) }
+        let name = conversation.name;
+        match conversation.end {
+            None => self.judge(name.into(), Method::KeyboardInteractive, sent),
+            Some(End::Late(late)) => Err(late),
+            Some(End::Declined) => {
+                // Behind an answered prompt libssh2 waits for the server all the same, and begins
+                // no other dialogue. Anything else can be sent.
+                if waits {
+                    self.is_mute = true;
+                    self.offer(self.offered.clone());
+                    self.plan.offered(&self.offered);
+                }
+                Ok(())
             }
-            None => self.judge(name, Method::KeyboardInteractive, sent),
         }
     }
 
@@ -145,7 +149,7 @@ impl Talk<'_> {
             match (identities.is_empty(), agent.only.is_empty()) {
                 (false, _) => Ok((client, identities)),
                 (true, true) => Err("it holds no keys; add one with ssh-add".into()),
-                (true, false) => Err("it holds none of the keys that are to be used".into()),
+                (true, false) => Err("it holds none of the keys named".into()),
             }
         });
         match found {
@@ -229,6 +233,13 @@ impl Talk<'_> {
         Err(self.plan.failure())
     }
 
+    /// Takes note of what the server takes, as far as it can be sent.
+    fn offer(&mut self, mut methods: Vec<String>) {
+        let dialogue = Method::KeyboardInteractive.name();
+        methods.retain(|method| !self.is_mute || method != dialogue);
+        self.offered = methods;
+    }
+
     /// Asks what the server takes, or learns that it has let us in.
     fn ask_methods(&mut self) -> Result<(), SshError> {
         let user = self.dial.options.target.user();
@@ -239,7 +250,12 @@ impl Talk<'_> {
             Ok(())
         });
         self.unsure = false;
-        self.offered = methods;
+        self.offer(methods);
+        // Nothing was to be judged, so a goodbye is no refusal.
+        let asked = asked.map_err(|error| match error {
+            StepError::Disconnected(lost) => StepError::Fatal(lost),
+            other => other,
+        });
         match self.heard("asking what it takes", asked)? {
             Some(error) => {
                 Err(self.dial.lost(Phase::Authenticate, printable(error.message().as_bytes())))

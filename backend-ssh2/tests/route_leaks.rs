@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use backend_ssh2::Ssh2Session;
 use common::{connect, sshd_options};
-use ssh_session::{Auth, Command, Options, ProxyCommand, Route, Session as _};
+use ssh_session::{Auth, Command, Options, Process as _, ProxyCommand, Route, Session as _};
+use testkit::proxy::FaultProxy;
 use testkit::sshd::Sshd;
 
 const PROXY: &str = "bash -c 'exec 3<>/dev/tcp/%h/%p; cat <&0 >&3 & cat <&3; kill $!'";
@@ -26,6 +27,14 @@ fn held() -> (Vec<String>, usize, usize) {
     (threads, fs::read_dir("/proc/self/fd").expect("descriptors").count(), children)
 }
 
+fn until(reached: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !reached() {
+        assert!(Instant::now() < deadline, "left: {:?}", held());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 #[test]
 fn no_thread_descriptor_or_process_is_left_of_a_way_however_its_session_ended() {
     let bastions = [(); 2].map(|()| Sshd::start().expect("sshd"));
@@ -42,10 +51,15 @@ fn no_thread_descriptor_or_process_is_left_of_a_way_however_its_session_ended() 
         to(options)
     };
 
+    let stuck = FaultProxy::start(bastions[0].addr()).expect("a proxy");
+    let mut hop = sshd_options(&bastions[0]);
+    hop.target = common::target("127.0.0.1", stuck.port(), bastions[0].user());
+    let through_stuck = sshd_options(&server).route(Route::Jump(vec![hop]));
+
     let before = held();
     assert!(before.0.is_empty(), "{before:?}");
-    for round in 0..12 {
-        match round % 4 {
+    for round in 0..15 {
+        match round % 5 {
             0 => drop(connect(&good).exec(&Command::new("true")).expect("output")),
             1 => {
                 let session = connect(&good);
@@ -54,15 +68,25 @@ fn no_thread_descriptor_or_process_is_left_of_a_way_however_its_session_ended() 
                 let command = Command::new("sleep 600").timeout(Duration::from_millis(50));
                 session.exec(&command).expect_err("timeout");
             }
-            2 => drop(Ssh2Session::connect(&refused).expect_err("refused")),
+            2 => {
+                let session = connect(&through_stuck);
+                let process = session.spawn(&Command::new("cat").stdin_piped()).expect("started");
+                stuck.black_hole();
+                std::thread::scope(|scope| {
+                    let writing = scope.spawn(|| process.write(&vec![0; 32 << 20]));
+                    // Until nothing more goes anywhere.
+                    std::thread::sleep(Duration::from_millis(200));
+                    session.close();
+                    writing.join().expect("no panic").expect_err("it is over");
+                });
+                until(|| held().0.is_empty());
+                stuck.resume();
+            }
+            3 => drop(Ssh2Session::connect(&refused).expect_err("refused")),
             _ => drop(Ssh2Session::connect(&nowhere).expect_err("nobody is there")),
         }
     }
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while held() != before {
-        assert!(Instant::now() < deadline, "left: {:?}, before: {before:?}", held());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until(|| held() == before);
     for server in [&bastions[0], &bastions[1], &server] {
         assert!(server.is_running());
     }

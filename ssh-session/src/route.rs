@@ -21,24 +21,6 @@ impl Route {
     /// The longest chain: OpenSSH has no limit, but every hop is a whole session.
     pub const MOST_HOPS: usize = 16;
 
-    /// For a backend that only goes the direct way: taking that instead of another would lead to
-    /// another host.
-    ///
-    /// # Errors
-    ///
-    /// [`SshError::InvalidInput`] unless the way is direct.
-    pub fn must_be_direct(&self) -> Result<(), SshError> {
-        match self {
-            Self::Direct => Ok(()),
-            Self::Jump(_) => {
-                Err(SshError::invalid("jump", "hosts are a way this backend cannot go yet"))
-            }
-            Self::Command(_) => {
-                Err(SshError::invalid("proxy_command", "is a way this backend cannot go yet"))
-            }
-        }
-    }
-
     pub(crate) fn validate(&self) -> Result<(), SshError> {
         let Self::Jump(hops) = self else { return Ok(()) };
         if hops.is_empty() {
