@@ -2,7 +2,8 @@
 //!
 //! The suite itself is `testkit::conformance`, which knows no backend; here both sides meet. The
 //! grid is run by this crate's test, a test for each cell, and printed by
-//! `cargo xtask conformance`.
+//! `cargo xtask conformance`. Beside it stand the grid of logins (`cargo xtask auth`), the table of
+//! host keys, and what all backends must not show or allow.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
