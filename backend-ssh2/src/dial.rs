@@ -101,7 +101,7 @@ impl<'a> Dial<'a> {
     fn run(&self, first_key: &FirstKey) -> Result<(), SshError> {
         self.handshake()?;
         let presented = self.presented_key()?;
-        let verdict = self.options.host_keys.verify_presented(&self.options.target, &presented)?;
+        let verdict = self.options.host_keys.verify(&self.options.target, &presented)?;
         let key = presented.key();
         self.compare_with_first(key, first_key)?;
         login::login(self)?;
