@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use backend_russh::{RusshBackend, RusshSession};
 use common::{as_user, connect, embedded_options, sshd_options, through, within};
 use pool_core::AsyncBackend as _;
-use ssh_session::{AsyncProcess as _, AsyncSession as _, Command, Kind, Pty};
+use ssh_session::{AsyncProcess as _, AsyncSession as _, Command, Kind, Pty, Route};
 use testkit::embedded::EmbeddedServer;
 use testkit::proxy::FaultProxy;
 use testkit::sshd::{PasswordUser, Sshd};
@@ -80,6 +80,17 @@ async fn a_warm_command_takes_one_round_trip_and_what_must_be_granted_first_one_
     for case in cases {
         assert_round_trips(&proxy, &session, case).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_warm_command_through_a_jump_host_takes_one_round_trip() {
+    let target = Sshd::start().expect("sshd");
+    let hop = Sshd::builder().max_sessions(0).start().expect("sshd");
+    // Behind the hop: before it, sshd's Nagle would wait for the proxy's delayed acknowledgements.
+    let proxy = FaultProxy::start(target.addr()).expect("proxy");
+    let route = Route::Jump(vec![sshd_options(&hop)]);
+    let session = connect(&through(&proxy, sshd_options(&target)).route(route)).await;
+    assert_round_trips(&proxy, &session, ("through a jump host", Command::new("true"), 1.0)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
