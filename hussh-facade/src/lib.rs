@@ -28,6 +28,10 @@
 //! started is never run twice. A command without an exit status is an [`Error`], and one that was
 //! killed by a signal is no success.
 //!
+//! Nothing of a borrower stays: what it left open is closed when it gives its connection back, or the
+//! connection is. Forwarding of agents, of X11 and of ports from there to here is off: it is never
+//! asked for, and a server that opens such a channel is refused.
+//!
 //! A pool may be used in a process that was forked off: it starts anew there, with connections of
 //! its own, and leaves its parent's alone. A connection that was open when the process forked is
 //! lost to the child: calls fail, and dropping it tells the server nothing.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::ssh_config::tokens;
+use crate::ssh_config::words::BLANK;
 use crate::{SshError, Target, valid};
 
 /// The template of a command whose standard input and output are the way to a host, as
@@ -27,7 +28,7 @@ impl ProxyCommand {
     /// [`SshError::InvalidInput`] if it is empty or `none`, has a NUL character in it, or a token
     /// that is none of those above.
     pub fn parse(template: impl AsRef<str>) -> Result<Self, SshError> {
-        let template = template.as_ref().trim();
+        let template = template.as_ref().trim_matches(BLANK);
         if template.eq_ignore_ascii_case("none") {
             return Err(SshError::invalid("proxy_command", "is `none`; leave it out"));
         }
@@ -79,6 +80,21 @@ impl ProxyCommand {
         .map_err(|problem| SshError::invalid("proxy_command", problem))
     }
 
+    /// What somebody said, without what stands in the command: shells quote what they don't
+    /// understand.
+    pub(crate) fn redact(&self, text: &str) -> String {
+        let is_told = |part: &&str| part.len() < 4 || part.contains('%');
+        let mut hidden: Vec<_> = self.parts().skip(1).filter(|part| !is_told(part)).collect();
+        hidden.sort_by_key(|part| std::cmp::Reverse(part.len()));
+        hidden.iter().fold(text.to_owned(), |text, part| text.replace(part, "…"))
+    }
+
+    /// The program, and the rest in pieces.
+    fn parts(&self) -> impl Iterator<Item = &str> {
+        let between = |c: char| c.is_whitespace() || "'\"`=:@;,".contains(c);
+        self.template.split(between).filter(|part| !part.is_empty())
+    }
+
     pub(crate) fn original_name(&self) -> Option<&str> {
         self.original.as_deref()
     }
@@ -91,7 +107,7 @@ impl ProxyCommand {
 
 impl fmt::Debug for ProxyCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = self.template.split_whitespace().next().unwrap_or_default();
+        let word = self.parts().next().unwrap_or_default();
         write!(f, "ProxyCommand({} …)", crate::printable(word.as_bytes()))
     }
 }
@@ -124,6 +140,8 @@ mod tests {
             assert!(error.contains(named), "{error} names {named}");
         }
         assert!(ProxyCommand::parse(" ").is_err());
+        // As ssh_config has it: a vertical tab is no blank.
+        assert_eq!(ProxyCommand::parse(" \u{b}nc ").expect("a template").template(), "\u{b}nc");
         assert!(ProxyCommand::parse("a\0b").is_err());
     }
 
@@ -143,8 +161,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_shell_quotes_of_it_is_not_told() {
+        let command = ProxyCommand::parse("TOKEN=secret7 nc --auth='me:pass word9' %h");
+        let said = "sh: TOKEN=secret7: not found; 'me:pass word9' for h.example";
+        let told = command.expect("a template").redact(said);
+        assert_eq!(told, "sh: TOKEN=…: not found; 'me:… …' for h.example");
+    }
+
+    #[test]
     fn debug_shows_the_first_word_only() {
         let command = ProxyCommand::parse("nc --proxy-auth me:secret %h").expect("a template");
         assert_eq!(format!("{command:?}"), "ProxyCommand(nc …)");
+        let wrong = ProxyCommand::parse("TOKEN=secret nc %h").expect("a template");
+        assert_eq!(format!("{wrong:?}"), "ProxyCommand(TOKEN …)");
     }
 }

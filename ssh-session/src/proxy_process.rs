@@ -31,6 +31,7 @@ const LOOK: Duration = Duration::from_millis(10);
 pub struct ProxyProcess {
     child: Option<Child>,
     complaints: PipeReader,
+    command: ProxyCommand,
     home: Home,
 }
 
@@ -43,12 +44,12 @@ impl ProxyProcess {
     /// cannot be started.
     pub fn start(command: &ProxyCommand, target: &Target) -> Result<(Self, UnixStream), SshError> {
         let line = command.for_target(target)?;
-        Self::run(&line).map_err(|source| {
+        Self::run(command, &line).map_err(|source| {
             failed(target, format!("the shell for the proxy command does not start: {source}"))
         })
     }
 
-    fn run(line: &str) -> io::Result<(Self, UnixStream)> {
+    fn run(command: &ProxyCommand, line: &str) -> io::Result<(Self, UnixStream)> {
         let (ours, theirs) = UnixStream::pair()?;
         let (complaints, complain) = io::pipe()?;
         // A full pipe must hold nobody up, on either side.
@@ -62,7 +63,8 @@ impl ProxyProcess {
             .stderr(complain)
             .process_group(0)
             .spawn()?;
-        Ok((Self { child: Some(child), complaints, home: Home::here() }, ours))
+        let (child, command, home) = (Some(child), command.clone(), Home::here());
+        Ok((Self { child, complaints, command, home }, ours))
     }
 
     /// Says more about a connection that ended before the handshake: it is the proxy command that
@@ -99,7 +101,8 @@ impl ProxyProcess {
         while let Ok(count @ 1..) = self.complaints.read(&mut part) {
             text.extend_from_slice(&part[..count]);
         }
-        printable(text.trim_ascii())
+        let text = self.command.redact(&String::from_utf8_lossy(text.trim_ascii()));
+        printable(text.as_bytes())
     }
 }
 

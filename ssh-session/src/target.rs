@@ -4,10 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::SshError;
+use crate::text::is_format;
 
 /// A user on a host: where a session goes. Cheap to clone.
 ///
-/// A target that exists is valid: none of its parts is empty or holds control characters.
+/// A target that exists is valid: none of its parts is empty or holds control
+/// characters or invisible ones.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Target(Arc<Parts>);
 
@@ -28,8 +30,8 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// [`SshError::InvalidInput`] if a part is empty, too long, or has control characters or
-    /// spaces in it, or if the port is 0.
+    /// [`SshError::InvalidInput`] if a part is empty, too long, or has control characters,
+    /// invisible ones or spaces in it, or if the port is 0.
     pub fn new(
         host: impl Into<String>,
         port: u16,
@@ -76,6 +78,10 @@ fn check(field: &'static str, value: &str, max: usize) -> Result<(), SshError> {
     if value.chars().any(char::is_control) {
         return Err(SshError::invalid(field, "has NUL or another control character in it"));
     }
+    // It stands in errors as it is.
+    if value.chars().any(is_format) {
+        return Err(SshError::invalid(field, "has invisible characters in it"));
+    }
     Ok(())
 }
 
@@ -108,6 +114,8 @@ mod tests {
             ("a\0b", 22, "u", "host"),
             ("a b", 22, "u", "host"),
             ("-oProxyCommand=x", 22, "u", "host"),
+            ("a\u{202e}b", 22, "u", "host"),
+            ("h", 22, "u\u{200b}", "username"),
             ("h", 0, "u", "port"),
             ("h", 22, "", "username"),
             ("h", 22, "u\n", "username"),

@@ -27,7 +27,7 @@ pub fn printable(text: &[u8]) -> String {
 }
 
 /// Invisible characters that reorder or hide what stands around them.
-fn is_format(c: char) -> bool {
+pub(crate) fn is_format(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 

@@ -37,8 +37,23 @@ impl Agent {
 
     /// Gives it a private key that is not encrypted, and the certificate beside it if there is one.
     pub fn add(&self, key: &Path) -> io::Result<()> {
+        self.ssh_add(&["-q"], key)
+    }
+
+    /// Gives it the certificate beside a private key, and not the key alone.
+    pub fn add_certificate(&self, key: &Path) -> io::Result<()> {
+        self.ssh_add(&["-q"], key)?;
+        self.ssh_add(&["-q", "-k", "-d"], key)
+    }
+
+    /// What `SSH_AUTH_SOCK` is to be.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("socket")
+    }
+
+    fn ssh_add(&self, arguments: &[&str], key: &Path) -> io::Result<()> {
         let output = Command::new("ssh-add")
-            .arg("-q")
+            .args(arguments)
             .arg(key)
             .env("SSH_AUTH_SOCK", self.socket())
             .stdin(Stdio::null())
@@ -49,11 +64,6 @@ impl Agent {
         }
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         Err(io::Error::other(format!("ssh-add: {said}")))
-    }
-
-    /// What `SSH_AUTH_SOCK` is to be.
-    pub fn socket(&self) -> PathBuf {
-        self.folder.path().join("socket")
     }
 }
 

@@ -45,7 +45,7 @@ pub struct Dropbear {
     address: SocketAddr,
     marker: String,
     host_public_key: String,
-    two_factors: bool,
+    options: Vec<OsString>,
 }
 
 impl Dropbear {
@@ -53,15 +53,11 @@ impl Dropbear {
     ///
     /// Without it on this machine the error says `dropbear not found: install dropbear-bin`.
     pub fn start() -> io::Result<Self> {
-        Self::start_with(false)
+        Self::start_with(&[])
     }
 
-    /// A server that wants a key and then the password.
-    pub fn with_two_factors() -> io::Result<Self> {
-        Self::start_with(true)
-    }
-
-    fn start_with(two_factors: bool) -> io::Result<Self> {
+    /// A server with options of `dropbear(8)`: `-t`, say, wants a key and then the password.
+    pub fn start_with(options: &[&str]) -> io::Result<Self> {
         let dropbear = find_or_say("dropbear")?;
         let folder = tempfile::Builder::new().prefix("testkit-dropbear-").tempdir()?;
         let mut server = Self {
@@ -71,7 +67,7 @@ impl Dropbear {
             address: (Ipv4Addr::LOCALHOST, 0).into(),
             marker: format!("TESTKIT_DROPBEAR={}", random_secret()),
             host_public_key: String::new(),
-            two_factors,
+            options: options.iter().map(Into::into).collect(),
             folder,
         };
         server.write_host_key()?;
@@ -117,7 +113,10 @@ impl Dropbear {
 
     /// Logins that succeeded so far, by any method.
     pub fn authentications(&self) -> usize {
-        self.count(|line| line.contains(" auth succeeded for "))
+        let succeeded = |line: &str| {
+            line.contains(" auth succeeded for ") && !line.contains("extra auth required")
+        };
+        self.count(succeeded)
     }
 
     /// Refused passwords so far. Of keys that it refuses Dropbear says nothing.
@@ -210,7 +209,7 @@ impl Dropbear {
             "-P".into(),
             self.dir().join("pid").into(),
         ];
-        arguments.extend(self.two_factors.then(|| "-t".into()));
+        arguments.extend(self.options.iter().cloned());
         let process = Process::start(&self.dropbear, &arguments, self.marker.clone(), |command| {
             command.stderr(log).env_clear();
             if let Some((name, value)) = self.marker.split_once('=') {

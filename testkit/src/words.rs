@@ -120,8 +120,8 @@ pub fn run_proxy_template(bytes: &[u8]) -> Result<(), String> {
             if names.contains(obeyed) || target.host().contains('$') {
                 return Err(format!("{names:?} has characters in it that a shell obeys"));
             }
-            let pieces = template.trim().matches('%').count();
-            if pieces == 0 && line != template.trim() {
+            let pieces = template.matches('%').count();
+            if pieces == 0 && line != command.template() {
                 return Err(format!("{template:?} became {line:?}"));
             }
             Ok(())

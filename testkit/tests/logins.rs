@@ -112,7 +112,7 @@ fn a_key_and_then_the_password_are_wanted_by_every_server_that_is_told_so() {
     assert!(!answering(&both, server.dir(), "*) echo wrong;;").status.success());
     assert_eq!(server.refused(), Attempts { password: 1, ..Attempts::default() });
 
-    let server = Dropbear::with_two_factors().unwrap();
+    let server = Dropbear::start_with(&["-t"]).unwrap();
     let line = server.known_hosts_line();
     let both =
         client(&server.identity(), server.user(), server.port(), &line, "publickey,password");

@@ -63,6 +63,13 @@ enum Command {
         #[arg(last = true)]
         rest: Vec<String>,
     },
+    /// Log in by every method, with every backend, on every server, right and wrong, and print what
+    /// the servers counted as a table.
+    Auth {
+        /// What else the program is told; see its `--help`.
+        #[arg(last = true)]
+        rest: Vec<String>,
+    },
     /// Measure round trips of commands and dials, ours beside others'.
     Roundtrips {
         /// Print them as `[{"client", "what", "pace", "round_trips"}]`.
@@ -101,6 +108,7 @@ fn main() -> Result<()> {
         Command::Soak { minutes } => faults::run(&["soak".into(), minutes.to_string()]),
         Command::Python => python::python(),
         Command::Conformance { json, rest } => programs::run("conformance", json, &rest),
+        Command::Auth { rest } => programs::run("auth", false, &rest),
         Command::Roundtrips { json, rest } => programs::run("roundtrips", json, &rest),
         Command::Deny => deny::check(),
         Command::Fuzz { seconds } => test::fuzz(seconds),

@@ -45,7 +45,7 @@ mod paths;
 mod setting;
 pub(crate) mod tokens;
 mod value;
-mod words;
+pub(crate) mod words;
 
 use std::path::Path;
 

@@ -11,7 +11,7 @@ pub(super) struct Words<'a> {
     pub(super) rest: &'a str,
 }
 
-const BLANK: [char; 5] = [' ', '\t', '\r', '\n', '\u{c}'];
+pub(crate) const BLANK: [char; 5] = [' ', '\t', '\r', '\n', '\u{c}'];
 
 impl<'a> Words<'a> {
     /// `None` for an empty line or a comment; what is wrong, if the line makes no sense.

@@ -5,8 +5,8 @@ use std::io;
 use russh::keys::PublicKey;
 use russh::{MethodKind, MethodSet};
 
-use super::login::Round;
-use super::{EmbeddedServer, Method};
+use super::EmbeddedServer;
+use super::login::{Method, Round};
 use crate::authority::Authority;
 
 /// What the server's tasks need to know.

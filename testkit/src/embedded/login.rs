@@ -12,6 +12,27 @@ use super::builder::Settings;
 use super::shared::Shared;
 use crate::Attempts;
 
+/// A way to log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// A key, or a certificate.
+    PublicKey,
+    /// A password.
+    Password,
+    /// Answers to prompts.
+    KeyboardInteractive,
+}
+
+impl Method {
+    pub(super) fn kind(self) -> MethodKind {
+        match self {
+            Self::PublicKey => MethodKind::PublicKey,
+            Self::Password => MethodKind::Password,
+            Self::KeyboardInteractive => MethodKind::KeyboardInteractive,
+        }
+    }
+}
+
 /// What a server asks at once in keyboard-interactive authentication, and the answers it wants.
 #[derive(Clone, Debug, Default)]
 #[must_use = "asked only once a builder has it"]

@@ -15,6 +15,7 @@
 //! OpenSSH. It refuses what it hasn't got: terminals, X11, remote forwarding.
 
 mod builder;
+mod connection;
 mod forward;
 mod handler;
 mod inbox;
@@ -30,45 +31,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use russh::Limits;
 use russh::keys::PublicKey;
 use russh::server::Config;
-use russh::{Limits, MethodKind};
 use tokio::net::TcpListener;
 
 pub use builder::EmbeddedServerBuilder;
-pub use login::Round;
+pub use login::{Method, Round};
 
 use crate::Attempts;
 use crate::background::Background;
 use crate::keys::{KeyPair, known_hosts_line, random_secret};
 use crate::port::{bind_again, bind_free};
 use builder::Settings;
-use handler::Connection;
+use connection::Connection;
 use shared::{Shared, TaskGuard};
 
 /// How long connections and commands may take to end when the server stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
-
-/// A way to log in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Method {
-    /// A key, or a certificate.
-    PublicKey,
-    /// A password.
-    Password,
-    /// Answers to prompts.
-    KeyboardInteractive,
-}
-
-impl Method {
-    fn kind(self) -> MethodKind {
-        match self {
-            Self::PublicKey => MethodKind::PublicKey,
-            Self::Password => MethodKind::Password,
-            Self::KeyboardInteractive => MethodKind::KeyboardInteractive,
-        }
-    }
-}
 
 /// A running server; stopped when dropped, with all its connections and commands.
 #[derive(Debug)]

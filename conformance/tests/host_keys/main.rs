@@ -1,4 +1,5 @@
-//! What becomes of a server's key: our engine beside OpenSSH's `ssh`, against real servers.
+//! What becomes of a server's key: OpenSSH's `ssh`, our engine and each of our backends, against
+//! real servers.
 
 mod cases;
 mod lab;
@@ -10,7 +11,8 @@ use std::thread;
 
 use cases::{ROWS, Row};
 use lab::{Lab, word};
-use ssh_session::{HostKeyPolicy, HostKeys, KnownHosts, SshError, Target, Verdict};
+use ssh_session::{HostKeyPolicy, HostKeys, Kind, KnownHosts, SshError, Target, Verdict};
+use testkit::conformance::Subject;
 
 const POLICIES: [(HostKeyPolicy, &str); 2] =
     [(HostKeyPolicy::AcceptNew, "accept-new"), (HostKeyPolicy::Strict, "yes")];
@@ -29,7 +31,41 @@ fn files(lab: &Lab, row: &Row, name: &str) -> Vec<PathBuf> {
     row.files.iter().enumerate().map(file).collect()
 }
 
-/// What we say, and the error's text.
+/// What a backend does, and the error's text.
+///
+/// Where the key is to be refused it logs in as somebody whom the server must not hear of.
+fn backends(
+    lab: &Lab,
+    row: &Row,
+    policy: HostKeyPolicy,
+    backend: &impl Subject,
+    name: &str,
+    refused: bool,
+) -> (&'static str, String) {
+    let files = files(lab, row, name);
+    let mut host_keys = HostKeys::new(policy).files(&files);
+    host_keys.alias = row.alias.map(Into::into);
+    let user = if refused { name.to_owned() } else { lab.user(row.shows) };
+    let target = Target::new(row.host, row.port, user).expect("a target");
+    let before = lines(&files);
+    match lab.ours(backend, row.shows, &target, host_keys) {
+        Ok(()) if lines(&files) > before => ("new", String::new()),
+        Ok(()) => ("trusted", String::new()),
+        Err(error) if matches!(error.kind(), Kind::HostKey | Kind::KnownHosts) => {
+            let heard = lab.heard_of(row.shows, name);
+            (if heard { "refused too late" } else { "refused" }, error.to_string())
+        }
+        Err(error) => ("failed", error.to_string()),
+    }
+}
+
+/// How many lines there are in these files.
+fn lines(files: &[PathBuf]) -> usize {
+    let count = |path| fs::read_to_string(path).map_or(0, |text| text.trim().lines().count());
+    files.iter().map(count).sum()
+}
+
+/// What our engine says, and the error's text.
 fn ours(lab: &Lab, row: &Row, policy: HostKeyPolicy, name: &str) -> (&'static str, String) {
     let files = files(lab, row, name);
     let mut host_keys = HostKeys::new(policy).files(&files);
@@ -62,10 +98,6 @@ fn ours(lab: &Lab, row: &Row, policy: HostKeyPolicy, name: &str) -> (&'static st
 /// What OpenSSH says.
 fn theirs(lab: &Lab, row: &Row, checking: &str, name: &str) -> (&'static str, String) {
     let files = files(lab, row, name);
-    let lines = || -> usize {
-        let count = |path| fs::read_to_string(path).map_or(0, |text| text.trim().lines().count());
-        files.iter().map(count).sum()
-    };
     let paths: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
     let mut options = vec![
         format!("StrictHostKeyChecking={checking}"),
@@ -73,10 +105,10 @@ fn theirs(lab: &Lab, row: &Row, checking: &str, name: &str) -> (&'static str, St
         "GlobalKnownHostsFile=/dev/null".to_owned(),
     ];
     options.extend(row.alias.map(|alias| format!("HostKeyAlias={alias}")));
-    let before = lines();
+    let before = lines(&files);
     match lab.ssh(row.shows, row.host, row.port, &options) {
         // A folder cannot be written to, and nobody minds.
-        Ok(()) if lines() > before || files[0].is_dir() => ("new", String::new()),
+        Ok(()) if lines(&files) > before || files[0].is_dir() => ("new", String::new()),
         Ok(()) => ("trusted", String::new()),
         Err(said) => {
             assert!(said.contains("Host key verification failed"), "{}: {said}", row.what);
@@ -86,7 +118,7 @@ fn theirs(lab: &Lab, row: &Row, checking: &str, name: &str) -> (&'static str, St
 }
 
 #[test]
-fn what_becomes_of_a_servers_key_openssh_and_we_agree() {
+fn on_what_becomes_of_a_servers_key_openssh_and_our_backends_agree() {
     let lab = Lab::new();
     let next = AtomicUsize::new(0);
     let work = || {
@@ -94,36 +126,44 @@ fn what_becomes_of_a_servers_key_openssh_and_we_agree() {
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(row) = ROWS.get(index) else { return told };
-            let mut said = [["", ""]; 2];
+            let mut said = [["", ""]; 4];
             let mut texts = String::new();
             for (column, (policy, checking)) in POLICIES.into_iter().enumerate() {
-                let (word, text) = ours(&lab, row, policy, &format!("ours-{index}-{column}"));
-                said[0][column] = word;
-                texts += &text;
-                let name = format!("theirs-{index}-{column}");
-                let (word, text) = theirs(&lab, row, checking, &name);
-                said[1][column] = word;
-                texts += &text;
+                let name = |who: &str| format!("{who}-{index}-{column}");
+                let refused = row.verdicts[column] == "refused";
+                let (ssh2, russh) = (name("ssh2"), name("russh"));
+                for (place, (word, text)) in said.iter_mut().zip([
+                    theirs(&lab, row, checking, &name("theirs")),
+                    ours(&lab, row, policy.clone(), &name("ours")),
+                    backends(&lab, row, policy.clone(), &conformance::Ssh2, &ssh2, refused),
+                    backends(&lab, row, policy, &conformance::Russh, &russh, refused),
+                ]) {
+                    place[column] = word;
+                    texts = texts + "\n    " + &text;
+                }
             }
             told.push((index, said, texts));
         }
     };
     let mut told = thread::scope(|scope| {
-        let workers: Vec<_> = (0..3).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..4).map(|_| scope.spawn(work)).collect();
         workers.into_iter().flat_map(|worker| worker.join().expect("no panic")).collect::<Vec<_>>()
     });
     told.sort_by_key(|(index, ..)| *index);
-    println!("{:<40} {:<18} {:<18}", "accept-new, yes", "OpenSSH", "we");
+    println!("| with `accept-new`, then `yes` | OpenSSH | our engine | ssh2 | russh | |");
+    println!("|---|---|---|---|---|---|");
     let mut wrong = 0;
-    for (index, [ours, theirs], texts) in told {
+    for (index, said, texts) in told {
         let row = &ROWS[index];
+        let [theirs, ours @ ..] = said;
         let expected = row.difference.map_or(row.verdicts, |(verdicts, _)| verdicts);
         // Where versions of OpenSSH differ, this one may say what we say.
-        let fine = ours == row.verdicts && (theirs == expected || theirs == ours);
+        let fine = ours == [row.verdicts; 3] && (theirs == expected || theirs == row.verdicts);
         let note = row.difference.map_or("", |(_, why)| why);
-        println!("{:<40} {:<18} {:<18} {note}", row.what, theirs.join(" "), ours.join(" "));
+        let said = said.map(|verdicts| verdicts.join(", ")).join(" | ");
+        println!("| {} | {said} | {note} |", row.what);
         if !fine {
-            println!("  WRONG, expected {expected:?} and {:?}: {texts}", row.verdicts);
+            println!("  WRONG, expected {expected:?} and {:?}:{texts}", row.verdicts);
             wrong += 1;
         }
     }

@@ -4,11 +4,19 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use ssh_session::{HostKey, PresentedKey, SshError};
+use ssh_session::{
+    Auth, HostKey, HostKeyPolicy, HostKeys, Kind, Options, PresentedKey, ProxyCommand, Route,
+    Session as _, SshError, Target,
+};
 use tempfile::TempDir;
-use testkit::sshd::Sshd;
+use testkit::conformance::Subject;
+use testkit::sshd::{Sshd, Truth};
+
+/// How long a login or a log may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a server shows: key files in its order of preference, and a certificate for the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,7 +28,7 @@ pub(crate) struct Shows {
 /// Keys made once, and servers started when they are first asked for.
 pub(crate) struct Lab {
     pub(crate) folder: TempDir,
-    servers: Mutex<HashMap<Shows, Sshd>>,
+    servers: Mutex<HashMap<Shows, Arc<Sshd>>>,
 }
 
 /// Name, type: `a`, `r` and `e` are keys of hosts, `b` is another's, `ca`… are authorities.
@@ -110,18 +118,8 @@ impl Lab {
         port: u16,
         options: &[String],
     ) -> Result<(), String> {
-        let (address, identity, user) = {
-            let mut servers = self.servers.lock().expect("no panic before");
-            let server = servers.entry(shows).or_insert_with(|| self.start(shows));
-            (server.addr(), server.identity(), server.user().to_owned())
-        };
-        // So that the server has any name and port we like. What is left running when `ssh` ends
-        // must not keep its standard error open, which we read to its end.
-        let way = format!(
-            "ProxyCommand=bash -c 'exec 2>/dev/null 3<>/dev/tcp/{}/{}; cat <&3 & exec cat >&3'",
-            address.ip(),
-            address.port()
-        );
+        let (way, identity, user) =
+            self.server(shows, |server| (way(server), server.identity(), server.user().to_owned()));
         let output = Command::new("timeout")
             .args(["30", "ssh", "-F", "none", "-o", "BatchMode=yes", "-o", "CheckHostIP=no", "-o"])
             .args([
@@ -132,7 +130,7 @@ impl Lab {
                 "HashKnownHosts=no",
                 "-o",
             ])
-            .arg(way)
+            .arg(format!("ProxyCommand={way}"))
             .args(options.iter().flat_map(|option| ["-o", option]))
             .arg("-i")
             .arg(identity)
@@ -143,7 +141,52 @@ impl Lab {
         if output.status.success() { Ok(()) } else { Err(said) }
     }
 
-    fn start(&self, shows: Shows) -> Sshd {
+    /// Logs in with a backend of ours as somebody, and runs a command.
+    pub(crate) fn ours(
+        &self,
+        backend: &impl Subject,
+        shows: Shows,
+        target: &Target,
+        host_keys: HostKeys,
+    ) -> Result<(), SshError> {
+        let (way, identity) = self.server(shows, |server| (way(server), server.identity()));
+        let options = Options::new(target.clone())
+            .auth(Auth::key_file(identity))
+            .host_keys(host_keys)
+            .route(Route::Command(ProxyCommand::parse(way)?));
+        let session = backend.connect(&Options { connect_timeout: PATIENCE, ..options })?;
+        session.exec(&ssh_session::Command::new("exit 0")).map(drop)
+    }
+
+    /// Whether a server heard of a user, up to now: it is asked once it has heard of another one.
+    pub(crate) fn heard_of(&self, shows: Shows, user: &str) -> bool {
+        let marker = format!("marker-for-{user}");
+        let target = Target::new("h.example", 22, &marker).expect("a target");
+        let anybody = HostKeys::new(HostKeyPolicy::DangerAcceptAny);
+        let error =
+            self.ours(&conformance::Ssh2, shows, &target, anybody).expect_err("no such user");
+        assert_eq!(error.kind(), Kind::AuthenticationFailed, "{error}");
+        self.server(shows, |server| {
+            let heard = |_: &Truth| server.log().contains(&marker);
+            server.wait_for(PATIENCE, heard).expect("the marker is heard of");
+            server.log().lines().any(|line| line.contains(user) && !line.contains(&marker))
+        })
+    }
+
+    /// Who may log in.
+    pub(crate) fn user(&self, shows: Shows) -> String {
+        self.server(shows, |server| server.user().to_owned())
+    }
+
+    fn server<T>(&self, shows: Shows, ask: impl FnOnce(&Sshd) -> T) -> T {
+        let mut servers = self.servers.lock().expect("no panic before");
+        let server = servers.entry(shows).or_insert_with(|| self.start(shows));
+        let server = Arc::clone(server);
+        drop(servers);
+        ask(&server)
+    }
+
+    fn start(&self, shows: Shows) -> Arc<Sshd> {
         let mut builder = Sshd::builder().host_keys([]).max_startups("1000");
         for key in shows.keys {
             builder = builder.option(format!("HostKey {}", self.path(key).display()));
@@ -152,7 +195,7 @@ impl Lab {
             let file = self.path(&format!("{name}-cert.pub"));
             builder = builder.option(format!("HostCertificate {}", file.display()));
         }
-        builder.start().expect("sshd (Debian package openssh-server)")
+        Arc::new(builder.start().expect("sshd (Debian package openssh-server)"))
     }
 
     fn keygen(&self, arguments: &[&str]) {
@@ -164,6 +207,13 @@ impl Lab {
             .expect("ssh-keygen runs (Debian package openssh-client)");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     }
+}
+
+/// A command that leads to a server, so that it has any name and port we like. What is left running
+/// when `ssh` ends must not keep its standard error open, which we read to its end.
+fn way(server: &Sshd) -> String {
+    let (ip, port) = (server.addr().ip(), server.port());
+    format!("bash -c 'exec 2>/dev/null 3<>/dev/tcp/{ip}/{port}; cat <&3 & exec cat >&3'")
 }
 
 /// A known_hosts file, hashed if need be. Its last line ends, but for one with an `x` at its end.
