@@ -97,8 +97,7 @@ impl Handler for Client {
             };
         }
         let (host_keys, target) = (self.host_keys.clone(), self.target.clone());
-        let asking =
-            tokio::task::spawn_blocking(move || host_keys.verify_presented(&target, &presented));
+        let asking = tokio::task::spawn_blocking(move || host_keys.verify(&target, &presented));
         let verdict =
             asking.await.map_err(|_| russh::Error::Inconsistent)?.map_err(Problem::Ssh)?;
         if let Some(first) = self.first_key.get()

@@ -87,9 +87,13 @@ impl<'a> Dial<'a> {
 
     /// Ends what was opened, without waiting for the server, and says what is known of the reason.
     pub(crate) fn give_up(mut self, error: SshError) -> SshError {
-        let error = match &mut self.way.process {
-            Some(process) => process.explain(error),
-            None => error,
+        let error = match (&mut self.way.process, self.way.fate.get(), error) {
+            (Some(process), _, error) => process.explain(error),
+            (_, Some(fate), SshError::Busy { .. }) => self.lost(Phase::Handshake, fate.clone()),
+            (_, Some(fate), SshError::ConnectionLost { phase, .. }) => {
+                self.lost(phase, fate.clone())
+            }
+            (_, _, error) => error,
         };
         self.way.socket.shutdown();
         let finishing = Finishing::later();
@@ -101,7 +105,7 @@ impl<'a> Dial<'a> {
     fn run(&self, first_key: &FirstKey) -> Result<(), SshError> {
         self.handshake()?;
         let presented = self.presented_key()?;
-        let verdict = self.options.host_keys.verify_presented(&self.options.target, &presented)?;
+        let verdict = self.options.host_keys.verify(&self.options.target, &presented)?;
         let key = presented.key();
         self.compare_with_first(key, first_key)?;
         login::login(self)?;

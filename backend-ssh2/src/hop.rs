@@ -55,8 +55,8 @@ impl Hop {
         Ok(written.unwrap_or(0))
     }
 
-    /// Reads without waiting; `None` where nothing is there. An error says why nothing comes any
-    /// more.
+    /// Reads without waiting; `None` where nothing is there, 0 where the next host has ended. An
+    /// error says why nothing comes any more.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, String> {
         if !self.may(Call::Read) {
             self.take_in()?;
@@ -67,7 +67,6 @@ impl Hop {
             count => Ok(count),
         })?;
         match (read, &self.end) {
-            (Some(0), _) => Err("the connection behind it ended".into()),
             // Whatever came before it has been read.
             (None, Some(end)) => Err(end.clone()),
             (read, _) => Ok(read),
@@ -127,6 +126,11 @@ impl Hop {
         events.set(PollFlags::IN, self.end.is_none());
         events.set(PollFlags::OUT, self.sender.is_some());
         (!events.is_empty()).then(|| PollFd::new(&self.dialled.way.socket, events))
+    }
+
+    /// What became of a hop before this one.
+    pub(crate) fn fate(&self) -> Option<String> {
+        self.dialled.way.fate.get().cloned()
     }
 
     fn may(&self, call: Call) -> bool {

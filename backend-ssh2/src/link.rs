@@ -26,7 +26,7 @@ use crate::dial::Dialled;
 use crate::ffi::{self, Finishing};
 use crate::socket::{Pending, Socket, Waker};
 use crate::state::{End, Guard, Op, State, Stop};
-use crate::way::Way;
+use crate::way::{Fate, Way};
 
 pub(crate) struct Link {
     pub(crate) target: Target,
@@ -45,11 +45,12 @@ pub(crate) struct Link {
     finishing: Finishing,
     /// Ended behind the session that runs over it.
     _process: Option<ProxyProcess>,
+    fate: Fate,
 }
 
 impl Link {
     pub(crate) fn new(dialled: Dialled, options: &Options) -> Result<Self, SshError> {
-        let Dialled { session, way: Way { socket, process } } = dialled;
+        let Dialled { session, way: Way { socket, process, fate } } = dialled;
         let waker = Waker::new().map_err(|error| SshError::ConnectionLost {
             target: options.target.clone(),
             phase: ssh_session::Phase::Connect,
@@ -66,6 +67,7 @@ impl Link {
             session,
             finishing: Finishing::later(),
             _process: process,
+            fate,
             waker,
             turnstile: Mutex::new(()),
             turn: Condvar::new(),
@@ -191,6 +193,10 @@ impl Link {
     /// Ends the session: nobody waits on it any longer than it takes to wake up.
     pub(crate) fn end(&self, state: &mut State, end: End) {
         if state.end.is_none() {
+            let end = match (end, self.fate.get()) {
+                (End::Lost(_), Some(fate)) => End::Lost(fate.clone()),
+                (end, _) => end,
+            };
             tracing::debug!(target = %self.target, ?end, "session over");
             state.end = Some(end);
             self.socket.shutdown();

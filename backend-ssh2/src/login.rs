@@ -27,7 +27,10 @@ pub(crate) fn login(dial: &Dial<'_>) -> Result<(), SshError> {
         match talk.plan.attempt() {
             Some(Attempt::Ask(asked)) => {
                 let target = dial.options.target.clone();
-                talk.plan.asked(ask(dial, "password", move || asked.ask(&target))?);
+                match ask(dial, "password", move || asked.ask(&target)) {
+                    Err(late @ SshError::Timeout { .. }) => return Err(late),
+                    answer => talk.plan.asked(answer.ok().flatten()),
+                }
             }
             Some(Attempt::Password(password)) => talk.password(&password)?,
             Some(Attempt::KeyboardInteractive(dialogue)) => talk.converse(dialogue)?,

@@ -15,6 +15,7 @@ use ssh_session::Target;
 
 use crate::hop::Hop;
 use crate::socket::{SEND_FLAGS, Socket, poll_until};
+use crate::way::Way;
 
 /// How much is moved at once: as much as libssh2 puts into one packet.
 const CHUNK: usize = 32 * 1024;
@@ -35,22 +36,40 @@ struct Chunk {
     to: usize,
 }
 
-/// Starts a thread that owns the hop on this target; the next session is to run on the socket.
-pub(crate) fn start(hop: Hop, target: Target) -> io::Result<Socket> {
+/// Why a relay is over.
+#[derive(Debug)]
+enum End {
+    /// The session through it ended.
+    Near,
+    /// The next host ended the connection.
+    Far,
+    /// The hop did not hold out.
+    Hop(String),
+}
+
+/// Starts a thread that owns the hop on this target. The next session goes the way that leads into
+/// it.
+pub(crate) fn start(hop: Hop, target: Target) -> io::Result<Way> {
     let (ours, near) = UnixStream::pair()?;
-    let ours = Socket::pair(ours)?;
+    let way = Way::over(Socket::pair(ours)?);
     near.set_nonblocking(true)?;
-    let relay = Relay { hop, near, up: Chunk::new(), down: Chunk::new() };
+    let fate = way.fate.clone();
+    let mut relay = Relay { hop, near, up: Chunk::new(), down: Chunk::new() };
     thread::Builder::new().name("hussh-jump".into()).spawn(move || {
         let end = relay.run();
-        tracing::debug!(%target, end, "jump over");
+        tracing::debug!(%target, ?end, "jump over");
+        if let End::Hop(end) = end {
+            // That of a hop before this one is the cause.
+            let own = || format!("jump host {target}: {end}");
+            fate.get_or_init(|| relay.hop.fate().unwrap_or_else(own));
+        }
     })?;
-    Ok(ours)
+    Ok(way)
 }
 
 impl Relay {
     /// Works until either side has ended, and says why.
-    fn run(mut self) -> String {
+    fn run(&mut self) -> End {
         loop {
             let moved = self.turn().and_then(|moved| if moved { Ok(()) } else { self.wait() });
             if let Err(end) = moved {
@@ -60,35 +79,35 @@ impl Relay {
     }
 
     /// Moves what can be moved without waiting. Whether that was anything.
-    fn turn(&mut self) -> Result<bool, String> {
-        self.hop.beat()?;
+    fn turn(&mut self) -> Result<bool, End> {
+        self.hop.beat().map_err(End::Hop)?;
         let up = self.move_up()?;
         let down = self.move_down()?;
         Ok(up || down)
     }
 
-    fn move_up(&mut self) -> Result<bool, String> {
+    fn move_up(&mut self) -> Result<bool, End> {
         if self.up.is_empty() {
             match self.near.read(&mut self.up.bytes) {
-                Ok(0) => return Err("the session through it ended".into()),
-                Ok(count) => self.up.filled(count),
+                Ok(count @ 1..) => self.up.filled(count),
                 Err(error) if is_again(&error) => return Ok(false),
-                Err(error) => return Err(error.to_string()),
+                Ok(0) | Err(_) => return Err(End::Near),
             }
         }
-        let count = self.hop.write(self.up.rest())?;
+        let count = self.hop.write(self.up.rest()).map_err(End::Hop)?;
         self.up.from += count;
         Ok(count > 0)
     }
 
-    fn move_down(&mut self) -> Result<bool, String> {
+    fn move_down(&mut self) -> Result<bool, End> {
         if self.down.is_empty() {
-            match self.hop.read(&mut self.down.bytes)? {
+            match self.hop.read(&mut self.down.bytes).map_err(End::Hop)? {
+                Some(0) => return Err(End::Far),
                 Some(count) => self.down.filled(count),
                 None => return Ok(false),
             }
         } else {
-            self.hop.take_in()?;
+            self.hop.take_in().map_err(End::Hop)?;
         }
         match rustix::net::send(&self.near, self.down.rest(), SEND_FLAGS) {
             Ok(count) => {
@@ -96,11 +115,11 @@ impl Relay {
                 Ok(true)
             }
             Err(Errno::AGAIN | Errno::INTR) => Ok(false),
-            Err(errno) => Err(errno.to_string()),
+            Err(_) => Err(End::Near),
         }
     }
 
-    fn wait(&self) -> Result<(), String> {
+    fn wait(&self) -> Result<(), End> {
         let mut events = PollFlags::empty();
         events.set(PollFlags::IN, self.up.is_empty());
         events.set(PollFlags::OUT, !self.down.is_empty());
@@ -110,7 +129,7 @@ impl Relay {
         let _ = poll_until(&mut watched, self.hop.next_beat());
         // Otherwise the next turn reads what is left, and the end behind it.
         if watched[0].revents().contains(PollFlags::HUP) && !self.up.is_empty() {
-            return Err("the session through it ended".into());
+            return Err(End::Near);
         }
         Ok(())
     }

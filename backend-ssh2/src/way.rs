@@ -1,6 +1,7 @@
 //! The way to a server: a connected socket, wherever it leads through.
 
 use std::ffi::CString;
+use std::sync::{Arc, OnceLock};
 
 use ssh_session::{Options, Phase, ProxyProcess, Route, SshError, Target, net};
 
@@ -11,10 +12,14 @@ use crate::hop::Hop;
 use crate::socket::Socket;
 use crate::{relay, resolve, tcp};
 
+/// What became of a jump host: why it did not hold out, once it has not.
+pub(crate) type Fate = Arc<OnceLock<String>>;
+
 /// A connected socket, and what has to live as long as it is used.
 pub(crate) struct Way {
     pub(crate) socket: Socket,
     pub(crate) process: Option<ProxyProcess>,
+    pub(crate) fate: Fate,
 }
 
 /// The keys that the first session of a pool was shown, its target's and those of the jump hosts
@@ -37,6 +42,11 @@ impl FirstKeys {
 }
 
 impl Way {
+    /// One that leads over nothing else.
+    pub(crate) fn over(socket: Socket) -> Self {
+        Self { socket, process: None, fate: Fate::default() }
+    }
+
     /// Gets to the target.
     pub(crate) fn to(
         options: &Options,
@@ -54,13 +64,13 @@ impl Way {
         match &options.route {
             Route::Direct => {
                 let addresses = resolve::lookup(target, deadline)?;
-                Ok(Self { socket: tcp::connect(options, &addresses, deadline)?, process: None })
+                Ok(Self::over(tcp::connect(options, &addresses, deadline)?))
             }
             Route::Command(command) => {
                 let (process, stream) = ProxyProcess::start(command, target)?;
                 let socket =
                     Socket::pair(stream).map_err(|error| net::connect_error(target, error))?;
-                Ok(Self { socket, process: Some(process) })
+                Ok(Self { process: Some(process), ..Self::over(socket) })
             }
             _ => Err(SshError::invalid("route", "is not one that this backend can take")),
         }
@@ -96,10 +106,7 @@ fn jump(hop: Dial<'_>, next: &Target, deadline: Deadline) -> Result<Way, SshErro
         Err(error) => return Err(hop.give_up(error)),
     };
     let hop = Hop::new(hop.into(), channel, *keepalive);
-    match relay::start(hop, target.clone()) {
-        Ok(socket) => Ok(Way { socket, process: None }),
-        Err(error) => Err(net::connect_error(next, error)),
-    }
+    relay::start(hop, target.clone()).map_err(|error| net::connect_error(next, error))
 }
 
 fn open(hop: &Dial<'_>, next: &Target) -> Result<Channel, SshError> {

@@ -228,7 +228,6 @@ fn nonsense_is_refused_by_name<L: Library>() {
     let builder = || ConnectionPool::<L>::builder("h", "u").password("p");
     for (built, field) in [
         (ConnectionPool::<L>::builder("", "u").password("p").build(), "host"),
-        (ConnectionPool::<L>::builder("h", "u").build(), "auth"),
         (builder().port(0).build(), "port"),
         (builder().max_connections(0).build(), "max_connections"),
         (builder().max_connections(2).min_idle(3).build(), "min_idle"),

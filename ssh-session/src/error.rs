@@ -175,6 +175,8 @@ pub enum ConnectProblem {
     Reset,
     /// A proxy command or a jump host did not get there.
     Proxy,
+    /// A jump host lets nobody through, or not to there. Asking again does not help.
+    Forbidden,
     /// Anything else, such as a lack of descriptors on our side.
     Other,
 }
@@ -325,7 +327,8 @@ impl SshError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Resolve { temporary, .. } => *temporary,
-            Self::Connect { .. } | Self::Busy { .. } | Self::ChannelRefused { .. } => true,
+            Self::Connect { problem, .. } => *problem != ConnectProblem::Forbidden,
+            Self::Busy { .. } | Self::ChannelRefused { .. } => true,
             Self::Timeout { .. } | Self::ConnectionLost { .. } => !self.may_have_started(),
             // Nothing is wrong with the file.
             Self::KnownHosts { source, .. }

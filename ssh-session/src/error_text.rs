@@ -23,6 +23,9 @@ impl fmt::Display for SshError {
                     ConnectProblem::Refused => "check that an SSH server listens there",
                     ConnectProblem::Unreachable => "check the network and the host's address",
                     ConnectProblem::Reset => "check what listens there",
+                    ConnectProblem::Forbidden => {
+                        "its sshd has to permit TCP forwarding (AllowTcpForwarding, PermitOpen)"
+                    }
                     ConnectProblem::Proxy => "check the proxy command or jump host on the way",
                     ConnectProblem::Other => "check this machine's network and limits",
                 })

@@ -130,19 +130,15 @@ impl HostKeys {
     ///
     /// [`SshError::HostKey`] if the key is refused, [`SshError::KnownHosts`] if a file is there
     /// but cannot be read: what it would say about the host is not known then.
-    pub fn verify_presented(
-        &self,
-        target: &Target,
-        presented: &PresentedKey,
-    ) -> Result<Verdict, SshError> {
+    pub fn verify(&self, target: &Target, presented: &PresentedKey) -> Result<Verdict, SshError> {
         let certificate = match presented {
             PresentedKey::Certificate(certificate) if self.reads_files() => certificate,
-            other => return self.verify(target, other.key()),
+            other => return self.verify_key(target, other.key()),
         };
         match self.verify_certificate(target, certificate)? {
             None => Ok(Verdict::Trusted),
             // As good as no certificate. Why it did not hold is told if nothing else is known.
-            Some(problem) => match self.verify(target, certificate.key()) {
+            Some(problem) => match self.verify_key(target, certificate.key()) {
                 Err(SshError::HostKey(mut refused)) => {
                     if let (HostKeyProblem::Unknown { .. }, Some(problem)) =
                         (&refused.problem, problem)
@@ -156,12 +152,7 @@ impl HostKeys {
         }
     }
 
-    /// Decides about a bare key. To be called before any credential is sent.
-    ///
-    /// # Errors
-    ///
-    /// As [`verify_presented`](Self::verify_presented).
-    pub fn verify(&self, target: &Target, key: &HostKey) -> Result<Verdict, SshError> {
+    fn verify_key(&self, target: &Target, key: &HostKey) -> Result<Verdict, SshError> {
         let refused = |problem| Err(refusal(target, key, problem));
         match self.policy {
             HostKeyPolicy::DangerAcceptAny => return Ok(Verdict::Trusted),
@@ -190,16 +181,6 @@ impl HostKeys {
                 Ok(Verdict::New(PendingKey(Box::new(pending))))
             }
         }
-    }
-
-    /// The types of keys this host is known by, to be asked for first: a server that is asked for
-    /// another type presents a key that looks changed. Empty where it does not matter.
-    ///
-    /// # Errors
-    ///
-    /// [`SshError::KnownHosts`] if a file is there but cannot be read.
-    pub fn known_algorithms(&self, target: &Target) -> Result<Vec<String>, SshError> {
-        self.preferences(target).map(|preferences| preferences.known)
     }
 
     /// What to ask a server for in the key exchange.

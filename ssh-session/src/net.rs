@@ -121,10 +121,16 @@ pub fn connect_error(target: &Target, source: io::Error) -> SshError {
 }
 
 /// That a jump host does not open the connection to a target, in the words of a user.
+///
+/// It is forbidden where the reason says that it is prohibited (`administratively prohibited`,
+/// RFC 4254, section 5.1).
 pub fn jump_error(target: &Target, hop: &Target, reason: &str) -> SshError {
+    let problem = match reason.contains("prohibited") {
+        true => ConnectProblem::Forbidden,
+        false => ConnectProblem::Proxy,
+    };
     let text = format!("jump host {hop} does not connect us: {}", printable(reason.as_bytes()));
-    let source = Arc::new(io::Error::other(text));
-    SshError::Connect { target: target.clone(), problem: ConnectProblem::Proxy, source }
+    SshError::Connect { target: target.clone(), problem, source: Arc::new(io::Error::other(text)) }
 }
 
 /// Why a name has no address, in the words of a user.

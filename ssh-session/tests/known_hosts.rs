@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ssh_session::known_hosts::{KnownHosts, Lookup};
-use ssh_session::{HostKey, HostKeyPolicy, HostKeyProblem, HostKeys, SshError, Target, Verdict};
+use ssh_session::{
+    HostKey, HostKeyPolicy, HostKeyProblem, HostKeys, PresentedKey, SshError, Target, Verdict,
+};
 use tempfile::TempDir;
 
 /// Keys made once for a test run by OpenSSH's own tool.
@@ -273,27 +275,45 @@ fn policies_differ_on_unknown_hosts_only() {
     let target = |host| Target::new(host, 22, "u").expect("valid");
     let with = |policy| HostKeys::new(policy).files([&file]);
     for policy in [HostKeyPolicy::AcceptNew, HostKeyPolicy::Strict] {
-        assert!(matches!(with(policy.clone()).verify(&target("h"), &a), Ok(Verdict::Trusted)));
-        let error = with(policy).verify(&target("h"), &b).expect_err("changed");
+        assert!(matches!(
+            with(policy.clone()).verify(&target("h"), &PresentedKey::Plain(a.clone())),
+            Ok(Verdict::Trusted)
+        ));
+        let error = with(policy)
+            .verify(&target("h"), &PresentedKey::Plain(b.clone()))
+            .expect_err("changed");
         let text = error.to_string();
         for part in [a.fingerprint().to_string(), b.fingerprint().to_string(), "u@h".into()] {
             assert!(text.contains(&part), "{part} is in {text}");
         }
     }
-    let error = with(HostKeyPolicy::Strict).verify(&target("new"), &a).expect_err("unknown");
+    let error = with(HostKeyPolicy::Strict)
+        .verify(&target("new"), &PresentedKey::Plain(a.clone()))
+        .expect_err("unknown");
     assert!(matches!(error, SshError::HostKey(refused)
         if matches!(refused.problem, HostKeyProblem::Unknown { .. })));
 
-    let verdict = with(HostKeyPolicy::AcceptNew).verify(&target("new"), &b).expect("new");
+    let verdict = with(HostKeyPolicy::AcceptNew)
+        .verify(&target("new"), &PresentedKey::Plain(b.clone()))
+        .expect("new");
     let before = fs::read_to_string(&file).expect("readable");
     assert!(!before.contains("new "), "nothing is recorded before login succeeded");
     let Verdict::New(pending) = verdict else { panic!("the host is new") };
     pending.record().expect("recorded");
-    assert!(matches!(with(HostKeyPolicy::Strict).verify(&target("new"), &b), Ok(Verdict::Trusted)));
+    assert!(matches!(
+        with(HostKeyPolicy::Strict).verify(&target("new"), &PresentedKey::Plain(b.clone())),
+        Ok(Verdict::Trusted)
+    ));
 
     let pinned = HostKeyPolicy::Pinned(b.fingerprint().to_string().parse().expect("pin"));
-    assert!(matches!(with(pinned.clone()).verify(&target("h"), &b), Ok(Verdict::Trusted)));
-    assert!(with(pinned).verify(&target("h"), &a).is_err());
+    assert!(matches!(
+        with(pinned.clone()).verify(&target("h"), &PresentedKey::Plain(b.clone())),
+        Ok(Verdict::Trusted)
+    ));
+    assert!(with(pinned).verify(&target("h"), &PresentedKey::Plain(a.clone())).is_err());
     let any = with(HostKeyPolicy::DangerAcceptAny);
-    assert!(matches!(any.verify(&target("h"), &b), Ok(Verdict::Trusted)));
+    assert!(matches!(
+        any.verify(&target("h"), &PresentedKey::Plain(b.clone())),
+        Ok(Verdict::Trusted)
+    ));
 }

@@ -73,7 +73,7 @@ fn ours(lab: &Lab, row: &Row, policy: HostKeyPolicy, name: &str) -> (&'static st
     let target = Target::new(row.host, row.port, "u").expect("a target");
     let verdict = host_keys.preferences(&target).and_then(|preferences| {
         let presented = lab.presented(row.shows, &preferences.algorithms());
-        host_keys.verify_presented(&target, &presented.expect("a key in common"))
+        host_keys.verify(&target, &presented.expect("a key in common"))
     });
     let said = word(&verdict);
     match verdict {
@@ -82,7 +82,7 @@ fn ours(lab: &Lab, row: &Row, policy: HostKeyPolicy, name: &str) -> (&'static st
             // The next session finds what the first one recorded.
             let again = host_keys.preferences(&target).and_then(|preferences| {
                 let presented = lab.presented(row.shows, &preferences.algorithms());
-                host_keys.verify_presented(&target, &presented.expect("a key in common"))
+                host_keys.verify(&target, &presented.expect("a key in common"))
             });
             assert_eq!(word(&again), "trusted", "{}, once recorded: {again:?}", row.what);
             (said, String::new())
@@ -182,7 +182,7 @@ fn a_refusal_shows_both_fingerprints_and_file_and_line() {
         let host_keys = HostKeys::new(HostKeyPolicy::Strict).files([&path]);
         let algorithms = host_keys.preferences(&target).expect("readable").algorithms();
         let presented = lab.presented(shows, &algorithms).expect("a key");
-        host_keys.verify_presented(&target, &presented).expect_err("refused").to_string()
+        host_keys.verify(&target, &presented).expect_err("refused").to_string()
     };
     let fingerprint = |name: &str| lab.host_key(name).fingerprint().to_string();
     let place = |line: usize| format!("{}:{line}", lab.path("known_hosts").display());

@@ -146,15 +146,6 @@ impl KnownHosts {
         self.lookup_names(&Names::of(host, port), key)
     }
 
-    /// The types of keys this host is known by, in the files' order.
-    ///
-    /// # Errors
-    ///
-    /// [`SshError::KnownHosts`] if a file is there but cannot be read.
-    pub fn algorithms(&self, host: &str, port: u16) -> Result<Vec<String>, SshError> {
-        self.preferences_names(&Names::of(host, port)).map(|preferences| preferences.known)
-    }
-
     /// Adds a host's key to the first file, creating file and folder if need be, unless the files
     /// know it by now. Safe against other processes that do the same: one whole line is appended
     /// under a lock.

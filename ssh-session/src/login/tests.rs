@@ -95,6 +95,8 @@ fn a_password_answers_a_server_that_asks_instead_once() {
     let asks = "?publickey,keyboard-interactive";
     play([Auth::password("p")], &[("password p", asks), ("answer p", asks)]);
     play([answers("x")], &[("answer x", asks)]);
+    let twice = answers("x");
+    play([twice.clone(), twice], &[("answer x", asks)]);
 }
 
 #[test]

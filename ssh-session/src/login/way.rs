@@ -70,10 +70,12 @@ impl Way {
     pub(super) fn all(auth: &[Auth]) -> Vec<Self> {
         let mut ways: Vec<Self> = Vec::new();
         for kind in auth.iter().flat_map(Kind::of) {
-            let repeats = match &kind {
-                Kind::Password(password) => ways.iter().any(|way| way.is_password(password)),
+            let repeats = ways.iter().any(|way| match (&way.kind, &kind) {
+                (_, Kind::Password(password)) => way.is_password(password),
+                (Kind::AskPassword(one), Kind::AskPassword(other)) => one == other,
+                (Kind::Answers(one), Kind::Answers(other)) => one == other,
                 _ => false,
-            };
+            });
             if !repeats {
                 ways.push(Self { kind, spent: false, unjudged: None });
             }
