@@ -1,6 +1,7 @@
 //! OpenSSH's `ssh-agent` on a socket of its own.
 
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -26,7 +27,8 @@ impl Agent {
         let child = command.spawn().map_err(|error| named("ssh-agent", &error))?;
         let agent = Self { child, folder };
         let deadline = Instant::now() + START_PATIENCE;
-        while !agent.socket().exists() {
+        // Its socket is there before it listens.
+        while UnixStream::connect(agent.socket()).is_err() {
             if Instant::now() > deadline {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "ssh-agent did not start"));
             }
