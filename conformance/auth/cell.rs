@@ -61,7 +61,7 @@ fn all(lab: &Lab, method: Method, place: Place, backend: Backend) -> Result<[usi
 fn one_gets_in(lab: &Lab, method: Method, backend: Backend, server: &Server) -> Result<usize> {
     let before = server.counts()?;
     backend.log_in(&server.options(method.auth(lab, Side::Right, server))?)?;
-    let counts = server.counts()?.since(before);
+    let counts = server.counts_since(before)?;
     ensure!(counts.accepted == 1 && counts.refusals() == 0, "{counts:?}");
     Ok(counts.refusals())
 }
@@ -70,7 +70,7 @@ fn one_is_refused(lab: &Lab, method: Method, backend: Backend, server: &Server) 
     let before = server.counts()?;
     let options = server.options(method.auth(lab, Side::Wrong, server))?;
     is_refusal(backend.log_in(&options).map_err(Error::from))?;
-    once(method, server.counts()?.since(before))
+    once(method, server.counts_since(before)?)
 }
 
 fn a_crowd_is_refused_once(
@@ -84,7 +84,7 @@ fn a_crowd_is_refused_once(
     for told in backend.crowd(&options)? {
         is_refusal(told)?;
     }
-    once(method, server.counts()?.since(before))
+    once(method, server.counts_since(before)?)
 }
 
 /// Fails without having been refused anything but what the server could not know.
@@ -120,15 +120,6 @@ fn is_refusal(result: Result<(), Error>) -> Result<()> {
 }
 
 impl Counts {
-    fn since(self, before: Self) -> Self {
-        Self {
-            accepted: self.accepted - before.accepted,
-            words: self.words - before.words,
-            keys: self.keys.map(|keys| keys - before.keys.unwrap_or(0)),
-            unauthenticated: self.unauthenticated - before.unauthenticated,
-        }
-    }
-
     fn refusals(self) -> usize {
         self.words + self.keys.unwrap_or(self.unauthenticated)
     }

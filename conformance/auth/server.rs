@@ -11,7 +11,7 @@ use testkit::conformance::Place;
 use testkit::dropbear::Dropbear;
 use testkit::embedded::{self, EmbeddedServer, EmbeddedServerBuilder, Round};
 use testkit::keys::random_secret;
-use testkit::sshd::{PasswordUser, Sshd};
+use testkit::sshd::{PasswordUser, Sshd, Truth};
 
 use crate::lab::Lab;
 use crate::method::{CODE, Wants};
@@ -122,6 +122,16 @@ impl Server {
         }
     }
 
+    /// What the server has counted since, of which there is something.
+    pub(crate) fn counts_since(&self, before: Counts) -> Result<Counts> {
+        if let Self::Sshd { server, .. } = self {
+            // sshd's monitor tells its child, and that the client, before it writes to the log.
+            let attempts = before.attempts();
+            server.wait_for(PATIENCE, |truth| Counts::from(truth).attempts() > attempts)?;
+        }
+        Ok(self.counts()?.since(before))
+    }
+
     /// What the server has counted by now. What its log says later is about later connections: it
     /// is asked once it tells of one that is made here, and that sends nothing.
     pub(crate) fn counts(&self) -> Result<Counts> {
@@ -130,13 +140,7 @@ impl Server {
                 let before = server.connections();
                 knock(server.addr())?;
                 let truth = server.wait_for(PATIENCE, |truth| truth.connections > before)?;
-                let refused = truth.refused;
-                Ok(Counts {
-                    accepted: truth.authentications,
-                    words: refused.password + refused.keyboard_interactive,
-                    keys: Some(refused.public_key),
-                    unauthenticated: 0,
-                })
+                Ok(Counts::from(&truth))
             }
             Self::Embedded(server) => {
                 let refused = server.refused();
@@ -171,6 +175,33 @@ impl Server {
             Self::Sshd { server, .. } => server.log(),
             Self::Embedded(_) => String::new(),
             Self::Dropbear(server) => server.log(),
+        }
+    }
+}
+
+impl Counts {
+    fn since(self, before: Self) -> Self {
+        Self {
+            accepted: self.accepted - before.accepted,
+            words: self.words - before.words,
+            keys: self.keys.map(|keys| keys - before.keys.unwrap_or(0)),
+            unauthenticated: self.unauthenticated - before.unauthenticated,
+        }
+    }
+
+    fn attempts(&self) -> usize {
+        self.accepted + self.words + self.keys.unwrap_or(0)
+    }
+}
+
+impl From<&Truth> for Counts {
+    fn from(truth: &Truth) -> Self {
+        let refused = truth.refused;
+        Self {
+            accepted: truth.authentications,
+            words: refused.password + refused.keyboard_interactive,
+            keys: Some(refused.public_key),
+            unauthenticated: 0,
         }
     }
 }
