@@ -135,7 +135,7 @@ impl Dial<'_> {
         if said.is_empty() || lower.contains("not allowed") || lower.contains("exceeded") {
             SshError::Busy { target, said }
         } else {
-            let detail = format!("it answered {said:?}, which is not SSH");
+            let detail = format!("it answered \"{said}\", which is not SSH");
             SshError::Handshake { target, detail: printable(detail.as_bytes()) }
         }
     }

@@ -240,7 +240,7 @@ impl<'a> Dial<'a> {
         if said.is_empty() || lower.contains("not allowed") || lower.contains("exceeded") {
             SshError::Busy { target: self.options.target.clone(), said }
         } else {
-            handshake_error(self.options, &format!("it answered {said:?}, which is not SSH"))
+            handshake_error(self.options, &format!("it answered \"{said}\", which is not SSH"))
         }
     }
 }

@@ -3,30 +3,16 @@
 //! `cargo xtask test`, `cargo test` and `cargo nextest run` build the example first. Where targets
 //! are named, as in `--test demo`, it is for the caller to build it, and the tests say so.
 
-use std::path::{Path, PathBuf};
+#[path = "common/example.rs"]
+mod example;
+
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
-use std::{env, fs, io, thread};
+use std::{fs, io, thread};
 
+use example::example;
 use serde_json::Value;
 use testkit::embedded::EmbeddedServer;
-
-/// The example's binary: beside the folder of this test's own.
-fn binary() -> PathBuf {
-    let test = env::current_exe().expect("this test's path");
-    let profile = test.parent().and_then(Path::parent).expect("target/<profile>/deps/<test>");
-    let binary = profile.join("examples").join("handshake_savings");
-    let hint = "build it: cargo build -p hussh --example handshake_savings";
-    let built = fs::metadata(&binary).and_then(|file| file.modified());
-    let built = built.unwrap_or_else(|error| panic!("{}: {error}; {hint}", binary.display()));
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/handshake_savings");
-    for source in fs::read_dir(sources).expect("the example's sources") {
-        let source = source.expect("a source");
-        let changed = source.metadata().and_then(|file| file.modified()).expect("its time");
-        assert!(changed <= built, "{:?} is newer than the example; {hint}", source.file_name());
-    }
-    binary
-}
 
 /// The demo with the environment of somebody without any set-up.
 struct Demo {
@@ -37,7 +23,7 @@ struct Demo {
 impl Demo {
     fn new(arguments: &[&str]) -> Self {
         let home = tempfile::tempdir().expect("a home");
-        let mut command = Command::new(binary());
+        let mut command = Command::new(example("handshake_savings"));
         command
             .args(arguments)
             .env("HOME", home.path())

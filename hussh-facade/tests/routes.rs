@@ -1,11 +1,15 @@
 //! How to get there, and as whom: jump hosts, proxy commands and `ssh_config`, over every library.
 
 mod common;
+#[path = "common/example.rs"]
+mod example;
 
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use common::for_each_library;
+use example::example;
 use hussh::sync::{Connection, ConnectionBuilder, ConnectionPool, Library};
 use hussh::{Auth, Error, HostKeyPolicy, JumpHost, Kind, SshConfig};
 use testkit::sshd::{PasswordUser, Sshd, Truth};
@@ -82,10 +86,10 @@ fn two_jumps_with_three_credentials_lead_there<L: Library>() {
     assert_eq!(known.lines().count(), 3, "each host's key is recorded: {known}");
 }
 
-fn the_same_two_jumps_are_read_from_ssh_config<L: Library>() {
-    let chain = Chain::start();
+/// A configuration for the chain, with a key for each host.
+fn configuration(chain: &Chain) -> String {
     let [first, second, target] = &chain.servers;
-    let text = format!(
+    format!(
         "Host first\n HostName {}\n Port {}\n User {}\n IdentityFile {}\n\
          Host second\n HostName {}\n Port {}\n User {}\n IdentityFile {}\n ProxyJump first\n\
          Host target\n HostName {}\n Port {}\n User {}\n IdentityFile {}\n ProxyJump second\n\
@@ -103,9 +107,14 @@ fn the_same_two_jumps_are_read_from_ssh_config<L: Library>() {
         target.user(),
         target.identity().display(),
         chain.folder.path().join("known_hosts").display(),
-    );
+    )
+}
+
+fn the_same_two_jumps_are_read_from_ssh_config<L: Library>() {
+    let chain = Chain::start();
+    let target = &chain.servers[2];
     let path = chain.folder.path().join("config");
-    fs::write(&path, text).expect("written");
+    fs::write(&path, configuration(&chain)).expect("written");
     let config = SshConfig::load(&path).expect("a configuration");
     let connection = Connection::<L>::from_config("target", &config).expect("configured");
     let connection = connection.connect().expect("connected");
@@ -114,6 +123,29 @@ fn the_same_two_jumps_are_read_from_ssh_config<L: Library>() {
     let pool = ConnectionPool::<L>::from_config("target", &config).expect("configured");
     let pool = pool.max_connections(2).build().expect("valid");
     assert!(pool.execute("true").expect("output").success());
+}
+
+#[test]
+fn the_example_goes_where_the_users_own_configuration_leads() {
+    let chain = Chain::start();
+    let folder = chain.folder.path().join(".ssh");
+    fs::create_dir(&folder).expect("a folder");
+    fs::write(folder.join("config"), configuration(&chain)).expect("written");
+    let run = |hosts: &[&str]| {
+        let mut command = Command::new(example("hosts"));
+        command.arg("echo $SSH_CONNECTION").args(hosts).env("HOME", chain.folder.path());
+        let output = command.output().expect("it runs");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        (output.status.success(), text(output.stdout), text(output.stderr))
+    };
+    let (success, printed, complaints) = run(&["target", "first"]);
+    assert!(success, "{complaints}");
+    for (line, (host, server)) in printed.lines().zip([("target", 2), ("first", 0)]) {
+        let port = chain.servers[server].port().to_string();
+        assert!(line.starts_with(host) && line.ends_with(&port), "{printed}");
+    }
+    let (success, _, complaints) = run(&["first", "no-such-host.invalid"]);
+    assert!(!success && complaints.starts_with("no-such-host.invalid: "), "{complaints}");
 }
 
 fn a_pool_counts_as_many_logins_on_every_host<L: Library>() {

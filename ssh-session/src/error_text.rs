@@ -33,7 +33,7 @@ impl fmt::Display for SshError {
             Self::Busy { target, said } => {
                 write!(f, "{target}: the server hung up before the handshake")?;
                 if !said.is_empty() {
-                    write!(f, ", saying {said:?}")?;
+                    write!(f, ", saying \"{said}\"")?;
                 }
                 f.write_str("; it may be at MaxStartups or penalise this address, try later")
             }

@@ -80,7 +80,7 @@ impl ProxyProcess {
         text.extend(self.ending());
         let said = self.complaint();
         if !said.is_empty() {
-            text.push_str(&format!(", saying {said:?}"));
+            text.push_str(&format!(", saying \"{said}\""));
         }
         failed(&target, text)
     }
