@@ -309,10 +309,10 @@ async fn a_proxy_command_leads_to_the_target_or_to_the_first_hop() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_command_that_fails_says_why() {
     let target = Sshd::start().expect("sshd");
-    let failing = by_command(sshd_options(&target), "sh -c 'echo no way there >&2; exit 7'");
+    let failing = by_command(sshd_options(&target), "sh -c 'cat /nowhere/%p >&2; exit 7'");
     let error = error_of(&failing).await;
     assert_eq!((error.kind(), error.target()), (Kind::Connect, Some(&failing.target)));
-    assert!(error.to_string().contains("no way there"), "{error}");
+    assert!(error.to_string().contains("No such file"), "{error}");
     let missing = by_command(sshd_options(&target), "no-such-program %h");
     assert!(error_of(&missing).await.to_string().contains("no-such-program"));
     let mut silent = by_command(sshd_options(&target), "sleep 600");

@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a case is put to a server that dies of its own fault.
 const CRASHES: usize = 10;
 
+/// How often a server that loses commands must say the same.
+const LOSSES: usize = 3;
+
 /// How many cases of a cell run at once, each on a server of its own: most of the time they wait.
 const WORKERS: usize = 2;
 
@@ -119,22 +122,26 @@ fn last_words<S: Subject>(case: &Case<S>) -> String {
 }
 
 /// Puts a case to the server. One that died of its own fault is no witness and is asked again; one
-/// that loses commands must say the same three times.
+/// that loses commands must say the same [`LOSSES`] times.
 fn put<S: Subject>(run: fn(&Case<S>), case: &Case<S>) -> Result<(), String> {
-    let mut tries = 0;
+    let (mut deaths, mut losses) = (0, 0);
     loop {
-        tries += 1;
         let crashes = case.crashes();
         let result = watched(run, case.clone());
         let crashed = case.crashes() > crashes;
         // They end here, when nobody uses them any more.
         case.own.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let enough = match crashed {
-            true => CRASHES,
-            false if case.facts().keeps_commands_apart => 1,
-            false => 3,
+            true => {
+                deaths += 1;
+                deaths >= CRASHES
+            }
+            false => {
+                losses += 1;
+                case.facts().keeps_commands_apart || losses >= LOSSES
+            }
         };
-        if result.is_ok() || tries >= enough {
+        if result.is_ok() || enough {
             return result;
         }
     }
