@@ -32,7 +32,8 @@ class AsyncConnection(Own):
     Pickled, it is its configuration, password included.
 
     All times are in seconds; 0 is none. `timeout` is for connecting; without one, connecting takes
-    `connect_timeout` at most. `host_keys`: as for `Connection`. `key_path` is the old name of
+    `connect_timeout` at most. `host_keys`, `proxy_jump` and `proxy_command`: as for
+    `Connection`. `key_path` is the old name of
     `private_key`.
     """
 

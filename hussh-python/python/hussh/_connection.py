@@ -36,6 +36,12 @@ class Connection(Own):
     `~/.ssh/known_hosts`, changed keys refused), "strict", a pin ("SHA256:…") or
     "danger-accept-any". Without password and key, the agent's keys and then the default key files
     are tried.
+
+    `proxy_jump` is the host to go through, or a list of hosts in order: a connection, whose way to
+    log in is used for a session of our own, `(host, port)`, "host", "host:port" or
+    "user@host:port", which log in as `root` where no user is named, by the agent or a default key.
+    `proxy_command` is a shell command whose input and output are the way there; `%h`, `%p` and `%r`
+    stand for host, port and user.
     """
 
     _unopened = "_closed"

@@ -156,7 +156,8 @@ class ConnectionPool(_Pooling):
     `idle_timeout` and `max_lifetime` are how long connections are kept. `host_keys` is
     "accept-new" (unknown hosts are recorded in `~/.ssh/known_hosts`, changed keys refused),
     "strict", a pin ("SHA256:…") or "danger-accept-any". Without password and key, the agent's keys
-    and then the default key files are tried.
+    and then the default key files are tried. `proxy_jump` and `proxy_command` are as for
+    `Connection`.
     """
 
     def connection(self) -> PooledConnection:
