@@ -104,9 +104,10 @@ impl HostKey {
     }
 }
 
-/// Whether a certificate's authority has a certificate itself, and so on. The parser follows that to
-/// the end of the stack; OpenSSH believes no such authority.
-pub(crate) fn is_deep(blob: &[u8]) -> bool {
+/// Whether a certificate's authority has a certificate itself, and so on: to be asked of whatever a
+/// peer or an agent sends, before it is parsed. The parser follows that to the end of the stack;
+/// OpenSSH believes no such authority.
+pub fn is_deep(blob: &[u8]) -> bool {
     const MARK: &[u8] = b"-cert-v01@";
     // More than one may stand in a name.
     blob.windows(MARK.len()).filter(|part| *part == MARK).count() > 8
