@@ -1,4 +1,4 @@
-//! Borrowing, written once for both fronts: a state machine that is polled with a waker.
+//! Acquiring a session, written once for all fronts: a state machine that is polled with a waker.
 
 use std::panic::Location;
 use std::sync::Arc;
@@ -6,69 +6,109 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::core::{Acquired, Lease, Refusal, Request, Taken, WaiterId};
+use crate::domain::{Domain, ErrorOf, LocalChecks, Locate, Machine, SessionOf};
 use crate::error::AcquireError;
-use crate::event::CloseReason;
+use crate::event::{CloseReason, Event};
 use crate::guard::Guard;
-use crate::shared::{Probe, Shared, discard, quietly};
+use crate::shared::{Shared, discard, quietly};
 
 /// Timeouts shorter than this count from the very moment, longer ones from the last tick of the
 /// cheap clock, a few milliseconds before.
 const PRECISE: Duration = Duration::from_secs(1);
 
-/// One borrow under way. Dropped before its end, it leaves the queue and nothing behind.
-#[derive(Debug)]
-pub(crate) struct Acquiring<P: Probe> {
+/// One acquire under way. Dropped before its end, it leaves the queue and nothing behind.
+pub(crate) struct Acquiring<D: Domain, L> {
     /// Moves into the guard at the end.
-    shared: Option<Arc<Shared<P>>>,
+    shared: Option<Arc<Shared<D>>>,
+    locate: L,
+    /// The core that it asks, once it has asked.
+    at: Option<(D::Key, D::Place)>,
     timeout: Option<Duration>,
     site: &'static Location<'static>,
     request: Option<Request>,
     waiter: Option<WaiterId>,
     /// Somebody is there to work for it, as far as it knows.
     attended: bool,
+    /// On which runtime that somebody is.
+    driver_runtime: Option<u64>,
 }
 
-enum Step<P: Probe> {
-    Lease(Lease<P::Session>),
+enum Step<D: Domain> {
+    Lease(Lease<SessionOf<D>>),
     Registered,
     Unregistered,
-    Refused(Refusal<Arc<P::Error>>),
+    Refused(Refusal<Arc<ErrorOf<D>>>),
+    /// The core was forgotten since it was looked up.
+    Lost,
 }
 
-impl<P: Probe> Acquiring<P> {
+type Unusable<D> = (Lease<SessionOf<D>>, CloseReason);
+type Outcome<D> = Result<Guard<D>, AcquireError<ErrorOf<D>>>;
+
+impl<D: Domain, L: Locate<D>> Acquiring<D, L> {
+    #[inline]
     pub(crate) fn new(
-        shared: Arc<Shared<P>>,
+        shared: Arc<Shared<D>>,
+        locate: L,
         timeout: Option<Duration>,
         site: &'static Location<'static>,
     ) -> Self {
-        let shared = Some(shared);
-        Self { shared, timeout, site, request: None, waiter: None, attended: false }
+        Self {
+            shared: Some(shared),
+            locate,
+            at: None,
+            timeout,
+            site,
+            request: None,
+            waiter: None,
+            attended: true,
+            driver_runtime: None,
+        }
     }
 
-    /// When this borrow gives up, once it has begun.
+    /// Asks in place of somebody who was served, at its place in the order of arrival.
+    pub(crate) fn in_place_of(mut self, ticket: u64) -> Self {
+        self.request = Some(self.request_at(Some(ticket)));
+        self
+    }
+
+    /// When this acquire gives up, once it has begun.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.request.as_ref().and_then(|request| request.deadline)
     }
 
-    /// The pool, until the borrow has ended.
-    pub(crate) fn shared(&self) -> Option<&Arc<Shared<P>>> {
+    /// The pool, until the acquire has ended.
+    pub(crate) fn shared(&self) -> Option<&Arc<Shared<D>>> {
         self.shared.as_ref()
     }
 
-    /// Whether there was a worker or a driver when this borrow began to wait.
+    /// Whether there was a worker or a driver when this acquire was last polled.
     pub(crate) fn is_attended(&self) -> bool {
         self.attended
     }
 
-    /// Goes on; the waker is asked for only where the borrow has to wait.
+    /// The runtime that the driver is on, as far as is known.
+    pub(crate) fn driver_runtime(&self) -> Option<u64> {
+        self.driver_runtime
+    }
+
+    /// Asks for a session that is ready this moment, and leaves no trace where there is none.
+    pub(crate) fn try_now(&mut self) -> Option<Guard<D>> {
+        loop {
+            let lease = self.ready(false)?;
+            match self.accept(lease) {
+                Ok(guard) => return Some(guard),
+                Err((lease, reason)) => self.replace(lease, reason),
+            }
+        }
+    }
+
+    /// Goes on; the waker is asked for only where the acquire has to wait.
     #[inline]
-    pub(crate) fn poll(
-        &mut self,
-        waker: impl Fn() -> Waker,
-    ) -> Poll<Result<Guard<P>, AcquireError<P::Error>>> {
+    pub(crate) fn poll(&mut self, waker: impl Fn() -> Waker) -> Poll<Outcome<D>> {
         let mut broken = None;
         if self.request.is_none()
-            && let Some(lease) = self.ready()
+            && let Some(lease) = self.ready(true)
         {
             match self.accept(lease) {
                 Ok(guard) => return Poll::Ready(Ok(guard)),
@@ -84,9 +124,9 @@ impl<P: Probe> Acquiring<P> {
     #[inline(never)]
     fn poll_queue(
         &mut self,
-        mut broken: Option<(Lease<P::Session>, CloseReason)>,
+        mut broken: Option<Unusable<D>>,
         waker: impl Fn() -> Waker,
-    ) -> Poll<Result<Guard<P>, AcquireError<P::Error>>> {
+    ) -> Poll<Outcome<D>> {
         // A newcomer will most likely have to wait.
         let mut register = self.request.is_none().then(&waker);
         loop {
@@ -106,26 +146,36 @@ impl<P: Probe> Acquiring<P> {
                 // Cloning a waker is its owner's code, so it happens outside the lock; asking
                 // once more with it finds what came meanwhile. Who was woken has no need of it.
                 Step::Unregistered => register = Some(waker()),
+                Step::Lost => self.at = None,
             }
         }
     }
 
-    /// Gives up: leaves the queue.
-    pub(crate) fn cancel(&mut self) {
-        if let (Some(id), Some(shared)) = (self.waiter.take(), &self.shared) {
-            let waker = shared.with(|state, now| {
-                state.core.cancel(id, now);
-                state.take_waker(id.index())
-            });
-            discard(waker);
+    /// Nearly all acquires end here, by the cheap clock. With a hint that there is something to be
+    /// had, they don't even look otherwise.
+    #[inline]
+    fn ready(&mut self, by_hint: bool) -> Option<Lease<SessionOf<D>>> {
+        let shared = self.shared.as_ref().filter(|shared| !by_hint || !shared.is_contended())?;
+        if self.at.is_none() {
+            self.at = self.locate.locate(shared);
         }
+        let (key, site) = (self.at.as_ref()?.0, self.site);
+        let found = shared.with_coarse(|state, now| {
+            state.machine.with_core(key, now, |core| core.acquire_ready(site, now))
+        });
+        if found.is_none() {
+            self.at = None;
+        }
+        found.flatten()
     }
 
-    /// By the cheap clock, as nearly all borrows end here.
-    #[inline]
-    fn ready(&self) -> Option<Lease<P::Session>> {
-        let shared = self.shared.as_ref().filter(|shared| !shared.is_crowded())?;
-        shared.with_coarse(|state, now| state.core.acquire_ready(self.site, now))
+    fn replace(&self, lease: Lease<SessionOf<D>>, reason: CloseReason) {
+        let (Some(shared), Some((key, _))) = (&self.shared, &self.at) else { return };
+        let Lease { id, session, .. } = lease;
+        let session = shared.hand_back(session);
+        let left =
+            shared.with_core(*key, |core, now| core.unusable(id, session, reason, now)).flatten();
+        quietly(|| drop(left));
     }
 
     fn request_at(&self, ticket: Option<u64>) -> Request {
@@ -134,75 +184,116 @@ impl<P: Probe> Acquiring<P> {
     }
 
     #[inline]
-    fn step(
-        &mut self,
-        broken: Option<(Lease<P::Session>, CloseReason)>,
-        mut register: Option<Waker>,
-    ) -> Step<P> {
-        let Self { shared, timeout, site, request, waiter, attended } = self;
+    fn step(&mut self, broken: Option<Unusable<D>>, mut register: Option<Waker>) -> Step<D> {
+        let Self { shared, locate, at, timeout, site, request, waiter, .. } = self;
         let Some(shared) = shared else { return Step::Refused(Refusal::Closed) };
+        if at.is_none() {
+            *at = locate.locate(shared);
+        }
+        let Some((key, _)) = at else { return Step::Refused(Refusal::Closed) };
+        let key = *key;
         let short = timeout.is_some_and(|timeout| timeout < PRECISE);
         let now = match waiter {
             None if short => shared.clock.now(),
-            _ => shared.coarse(),
+            _ => shared.now_coarse(),
         };
-        let mut replaced = None;
-        let step = shared.at(now, |state, now| {
-            if let Some((lease, reason)) = broken {
-                if let Some(request) = request {
-                    request.ticket = Some(lease.ticket);
-                }
-                state.core.unusable(lease.slot, lease.session, reason, now);
-            }
-            let id = match waiter {
-                Some(id) => *id,
-                None => {
-                    let request =
-                        request.get_or_insert_with(|| new_request(*timeout, site, now, None));
-                    match state.core.acquire(*request, now) {
-                        Acquired::Ready(lease) => return Step::Lease(lease),
-                        Acquired::Refused(refusal) => return Step::Refused(refusal),
-                        Acquired::Waiting(id) => *waiter.insert(id),
+        let broken = broken.map(|(lease, reason)| {
+            let Lease { id, session, ticket, .. } = lease;
+            (id, shared.hand_back(session), ticket, reason)
+        });
+        let (mut replaced, mut left) = (None, None);
+        let (step, attended, driver_runtime) = shared.at(now, |state, now| {
+            let asked = state.machine.with_core(key, now, |core| {
+                if let Some((id, session, ticket, reason)) = broken {
+                    if let Some(request) = request {
+                        request.ticket = Some(ticket);
                     }
+                    left = core.unusable(id, session, reason, now);
                 }
-            };
-            match state.core.take(id, now) {
-                Taken::Ready(lease) => Step::Lease(lease),
-                Taken::Refused(refusal) => Step::Refused(refusal),
-                Taken::Pending => match register.take() {
+                let id = match waiter {
+                    Some(id) => *id,
+                    None => {
+                        let request =
+                            request.get_or_insert_with(|| new_request(*timeout, site, now, None));
+                        match core.acquire(*request, now) {
+                            Acquired::Ready(lease) => return Ok(Step::Lease(lease)),
+                            Acquired::Refused(refusal) => return Ok(Step::Refused(refusal)),
+                            Acquired::Waiting(id) => *waiter.insert(id),
+                        }
+                    }
+                };
+                match core.take(id, now) {
+                    Taken::Ready(lease) => Ok(Step::Lease(lease)),
+                    Taken::Refused(refusal) => Ok(Step::Refused(refusal)),
+                    Taken::Pending => Err(id),
+                }
+            });
+            let step = match asked {
+                None => Step::Lost,
+                Some(Ok(step)) => step,
+                Some(Err(id)) => match register.take() {
                     None => Step::Unregistered,
                     Some(waker) => {
-                        *attended = state.workers > 0;
-                        replaced = state.set_waker(id.index(), waker);
+                        replaced = state.set_waker(key, id.index(), waker);
                         Step::Registered
                     }
                 },
-            }
+            };
+            (step, state.workers > 0, state.driver_runtime)
         });
+        (self.attended, self.driver_runtime) = (attended, driver_runtime);
         discard(register);
         discard(replaced);
+        quietly(|| drop(left));
         step
     }
 
     #[inline]
-    fn accept(
-        &mut self,
-        mut lease: Lease<P::Session>,
-    ) -> Result<Guard<P>, (Lease<P::Session>, CloseReason)> {
-        let Some(shared) = self.shared.take() else {
+    fn accept(&mut self, mut lease: Lease<SessionOf<D>>) -> Result<Guard<D>, Unusable<D>> {
+        let (Some(shared), Some((key, place))) = (self.shared.take(), self.at.take()) else {
             unreachable!("a lease comes only from the pool that is asked")
         };
-        let reason = match quietly(|| shared.probe.is_broken(&mut lease.session)) {
-            Some(false) => return Ok(Guard::new(shared, lease.slot, lease.session)),
+        let backend = shared.domain.backend(&place);
+        let reason = match quietly(|| backend.is_broken(&mut lease.session)) {
+            Some(false) => {
+                if shared.domain.is_observed() || shared.slow_acquire.is_some() {
+                    self.tell(&shared, &place, &lease);
+                }
+                return Ok(Guard::new(shared, key, place, lease));
+            }
             Some(true) => CloseReason::Broken,
             None => CloseReason::Panicked,
         };
-        self.shared = Some(shared);
+        (self.shared, self.at) = (Some(shared), Some((key, place)));
         Err((lease, reason))
+    }
+
+    #[inline(never)]
+    fn tell(&self, shared: &Shared<D>, place: &D::Place, lease: &Lease<SessionOf<D>>) {
+        let &Lease { slot, waited, uses, .. } = lease;
+        if shared.slow_acquire.is_some_and(|limit| waited > limit) {
+            quietly(|| tracing::warn!(?waited, site = %self.site, "acquired slowly"));
+        }
+        shared.tell(place, &Event::Acquired { session: slot.number(), waited, uses });
     }
 }
 
-impl<P: Probe> Drop for Acquiring<P> {
+impl<D: Domain, L> Acquiring<D, L> {
+    /// Gives up: leaves the queue.
+    pub(crate) fn cancel(&mut self) {
+        if let (Some(id), Some(shared), Some((key, _))) =
+            (self.waiter.take(), &self.shared, &self.at)
+        {
+            let waker = shared.with(|state, now| {
+                state.machine.with_core(*key, now, |core| core.cancel(id, now));
+                state.take_waker(*key, id.index())
+            });
+            discard(waker);
+        }
+    }
+}
+
+impl<D: Domain, L> Drop for Acquiring<D, L> {
     fn drop(&mut self) {
         self.cancel();
     }

@@ -2,12 +2,19 @@
 
 use std::error::Error as StdError;
 
+use crate::interrupt::{Interrupt, KillSwitch};
+
 /// How a pool treats an error of [`Backend::connect`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ErrorKind {
     /// May go away by itself (refused, reset, timed out): retried with backoff while somebody
     /// waits.
     Transient,
+    /// Nobody is there: the port is refused, the name unknown. Retried like
+    /// [`Transient`](Self::Transient) by a pool that had a session before; one that never had any
+    /// tells its borrowers at once (`fail_fast`).
+    Unreachable,
     /// Will not go away by itself (wrong password, changed host key): every caller waiting now
     /// gets the error, and nothing is dialled before the backoff delay and a new request.
     Permanent,
@@ -20,8 +27,9 @@ pub enum ErrorKind {
 ///
 /// Methods that may wait run on the pool's own worker threads or on the thread of the caller that
 /// is borrowing, never under the pool's lock. Each is bounded by the matching timeout of the
-/// [`Config`](crate::Config): a call that outlives it is written off, and what it brings later is
-/// closed. An implementation should still bound its own waits, so that written-off threads end.
+/// [`Config`](crate::Config): a call that outlives it is [interrupted](Interrupt), where the backend
+/// says how, and written off; what it brings later is closed. An implementation should still bound
+/// its own waits, so that written-off threads end.
 ///
 /// A method that panics costs its session, never the pool.
 pub trait Backend: Send + Sync + 'static {
@@ -32,6 +40,23 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Opens a session, ready for use. May wait, up to `connect_timeout`.
     fn connect(&self) -> Result<Self::Session, Self::Error>;
+
+    /// As [`connect`](Self::connect), for backends that can end a connect that hangs: tell
+    /// `interrupt` how, as soon as there is something to end (a socket to shut down). It is used
+    /// when the time of the connect is up, and when the pool is closed. By default the same as
+    /// `connect`, and a call that hangs keeps its thread until it returns.
+    fn connect_interruptible(&self, interrupt: &Interrupt) -> Result<Self::Session, Self::Error> {
+        let _ = interrupt;
+        self.connect()
+    }
+
+    /// What ends a check, a reset or a close of this session that hangs, from another thread: by
+    /// shutting down its socket, say. Asked before each of them; never waits. By default nothing
+    /// does.
+    fn kill_switch(&self, session: &mut Self::Session) -> Option<KillSwitch> {
+        let _ = session;
+        None
+    }
 
     /// Whether the session is known to be unusable, from what is already here: flags, a peek at
     /// the socket. Never waits; called at every borrow and return.

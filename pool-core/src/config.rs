@@ -18,6 +18,13 @@ pub enum Order {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     pub(crate) max_size: usize,
+    pub(crate) leases_per_session: usize,
+    pub(crate) limit_recovery: Duration,
+    pub(crate) max_waiters: Option<usize>,
+    pub(crate) fail_fast: bool,
+    pub(crate) slow_acquire: Option<Duration>,
+    pub(crate) leak_after: Option<Duration>,
+    pub(crate) max_closing: usize,
     pub(crate) min_idle: usize,
     pub(crate) order: Order,
     pub(crate) max_connecting: usize,
@@ -43,43 +50,60 @@ impl Config {
     pub fn builder() -> ConfigBuilder {
         ConfigBuilder::default()
     }
+}
 
-    /// The same with another size, checked again.
-    pub(crate) fn with_max_size(mut self, max_size: usize) -> Result<Self, ConfigError> {
-        self.max_size = max_size;
-        ConfigBuilder { config: self }.build()
-    }
+macro_rules! getters {
+    ($($name:ident: $type:ty;)*) => {
+        /// Every value, as [`ConfigBuilder`] explains it.
+        impl Config {
+            $(#[doc = concat!("See [`ConfigBuilder::", stringify!($name), "`].")]
+            pub fn $name(&self) -> $type {
+                self.$name
+            })*
+        }
+    };
+}
 
-    /// The most sessions open at once, those being opened and closed included.
-    pub fn max_size(&self) -> usize {
-        self.max_size
-    }
-
-    /// How many sessions are kept open though nobody uses them.
-    pub fn min_idle(&self) -> usize {
-        self.min_idle
-    }
-
-    /// How many sessions are opened at once.
-    pub fn max_connecting(&self) -> usize {
-        self.max_connecting
-    }
-
-    /// How long a borrower waits; `None` is for ever.
-    pub fn acquire_timeout(&self) -> Option<Duration> {
-        self.acquire_timeout
-    }
-
-    /// How long closing a session may take.
-    pub fn close_timeout(&self) -> Duration {
-        self.close_timeout
-    }
+getters! {
+    max_size: usize;
+    leases_per_session: usize;
+    limit_recovery: Duration;
+    min_idle: usize;
+    order: Order;
+    max_connecting: usize;
+    max_maintaining: usize;
+    max_closing: usize;
+    max_waiters: Option<usize>;
+    fail_fast: bool;
+    acquire_timeout: Option<Duration>;
+    connect_timeout: Duration;
+    check_timeout: Duration;
+    reset_timeout: Duration;
+    close_timeout: Duration;
+    check_after_idle: Duration;
+    idle_timeout: Option<Duration>;
+    max_lifetime: Option<Duration>;
+    keepalive_interval: Option<Duration>;
+    jitter: f64;
+    backoff_base: Duration;
+    backoff_max: Duration;
+    breaker_delay: Duration;
+    slow_acquire: Option<Duration>;
+    leak_after: Option<Duration>;
+    seed: Option<u64>;
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             max_size: 10,
+            leases_per_session: 1,
+            limit_recovery: Duration::from_secs(60),
+            max_waiters: None,
+            fail_fast: true,
+            slow_acquire: None,
+            leak_after: None,
+            max_closing: 8,
             min_idle: 0,
             order: Order::Lifo,
             max_connecting: 2,
@@ -124,6 +148,23 @@ impl ConfigBuilder {
         /// The most sessions open at once, those being opened and closed included: 1 and up,
         /// default 10.
         max_size: usize;
+        /// How many leases a session carries at once, in pools of shared sessions
+        /// ([`PoolBuilder::shared`](crate::PoolBuilder::shared)): 1 to 10,000, default 1. Other
+        /// pools lend a session to one borrower at a time, whatever this says. The least loaded
+        /// session is lent first, and another is opened only when all carry as many as they can.
+        leases_per_session: usize;
+        /// How long nobody has to be refused a lease by a session's peer until sessions are
+        /// believed to carry one more again, up to `leases_per_session`: above zero, default 60 s.
+        limit_recovery: Duration;
+        /// How many borrowers may wait: one more gets
+        /// [`AcquireError::Overloaded`](crate::AcquireError::Overloaded) at once. `None`, the
+        /// default, knows no limit.
+        max_waiters: Option<usize>;
+        /// Whether a pool that has never had a session tells its borrowers at once that there is
+        /// nobody to connect to ([`ErrorKind::Unreachable`](crate::ErrorKind::Unreachable): the
+        /// port is refused, the name unknown), instead of trying until their time is up. Default
+        /// yes.
+        fail_fast: bool;
         /// How many sessions are kept open though nobody uses them: up to `max_size`, default 0.
         min_idle: usize;
         /// Which idle session is lent first; default [`Order::Lifo`].
@@ -131,9 +172,11 @@ impl ConfigBuilder {
         /// How many sessions are opened at once: 1 and up, default 2. Until the first one has
         /// succeeded, and after a permanent error, only one is tried.
         max_connecting: usize;
-        /// How many sessions of each kind of upkeep (checks, keepalives, resets, closes) are
-        /// worked on at once: 1 and up, default 4.
+        /// How many sessions of each kind of upkeep (checks, keepalives, resets) are worked on at
+        /// once: 1 and up, default 4.
         max_maintaining: usize;
+        /// How many sessions are closed at once: 1 and up, default 8.
+        max_closing: usize;
         /// How long a borrower waits before it gets an error; `None` waits for ever. Default
         /// 30 s. Zero never waits.
         acquire_timeout: Option<Duration>;
@@ -171,6 +214,13 @@ impl ConfigBuilder {
         /// does, up to 64 times: above zero, default 1 s. While it runs and no session is open,
         /// borrowers get that error at once.
         breaker_delay: Duration;
+        /// A borrower that waited for longer than this is logged as a warning (`tracing`, target
+        /// `pool_core`), with what it waited for; `None`, the default, logs none.
+        slow_acquire: Option<Duration>;
+        /// A lease that is out for longer than this is logged as a warning, once, with the line
+        /// that acquired it, and told as [`Event::HeldLong`](crate::Event::HeldLong); `None`, the
+        /// default, watches none. Above zero.
+        leak_after: Option<Duration>;
         /// Fixes the seed of the pool's random numbers, for tests; `None`, the default, draws it.
         seed: Option<u64>;
     }
@@ -181,6 +231,12 @@ impl ConfigBuilder {
         let refuse = |field, expected| Err(ConfigError::new(field, expected));
         if c.max_size == 0 || c.max_size > MAX_SIZE {
             return refuse("max_size", "1 to 1,000,000");
+        }
+        if c.leases_per_session == 0 || c.leases_per_session > MAX_LEASES {
+            return refuse("leases_per_session", "1 to 10,000");
+        }
+        if c.max_closing == 0 {
+            return refuse("max_closing", "1 or more");
         }
         if c.min_idle > c.max_size {
             return refuse("min_idle", "at most max_size");
@@ -204,6 +260,8 @@ impl ConfigBuilder {
             ("keepalive_interval", c.keepalive_interval),
             ("backoff_base", Some(c.backoff_base)),
             ("breaker_delay", Some(c.breaker_delay)),
+            ("limit_recovery", Some(c.limit_recovery)),
+            ("leak_after", c.leak_after),
         ] {
             if value.is_some_and(|d| d.is_zero()) {
                 return refuse(field, "more than zero");
@@ -217,6 +275,7 @@ impl ConfigBuilder {
 }
 
 const MAX_SIZE: usize = 1_000_000;
+const MAX_LEASES: usize = 10_000;
 
 /// A value that makes no sense, and what would.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -247,6 +306,11 @@ mod tests {
         let cases = [
             (Config::builder().max_size(0), "max_size"),
             (Config::builder().max_size(usize::MAX), "max_size"),
+            (Config::builder().leases_per_session(0), "leases_per_session"),
+            (Config::builder().leases_per_session(10_001), "leases_per_session"),
+            (Config::builder().max_closing(0), "max_closing"),
+            (Config::builder().limit_recovery(zero), "limit_recovery"),
+            (Config::builder().leak_after(Some(zero)), "leak_after"),
             (Config::builder().max_size(2).min_idle(3), "min_idle"),
             (Config::builder().max_connecting(0), "max_connecting"),
             (Config::builder().max_maintaining(0), "max_maintaining"),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::backend::{Backend, ErrorKind};
+use crate::interrupt::{Interrupt, KillSwitch};
 use crate::tasks::AsyncBackend;
 
 impl<B: Backend + ?Sized> Backend for Arc<B> {
@@ -18,6 +19,14 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
 
     fn connect(&self) -> Result<B::Session, B::Error> {
         (**self).connect()
+    }
+
+    fn connect_interruptible(&self, interrupt: &Interrupt) -> Result<B::Session, B::Error> {
+        (**self).connect_interruptible(interrupt)
+    }
+
+    fn kill_switch(&self, session: &mut B::Session) -> Option<KillSwitch> {
+        (**self).kill_switch(session)
     }
 
     fn is_broken(&self, session: &mut B::Session) -> bool {

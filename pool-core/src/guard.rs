@@ -1,64 +1,146 @@
-//! A borrowed session, which goes back by itself.
+//! A leased session, which goes back by itself.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::core::{Returned, SlotId};
+use crate::core::{Lease, LeaseId, Returned, SlotId};
+use crate::domain::{Domain, LocalChecks, Machine, SessionOf};
 use crate::event::CloseReason;
-use crate::shared::{Probe, Shared, quietly};
+use crate::shared::{Shared, quietly};
 
-/// A session on loan. It dereferences to the session, and dropping it gives the session back:
-/// the books first, nothing that waits, nothing that panics, wherever it is dropped.
+/// A leased session. It dereferences to the session, and dropping it gives the session back: the
+/// books first, nothing that waits, nothing that panics, wherever it is dropped.
 ///
-/// What concerns the loan and not the session are associated functions, so that they hide no
+/// What concerns the lease and not the session are associated functions, so that they hide no
 /// method of the session: `Guard::detach(guard)`.
 #[must_use = "dropping the guard returns the session at once"]
-pub struct Guard<P: Probe> {
-    lease: Option<(SlotId, P::Session)>,
-    shared: Arc<Shared<P>>,
+pub struct Guard<D: Domain> {
+    session: Option<SessionOf<D>>,
+    lease: LeaseId,
+    shared: Arc<Shared<D>>,
+    key: D::Key,
+    place: D::Place,
     /// Why the session is not to be lent again, if that is known already.
     broken: Option<CloseReason>,
+    /// The peer refused this borrower.
+    refused: bool,
     /// Lent while its thread was unwinding already, so a panic says nothing about this session.
     born_unwinding: bool,
+    slot: SlotId,
+    ticket: u64,
+    uses: u64,
+    born: Instant,
 }
 
-impl<P: Probe> Guard<P> {
-    pub(crate) fn new(shared: Arc<Shared<P>>, slot: SlotId, session: P::Session) -> Self {
-        let born_unwinding = std::thread::panicking();
-        Self { lease: Some((slot, session)), shared, broken: None, born_unwinding }
+impl<D: Domain> Guard<D> {
+    #[inline]
+    pub(crate) fn new(
+        shared: Arc<Shared<D>>,
+        key: D::Key,
+        place: D::Place,
+        lease: Lease<SessionOf<D>>,
+    ) -> Self {
+        let Lease { id, slot, session, ticket, uses, born, .. } = lease;
+        Self {
+            session: Some(session),
+            lease: id,
+            shared,
+            key,
+            place,
+            broken: None,
+            refused: false,
+            born_unwinding: std::thread::panicking(),
+            slot,
+            ticket,
+            uses,
+            born,
+        }
     }
 
-    /// Says that the session is not to be lent again; it is closed when it comes back.
+    /// Says that the session is not to be lent again. It is closed when it comes back; where other
+    /// borrowers use it too, when the last of them has returned it.
     pub fn mark_broken(guard: &mut Self) {
         guard.broken = Some(CloseReason::Marked);
+        if guard.shared.shares_sessions {
+            let lease = guard.lease;
+            let marked = CloseReason::Marked;
+            guard.shared.with_core(guard.key, |core, now| core.mark_broken(lease, marked, now));
+        }
+    }
+
+    /// Says that the peer refused this borrower what it wanted (an SSH server one more channel, an
+    /// HTTP/2 server one more stream), though the session is good: from now on it carries no more
+    /// leases than those that others have, and the pool tries one more after `limit_recovery`. A
+    /// session that does not even carry this one is closed. The lease ends when the guard is
+    /// dropped; [`Pool::exchange`](crate::Pool::exchange) gets another in its place.
+    pub fn refused(guard: &mut Self) {
+        guard.refused = true;
+    }
+
+    /// Uses the session for something that must not be cut off: until [`Scope::done`] is called
+    /// the session counts as broken. A task that is cancelled in between, or a panic, leaves no
+    /// session half in use to be lent again.
+    pub fn scope(guard: &mut Self) -> Scope<'_, D> {
+        let before = guard.broken.replace(CloseReason::Interrupted);
+        Scope { guard, before }
     }
 
     /// Takes the session out of the pool for good. The pool may open another in its place.
-    pub fn detach(mut guard: Self) -> P::Session {
-        let Some((slot, session)) = guard.lease.take() else {
+    pub fn detach(mut guard: Self) -> SessionOf<D> {
+        let Some(session) = guard.session.take() else {
             unreachable!("a guard owns its session until it is dropped")
         };
-        guard.shared.with(|state, now| state.core.detach(slot, now));
-        // A keyed pool may be waiting for the place.
-        guard.shared.nudge();
+        let lease = guard.lease;
+        guard.shared.with_core(guard.key, |core, now| core.detach(lease, now));
         session
     }
 
-    /// Where the session needs a reset: how long that may take. Until
+    /// The number of the session, as events name it.
+    pub fn id(guard: &Self) -> u64 {
+        guard.slot.number()
+    }
+
+    /// How old the session is.
+    pub fn age(guard: &Self) -> Duration {
+        guard.shared.clock.now().saturating_duration_since(guard.born)
+    }
+
+    /// How often the session was lent before.
+    pub fn uses(guard: &Self) -> u64 {
+        guard.uses
+    }
+
+    /// Whether two guards are leases of one session.
+    pub fn same_session(guard: &Self, other: &Self) -> bool {
+        Arc::ptr_eq(&guard.shared, &other.shared)
+            && guard.key == other.key
+            && guard.slot == other.slot
+    }
+
+    pub(crate) fn ticket(guard: &Self) -> u64 {
+        guard.ticket
+    }
+
+    pub(crate) fn home(guard: &Self) -> (&Arc<Shared<D>>, D::Key, &D::Place) {
+        (&guard.shared, guard.key, &guard.place)
+    }
+
+    /// Where a reset is needed before the next lease: how long it may take. Until
     /// [`end_reset`](Self::end_reset) the session is as good as broken.
     pub(crate) fn begin_reset(guard: &mut Self) -> Option<Duration> {
-        let (slot, mut session) = guard.lease.take()?;
-        let state = guard.state(&mut session);
-        guard.lease = Some((slot, session));
+        if guard.shared.shares_sessions {
+            return None;
+        }
+        let state = guard.state();
         guard.broken = match state {
-            Returned::Clean => None,
+            Returned::Clean | Returned::Refused => None,
             Returned::NeedsReset => Some(CloseReason::Interrupted),
             Returned::Broken(reason) => Some(reason),
         };
         let needed = state == Returned::NeedsReset;
-        needed.then(|| guard.shared.lock().core.config().reset_timeout)
+        needed.then(|| guard.shared.with_core(guard.key, |core, _| core.config().reset_timeout))?
     }
 
     /// The reset came to its end, well or not.
@@ -66,15 +148,20 @@ impl<P: Probe> Guard<P> {
         guard.broken = (!clean).then_some(CloseReason::ResetFailed);
     }
 
-    fn state(&self, session: &mut P::Session) -> Returned {
+    #[inline]
+    fn state(&mut self) -> Returned {
         if let Some(reason) = self.broken {
             return Returned::Broken(reason);
         }
         if std::thread::panicking() && !self.born_unwinding {
             return Returned::Broken(CloseReason::Panicked);
         }
-        let probe = &self.shared.probe;
-        match quietly(|| (probe.is_broken(session), probe.needs_reset(session))) {
+        let (backend, Some(session)) = (self.shared.domain.backend(&self.place), &mut self.session)
+        else {
+            return Returned::Broken(CloseReason::Panicked);
+        };
+        match quietly(|| (backend.is_broken(session), backend.needs_reset(session))) {
+            Some((false, _)) if self.refused => Returned::Refused,
             Some((false, false)) => Returned::Clean,
             Some((false, true)) => Returned::NeedsReset,
             Some((true, _)) => Returned::Broken(CloseReason::Broken),
@@ -83,40 +170,87 @@ impl<P: Probe> Guard<P> {
     }
 }
 
-impl<P: Probe> Drop for Guard<P> {
+impl<D: Domain> Drop for Guard<D> {
+    #[inline]
     fn drop(&mut self) {
-        if let Some((slot, mut session)) = self.lease.take() {
-            let state = self.state(&mut session);
-            self.shared.with_coarse(|shared, now| shared.core.release(slot, session, state, now));
+        if self.session.is_none() {
+            return;
+        }
+        let state = self.state();
+        let Some(session) = self.session.take() else { return };
+        let (lease, key) = (self.lease, self.key);
+        let session = self.shared.hand_back(session);
+        let left = self.shared.with_coarse(|books, now| {
+            let ended =
+                books.machine.with_core(key, now, |core| core.release(lease, session, state, now));
+            ended.flatten()
+        });
+        if left.is_some() {
+            quietly(|| drop(left));
         }
     }
 }
 
-impl<P: Probe> Deref for Guard<P> {
-    type Target = P::Session;
+/// A use of a session that counts as broken until it is [`done`](Self::done); made by
+/// [`Guard::scope`]. It dereferences to the session.
+#[must_use = "a session whose use is never done is closed when it comes back"]
+pub struct Scope<'a, D: Domain> {
+    guard: &'a mut Guard<D>,
+    before: Option<CloseReason>,
+}
 
-    fn deref(&self) -> &P::Session {
-        match &self.lease {
-            Some((_, session)) => session,
+impl<D: Domain> Scope<'_, D> {
+    /// The use came to its end: the session may be lent again.
+    pub fn done(self) {
+        self.guard.broken = self.before;
+    }
+}
+
+impl<D: Domain> Deref for Scope<'_, D> {
+    type Target = SessionOf<D>;
+
+    fn deref(&self) -> &SessionOf<D> {
+        self.guard
+    }
+}
+
+impl<D: Domain> DerefMut for Scope<'_, D> {
+    fn deref_mut(&mut self) -> &mut SessionOf<D> {
+        self.guard
+    }
+}
+
+impl<D: Domain> fmt::Debug for Scope<'_, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope").finish_non_exhaustive()
+    }
+}
+
+impl<D: Domain> Deref for Guard<D> {
+    type Target = SessionOf<D>;
+
+    fn deref(&self) -> &SessionOf<D> {
+        match &self.session {
+            Some(session) => session,
             None => unreachable!("a guard owns its session until it is dropped"),
         }
     }
 }
 
-impl<P: Probe> DerefMut for Guard<P> {
-    fn deref_mut(&mut self) -> &mut P::Session {
-        match &mut self.lease {
-            Some((_, session)) => session,
+impl<D: Domain> DerefMut for Guard<D> {
+    fn deref_mut(&mut self) -> &mut SessionOf<D> {
+        match &mut self.session {
+            Some(session) => session,
             None => unreachable!("a guard owns its session until it is dropped"),
         }
     }
 }
 
-impl<P: Probe> fmt::Debug for Guard<P>
+impl<D: Domain> fmt::Debug for Guard<D>
 where
-    P::Session: fmt::Debug,
+    SessionOf<D>: fmt::Debug,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard").field("session", &self.lease).finish_non_exhaustive()
+        f.debug_struct("Guard").field("session", &self.session).finish_non_exhaustive()
     }
 }

@@ -88,20 +88,22 @@
 //! Coming from r2d2, bb8 or deadpool: [`coming_from`].
 #![forbid(unsafe_code)]
 
+pub mod core;
+
 mod acquire;
 mod backend;
 mod clock;
 mod config;
-pub mod core;
+mod domain;
 mod erased;
 mod error;
 mod event;
 mod guard;
+mod interrupt;
 mod keepalive;
-mod keyed;
 #[cfg(feature = "metrics")]
 mod metrics;
-mod multiplexed;
+mod owner;
 mod shared;
 mod stats;
 mod sync;
@@ -110,22 +112,26 @@ mod tasks;
 pub use backend::{Backend, ErrorKind};
 pub use clock::{Clock, SystemClock};
 pub use config::{Config, ConfigBuilder, ConfigError, Order};
+#[doc(hidden)]
+pub use domain::{Domain, LocalChecks, Locate, Machine, Said, Single};
 pub use erased::DynAsyncBackend;
-pub use error::{AcquireError, DrainTimeout};
-pub use event::{CloseReason, Event, Observer};
-pub use guard::Guard;
+pub use error::{AcquireError, Closed, DrainTimeout, WarmError};
+pub use event::{CloseReason, Event, EventError, NotAcquired, Observer};
+pub use guard::{Guard, Scope};
+pub use interrupt::{Interrupt, KillSwitch};
 pub use keepalive::{Keepalive, KeepaliveStep};
-pub use keyed::{AsyncKeyedPool, KeyedConfig, KeyedPool, KeyedStats};
 #[cfg(feature = "metrics")]
 pub use metrics::MetricsObserver;
-pub use multiplexed::{MultiplexError, Multiplexed, Share};
-pub use shared::Probe;
 pub use stats::{Counters, Stats};
-pub use sync::{Blocking, Pool, PoolBuilder, Pooled};
+#[doc(hidden)]
+pub use sync::Blocking;
+pub use sync::{Pool, PoolBuilder, Pooled};
+#[doc(hidden)]
+pub use tasks::AsyncAdapter;
 #[cfg(feature = "tokio")]
 pub use tasks::TokioRuntime;
 pub use tasks::{
-    Acquire, AsyncBackend, AsyncPool, AsyncPoolBuilder, AsyncPooled, BoxFuture, Runtime, Tasks,
+    Acquire, AsyncBackend, AsyncPool, AsyncPoolBuilder, AsyncPooled, BoxFuture, Runtime,
 };
 
 #[doc = include_str!("../docs/coming-from.md")]

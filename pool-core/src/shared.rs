@@ -1,64 +1,57 @@
-//! One lock around the core: the only place where borrowers, workers and drivers meet.
+//! One lock around the books: the only place where borrowers, workers and drivers meet.
 //!
-//! Every access is [`Shared::with`]: lock, use the core, move out what it wants done, unlock; only
+//! Every access is [`Shared::with`]: lock, use a core, move out what it wants done, unlock; only
 //! then wake, observe and drop. No user code ever runs under the lock, so a panic in it cannot
 //! poison anything and a callback may use the pool.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::backend::ErrorKind;
 use crate::clock::Clock;
-use crate::core::{ConnectFailure, Core, Notice, OldestLease, SlotId, Task};
-use crate::event::{Event, Observer};
-use crate::stats::Stats;
+use crate::core::{ConnectFailure, Notice, SlotId, Task};
+use crate::domain::{CoreOf, Domain, ErrorOf, Machine, Said, SessionOf};
+use crate::event::Event;
+use crate::interrupt::Interrupt;
 use crate::sync::primitives::{Condvar, Mutex, MutexGuard};
 
-/// What both kinds of backend can tell about a session without waiting.
-pub trait Probe: Send + Sync + 'static {
-    /// What is pooled.
-    type Session: Send + 'static;
-    /// Why a connect failed.
-    type Error: std::error::Error + Send + Sync + 'static;
-
-    /// See [`Backend::is_broken`](crate::Backend::is_broken).
-    fn is_broken(&self, session: &mut Self::Session) -> bool;
-    /// See [`Backend::needs_reset`](crate::Backend::needs_reset).
-    fn needs_reset(&self, session: &mut Self::Session) -> bool;
-}
-
-pub(crate) type PoolCore<P> = Core<<P as Probe>::Session, Arc<<P as Probe>::Error>>;
-
-pub(crate) struct Shared<P: Probe> {
-    state: Apart<Mutex<State<P>>>,
-    /// Whether a newcomer would have had to wait when the lock was last released: a hint, so that
-    /// it has its waker ready.
-    crowded: AtomicBool,
+pub(crate) struct Shared<D: Domain> {
+    state: CachePadded<Mutex<State<D>>>,
+    /// Whether a newcomer would have had to wait when the lock was last released, or nobody works
+    /// for the pool: a hint, so that it has its waker ready.
+    contended: AtomicBool,
     /// Tells sleeping workers that there is a task or an earlier deadline.
     pub(crate) changed: Condvar,
-    pub(crate) probe: P,
+    pub(crate) domain: D,
     pub(crate) clock: Arc<dyn Clock>,
-    observer: Option<Arc<dyn Observer>>,
+    /// Borrowers get handles of sessions, of which the core keeps one.
+    pub(crate) shares_sessions: bool,
+    pub(crate) slow_acquire: Option<Duration>,
 }
 
 /// Keeps what is written all the time off the cache lines of what is only read.
 #[repr(align(128))]
-struct Apart<T>(T);
+struct CachePadded<T>(T);
 
-pub(crate) struct State<P: Probe> {
-    pub(crate) core: PoolCore<P>,
-    /// By the index of the waiter.
-    wakers: Vec<Option<Waker>>,
-    /// Those who wait for the end of a closed pool.
-    drain: Vec<Waker>,
+pub(crate) struct State<D: Domain> {
+    pub(crate) machine: D::Machine,
+    pub(crate) places: D::Places,
+    /// By the index of the core, then of the waiter.
+    wakers: Vec<Vec<Option<Waker>>>,
+    /// Those who wait for the end of a closed pool, or for sessions to be opened.
+    watchers: Vec<Waker>,
     /// The errors that the core may still know, so that it never drops the last copy of one.
-    errors: Vec<Arc<P::Error>>,
-    /// The driver task of an async pool.
+    errors: Vec<Arc<ErrorOf<D>>>,
+    /// How the operations that run now can be ended.
+    interrupts: HashMap<(D::Key, SlotId), Interrupt>,
+    /// The driver task of an async pool, and the runtime that it is on, if that is known.
     pub(crate) driver: Option<Waker>,
+    pub(crate) driver_runtime: Option<u64>,
     /// The deadline that somebody sleeps towards.
     pub(crate) armed: Option<Instant>,
     /// Worker threads of a sync pool, and how many of them sleep; an async pool has one driver
@@ -67,74 +60,88 @@ pub(crate) struct State<P: Probe> {
     pub(crate) sleeping: usize,
     /// Keeps an async pool without handles alive for its driver until all is closed. The driver
     /// takes it out at its end, so it is no cycle for ever.
-    pub(crate) itself: Option<Arc<Shared<P>>>,
+    pub(crate) itself: Option<Arc<Shared<D>>>,
 }
 
 /// What is to be done after the lock is released.
-#[derive(Default)]
-struct Outbox {
+struct Outbox<D: Domain> {
     first: Option<Waker>,
     more: Vec<Waker>,
-    events: Vec<Event>,
+    events: Vec<(D::Place, Event)>,
+    interrupts: Vec<Interrupt>,
+    forgotten: Vec<(D::Key, D::Place)>,
     nudge: bool,
 }
 
-impl<P: Probe> Shared<P> {
+impl<D: Domain> Shared<D> {
     pub(crate) fn new(
-        core: PoolCore<P>,
-        probe: P,
+        machine: D::Machine,
+        domain: D,
         clock: Arc<dyn Clock>,
-        observer: Option<Arc<dyn Observer>>,
+        shares_sessions: bool,
+        slow_acquire: Option<Duration>,
     ) -> Self {
         let state = State {
-            core,
+            machine,
+            places: D::Places::default(),
             wakers: Vec::new(),
-            drain: Vec::new(),
+            watchers: Vec::new(),
             errors: Vec::new(),
+            interrupts: HashMap::new(),
             driver: None,
+            driver_runtime: None,
             armed: None,
             workers: 0,
             sleeping: 0,
             itself: None,
         };
-        let (state, changed) = (Apart(Mutex::new(state)), Condvar::new());
-        let crowded = AtomicBool::new(true);
-        Self { state, crowded, changed, probe, clock, observer }
+        let (state, changed) = (CachePadded(Mutex::new(state)), Condvar::new());
+        let contended = AtomicBool::new(true);
+        Self { state, contended, changed, domain, clock, shares_sessions, slow_acquire }
     }
 
-    /// Uses the core, then does what it wants done at once.
-    pub(crate) fn with<R>(&self, input: impl FnOnce(&mut State<P>, Instant) -> R) -> R {
+    /// Uses the books, then does what they want done at once.
+    pub(crate) fn with<R>(&self, input: impl FnOnce(&mut State<D>, Instant) -> R) -> R {
         self.at(self.clock.now(), input)
     }
 
-    /// As [`with`](Self::with), by the cheap clock: for what happens at every borrow.
+    /// Uses one core; `None` where it is forgotten.
+    pub(crate) fn with_core<R>(
+        &self,
+        key: D::Key,
+        input: impl FnOnce(&mut CoreOf<D>, Instant) -> R,
+    ) -> Option<R> {
+        self.with(|state, now| state.machine.with_core(key, now, |core| input(core, now)))
+    }
+
+    /// As [`with`](Self::with), by the cheap clock: for what happens at every lease.
     #[inline]
-    pub(crate) fn with_coarse<R>(&self, input: impl FnOnce(&mut State<P>, Instant) -> R) -> R {
-        self.at(self.coarse(), input)
+    pub(crate) fn with_coarse<R>(&self, input: impl FnOnce(&mut State<D>, Instant) -> R) -> R {
+        self.at(self.now_coarse(), input)
     }
 
     /// The cheap clock, but where an observer is told how long things took.
     #[inline]
-    pub(crate) fn coarse(&self) -> Instant {
-        match self.observer {
-            None => self.clock.coarse(),
-            Some(_) => self.clock.now(),
+    pub(crate) fn now_coarse(&self) -> Instant {
+        match self.domain.is_observed() {
+            false => self.clock.coarse(),
+            true => self.clock.now(),
         }
     }
 
     #[inline]
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.crowded.load(Ordering::Relaxed)
+    pub(crate) fn is_contended(&self) -> bool {
+        self.contended.load(Ordering::Relaxed)
     }
 
     #[inline]
-    pub(crate) fn at<R>(&self, now: Instant, input: impl FnOnce(&mut State<P>, Instant) -> R) -> R {
+    pub(crate) fn at<R>(&self, now: Instant, input: impl FnOnce(&mut State<D>, Instant) -> R) -> R {
         let mut state = self.lock();
         let result = input(&mut state, now);
-        let outbox = state.collect(now);
-        let crowded = state.core.is_crowded();
-        if crowded != self.is_crowded() {
-            self.crowded.store(crowded, Ordering::Relaxed);
+        let outbox = state.collect(&self.domain, now);
+        let contended = state.workers == 0 || state.machine.is_crowded();
+        if contended != self.is_contended() {
+            self.contended.store(contended, Ordering::Relaxed);
         }
         drop(state);
         self.deliver(outbox);
@@ -142,81 +149,93 @@ impl<P: Probe> Shared<P> {
     }
 
     /// For those who sleep on [`changed`](Self::changed), and for reading.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State<P>> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State<D>> {
         self.state.0.lock()
     }
 
     /// Does what an access through [`lock`](Self::lock) has left to be done, and releases it.
-    pub(crate) fn unlock(&self, mut state: MutexGuard<'_, State<P>>, now: Instant) {
-        let outbox = state.collect(now);
+    pub(crate) fn unlock(&self, mut state: MutexGuard<'_, State<D>>, now: Instant) {
+        let outbox = state.collect(&self.domain, now);
         drop(state);
         self.deliver(outbox);
+    }
+
+    /// Answers for a task that ended; what ends it is not needed any more.
+    pub(crate) fn answer<R>(
+        &self,
+        key: D::Key,
+        slot: SlotId,
+        input: impl FnOnce(&mut CoreOf<D>, Instant) -> R,
+    ) -> Option<R> {
+        let (result, _interrupt) = self.with(|state, now| {
+            let interrupt = state.interrupts.remove(&(key, slot));
+            (state.machine.with_core(key, now, |core| input(core, now)), interrupt)
+        });
+        quietly(|| drop(_interrupt));
+        result
     }
 
     /// A connect failed. Errors that the core has forgotten are dropped here, outside the lock.
     pub(crate) fn connect_failed(
         &self,
+        key: D::Key,
         slot: SlotId,
         kind: ErrorKind,
-        failure: ConnectFailure<Arc<P::Error>>,
+        failure: ConnectFailure<Arc<ErrorOf<D>>>,
     ) {
-        let forgotten: Vec<_> = self.with(|state, now| {
+        let (forgotten, interrupt): (Vec<_>, _) = self.with(|state, now| {
             if let ConnectFailure::Error(error) = &failure {
                 state.errors.push(Arc::clone(error));
             }
-            state.core.connect_failed(slot, kind, failure, now);
-            state.errors.extract_if(.., |error| Arc::strong_count(error) == 1).collect()
+            let interrupt = state.interrupts.remove(&(key, slot));
+            state.machine.with_core(key, now, |core| core.connect_failed(slot, kind, failure, now));
+            let forgotten = state.errors.extract_if(.., |error| Arc::strong_count(error) == 1);
+            (forgotten.collect(), interrupt)
         });
+        quietly(|| drop(interrupt));
         for error in forgotten {
             quietly(|| drop(error));
         }
     }
 
-    /// Has the driver look again.
-    pub(crate) fn nudge(&self) {
-        let driver = self.lock().driver.take();
-        if let Some(driver) = driver {
-            quietly(|| driver.wake());
+    /// What the core gets of a session that comes back: the session itself, or, where it has a
+    /// handle of its own, nothing. The borrower's handle is gone before the core hears of it.
+    #[inline]
+    pub(crate) fn hand_back(&self, session: SessionOf<D>) -> Option<SessionOf<D>> {
+        if !self.shares_sessions {
+            return Some(session);
         }
+        quietly(|| drop(session));
+        None
     }
 
-    pub(crate) fn stats(&self) -> Stats {
-        self.lock().core.stats()
-    }
-
-    pub(crate) fn oldest_lease(&self) -> Option<OldestLease> {
-        let now = self.clock.now();
-        self.lock().core.oldest_lease(now)
-    }
-
-    /// The counts of a closed pool that is not drained yet; the waker is woken when it is.
-    pub(crate) fn undrained(&self, waker: Waker) -> Option<Stats> {
-        let (open, unneeded) = self.with(|state, _| {
-            if state.core.is_drained() {
-                return (None, Some(waker));
+    /// The waker is woken when a closed pool is drained, or a session that somebody waits for was
+    /// opened or could not be. True where the pool is drained.
+    pub(crate) fn watch(&self, waker: Waker) -> bool {
+        let (drained, unneeded) = self.with(|state, _| {
+            if state.machine.is_drained() {
+                return (true, Some(waker));
             }
-            let known = state.drain.iter().any(|other| other.will_wake(&waker));
-            let spare = if known {
-                Some(waker)
-            } else {
-                state.drain.push(waker);
-                None
-            };
-            (Some(state.core.stats()), spare)
+            let known = state.watchers.iter().any(|other| other.will_wake(&waker));
+            if known {
+                return (false, Some(waker));
+            }
+            state.watchers.push(waker);
+            (false, None)
         });
         discard(unneeded);
-        open
+        drained
     }
 
-    /// Shows every idle session to the predicate, one at a time, outside the lock.
-    pub(crate) fn retain(&self, mut keep: impl FnMut(&mut P::Session) -> bool) {
-        let slots = self.lock().core.idle_slots();
+    /// Shows every idle session of a core to the predicate, one at a time, outside the lock.
+    pub(crate) fn retain(&self, key: D::Key, mut keep: impl FnMut(&mut SessionOf<D>) -> bool) {
+        let slots = self.with_core(key, |core, _| core.idle_slots()).unwrap_or_default();
         for slot in slots {
-            let session = self.with(|state, _| state.core.inspect(slot));
+            let session = self.with_core(key, |core, _| core.inspect(slot)).flatten();
             if let Some(mut session) = session {
                 let verdict = catch_unwind(AssertUnwindSafe(|| keep(&mut session)));
                 let keep_it = *verdict.as_ref().unwrap_or(&false);
-                self.with(|state, now| state.core.inspected(slot, session, keep_it, now));
+                self.with_core(key, |core, now| core.inspected(slot, session, keep_it, now));
                 if let Err(panic) = verdict {
                     resume_unwind(panic);
                 }
@@ -224,20 +243,29 @@ impl<P: Probe> Shared<P> {
         }
     }
 
+    /// Whether and how a task is to be ended, for as long as it runs.
+    pub(crate) fn new_interrupt(
+        state: &mut State<D>,
+        key: D::Key,
+        task: &Task<SessionOf<D>>,
+    ) -> Interrupt {
+        let interrupt = Interrupt::new();
+        state.interrupts.insert((key, task.slot()), interrupt.clone());
+        interrupt
+    }
+
     #[inline]
-    fn deliver(&self, outbox: Option<Outbox>) {
+    fn deliver(&self, outbox: Option<Outbox<D>>) {
         if let Some(outbox) = outbox {
             self.deliver_all(outbox);
         }
     }
 
     #[inline(never)]
-    fn deliver_all(&self, outbox: Outbox) {
+    fn deliver_all(&self, outbox: Outbox<D>) {
         // Before anybody wakes up and causes the next event.
-        if let Some(observer) = &self.observer {
-            for event in &outbox.events {
-                quietly(|| observer.on_event(event));
-            }
+        for (place, event) in &outbox.events {
+            self.tell(place, event);
         }
         if outbox.nudge {
             self.changed.notify_one();
@@ -246,35 +274,69 @@ impl<P: Probe> Shared<P> {
         for waker in outbox.first.into_iter().chain(outbox.more) {
             quietly(|| waker.wake());
         }
+        for interrupt in outbox.interrupts {
+            interrupt.interrupt();
+        }
+        for (key, place) in outbox.forgotten {
+            quietly(|| self.domain.forgotten(key, place));
+        }
+        for (place, event) in outbox.events {
+            quietly(|| drop((place, event)));
+        }
+    }
+
+    /// Tells the log and the observer what happened.
+    pub(crate) fn tell(&self, place: &D::Place, event: &Event) {
+        if let Event::HeldLong { session, held, site } = event {
+            quietly(|| tracing::warn!(session, ?held, %site, "a lease is out for long"));
+        }
+        if self.domain.is_observed() {
+            quietly(|| self.domain.observe(place, event));
+        }
     }
 }
 
-impl<P: Probe> State<P> {
+impl<D: Domain> State<D> {
     /// What an access has left to be done, if anything.
     #[inline]
-    fn collect(&mut self, now: Instant) -> Option<Outbox> {
-        let earlier = match (self.core.poll_timeout(), self.armed) {
+    fn collect(&mut self, domain: &D, now: Instant) -> Option<Outbox<D>> {
+        let earlier = match (self.machine.poll_timeout(), self.armed) {
             (Some(due), Some(armed)) => due < armed,
             (due, _) => due.is_some(),
         };
-        let nudge = earlier || self.core.has_task(now) || self.core.is_drained();
-        (nudge || self.core.has_notice()).then(|| self.collect_all(nudge))
+        let nudge = earlier || self.machine.has_task(now) || self.machine.is_drained();
+        (nudge || self.machine.has_notice()).then(|| self.collect_all(domain, nudge))
     }
 
     #[inline(never)]
-    fn collect_all(&mut self, nudge: bool) -> Outbox {
-        let mut outbox = Outbox { nudge: nudge && self.sleeping > 0, ..Outbox::default() };
+    fn collect_all(&mut self, domain: &D, nudge: bool) -> Outbox<D> {
+        let mut outbox = Outbox::new(nudge && self.sleeping > 0);
         if nudge {
             outbox.wake(self.driver.take());
         }
-        while let Some(notice) = self.core.poll_notice() {
-            match notice {
-                Notice::Wake(id) => {
-                    let waker = self.wakers.get_mut(id.index()).and_then(Option::take);
+        while let Some((key, said)) = self.machine.poll_notice() {
+            match said {
+                Said::Core(Notice::Wake(id)) => {
+                    let waker = self.take_waker(key, id.index());
                     outbox.wake(waker);
                 }
-                Notice::Event(event) => outbox.events.push(event),
-                Notice::Drained => outbox.more.append(&mut self.drain),
+                Said::Core(Notice::Event(event)) => {
+                    let place = D::place(&self.places, key);
+                    outbox.events.extend(place.map(|place| (place, event)));
+                }
+                Said::Core(Notice::Interrupt(slot)) => {
+                    outbox.interrupts.extend(self.interrupts.remove(&(key, slot)));
+                }
+                Said::Core(Notice::Progress | Notice::Drained) => {
+                    outbox.more.append(&mut self.watchers);
+                }
+                Said::Forgotten => {
+                    if let Some(wakers) = self.wakers.get_mut(D::index(key)) {
+                        wakers.clear();
+                    }
+                    let place = domain.forget(&mut self.places, key);
+                    outbox.forgotten.extend(place.map(|place| (key, place)));
+                }
             }
         }
         outbox
@@ -282,34 +344,49 @@ impl<P: Probe> State<P> {
 
     /// Whether somebody has to be there to run tasks and watch deadlines.
     pub(crate) fn needs_worker(&self, now: Instant) -> bool {
-        let stats = self.core.stats();
-        stats.open() + stats.waiting > 0 || self.core.has_task(now)
+        self.machine.is_busy() || self.machine.has_task(now)
     }
 
     /// Keeps the waker of a waiter; what it replaces is to be dropped outside the lock.
     #[must_use]
-    pub(crate) fn set_waker(&mut self, waiter: usize, waker: Waker) -> Option<Waker> {
-        if waiter >= self.wakers.len() {
-            self.wakers.resize(waiter + 1, None);
+    pub(crate) fn set_waker(&mut self, key: D::Key, waiter: usize, waker: Waker) -> Option<Waker> {
+        let index = D::index(key);
+        if index >= self.wakers.len() {
+            self.wakers.resize_with(index + 1, Vec::new);
         }
-        self.wakers[waiter].replace(waker)
+        let wakers = &mut self.wakers[index];
+        if waiter >= wakers.len() {
+            wakers.resize(waiter + 1, None);
+        }
+        wakers[waiter].replace(waker)
     }
 
     /// Takes the waker of a waiter out, to be dropped outside the lock.
     #[must_use]
-    pub(crate) fn take_waker(&mut self, waiter: usize) -> Option<Waker> {
-        self.wakers.get_mut(waiter).and_then(Option::take)
+    pub(crate) fn take_waker(&mut self, key: D::Key, waiter: usize) -> Option<Waker> {
+        self.wakers.get_mut(D::index(key))?.get_mut(waiter)?.take()
     }
 
     /// Takes the wakers of all who wait out, to have them look again.
     #[must_use]
     pub(crate) fn take_wakers(&mut self) -> Vec<Waker> {
-        let waiting = self.wakers.iter_mut().filter_map(Option::take);
-        waiting.chain(self.drain.drain(..)).collect()
+        let waiting = self.wakers.iter_mut().flatten().filter_map(Option::take);
+        waiting.chain(self.watchers.drain(..)).collect()
     }
 }
 
-impl Outbox {
+impl<D: Domain> Outbox<D> {
+    fn new(nudge: bool) -> Self {
+        Self {
+            first: None,
+            more: Vec::new(),
+            events: Vec::new(),
+            interrupts: Vec::new(),
+            forgotten: Vec::new(),
+            nudge,
+        }
+    }
+
     fn wake(&mut self, waker: Option<Waker>) {
         match waker {
             Some(waker) if self.first.is_none() => self.first = Some(waker),
@@ -340,23 +417,23 @@ pub(crate) fn quietly<R>(code: impl FnOnce() -> R) -> Option<R> {
     }
 }
 
-impl<P: Probe> Drop for Shared<P> {
+impl<D: Domain> Drop for Shared<D> {
     /// Drops what nobody is left to close. The last to go may be a guard, which must not panic.
     fn drop(&mut self) {
         let now = self.clock.now();
         let mut state = self.lock();
-        state.core.close(now);
-        while let Some(task) = state.core.poll_task(now) {
+        state.machine.close(now);
+        while let Some((key, task)) = state.machine.poll_task(now) {
             if let Task::Close { slot, session, .. } = task {
                 quietly(|| drop(session));
-                state.core.closed(slot, now);
+                state.machine.with_core(key, now, |core| core.closed(slot, now));
             }
         }
     }
 }
 
-impl<P: Probe> fmt::Debug for Shared<P> {
+impl<D: Domain> fmt::Debug for Shared<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("stats", &self.stats()).finish_non_exhaustive()
+        f.debug_struct("Shared").finish_non_exhaustive()
     }
 }

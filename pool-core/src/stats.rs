@@ -13,20 +13,29 @@ pub struct Stats {
     pub connecting: usize,
     /// Ready to be lent.
     pub idle: usize,
-    /// Promised to a borrower that has not collected it yet.
+    /// Leases promised to borrowers that have not collected them yet.
     pub reserved: usize,
-    /// Being asked for a sign of life.
+    /// Sessions being asked for a sign of life while nobody has them.
     pub checking: usize,
-    /// With borrowers.
+    /// Leases that borrowers have; several can be of one session.
     pub lent: usize,
+    /// Sessions of which at least one lease is out or promised.
+    pub in_use: usize,
     /// Being cleaned.
     pub resetting: usize,
     /// Being closed.
     pub closing: usize,
     /// Borrowers that wait.
     pub waiting: usize,
-    /// Operations that were given up at their timeout and have not come back.
-    pub abandoned: usize,
+    /// Sessions being closed that count against no limit: they came back, or were opened, after
+    /// their operation had been given up.
+    pub orphans: usize,
+    /// Connects that were given up and have not come back.
+    pub hung_connects: usize,
+    /// Checks and resets that were given up and have not come back.
+    pub hung_checks: usize,
+    /// Closes that were given up and have not come back.
+    pub hung_closes: usize,
     /// Whether the pool is closed.
     pub closed: bool,
     /// What has happened so far.
@@ -34,15 +43,15 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Everything that counts against the limit.
+    /// All sessions that count against the limit.
     pub fn open(&self) -> usize {
-        self.connecting
-            + self.idle
-            + self.reserved
-            + self.checking
-            + self.lent
-            + self.resetting
-            + self.closing
+        let free = self.idle + self.checking + self.resetting;
+        self.connecting + free + self.in_use + self.closing
+    }
+
+    /// Operations that were given up at their deadlines and have not come back.
+    pub fn hung(&self) -> usize {
+        self.hung_connects + self.hung_checks + self.hung_closes
     }
 }
 
@@ -64,6 +73,10 @@ pub struct Counters {
     pub failed: u64,
     /// Borrows refused because the pool was closed.
     pub refused_closed: u64,
+    /// Borrows refused because as many waited as may.
+    pub overloaded: u64,
+    /// Leases that a session's peer refused.
+    pub refusals: u64,
     /// Connects started.
     pub connects: u64,
     /// Connects that failed or took too long.

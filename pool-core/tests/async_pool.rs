@@ -80,7 +80,7 @@ async fn deadlines_follow_paused_time() {
     backend.connects.next(Behaviour::Block);
     pool.evict_all();
     assert_eq!(pool.get().await.unwrap().id, 2);
-    assert_eq!(pool.stats().abandoned, 0);
+    assert_eq!(pool.stats().hung(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,28 +2,34 @@
 
 use std::time::Instant;
 
+use super::Core;
 use super::report::Refusal;
-use super::slots::{Phase, Purpose, SlotId};
-use super::waiters::{Fate, WaiterId};
-use super::{Core, Notice};
+use super::slots::{Phase, Purpose, SlotId, Work};
 use crate::event::{CloseReason, Event};
 
 impl<S, E: Clone> Core<S, E> {
     /// Sets the most sessions open at once. What is too many is closed: idle sessions now, lent
-    /// ones on return. Zero lets everybody wait.
+    /// ones with their last lease, and meanwhile they are not lent again. Zero lets everybody wait.
     pub fn resize(&mut self, max_size: usize, now: Instant) {
         self.config.max_size = max_size;
-        while self.live() > max_size {
-            let oldest_first = self.slots.first_idle(false).or_else(|| self.last_reserved());
-            let Some(index) = oldest_first else { break };
-            self.take_back(index);
-            self.begin_close(index, CloseReason::Resized, now);
+        self.surplus = 0;
+        for index in self.slots.indices() {
+            if self.slots[index].retiring == Some(CloseReason::Resized) {
+                self.slots.unmark(index);
+                self.relink(index);
+            }
+        }
+        while self.slots.staying() > max_size {
+            let first = self.lendable.first_idle(&self.slots, false);
+            let Some(index) = first.or_else(|| self.least_loaded()) else { break };
+            self.surplus += usize::from(self.slots[index].leases > 0);
+            self.retire(index, CloseReason::Resized, now);
         }
         self.dispatch(now);
     }
 
     /// Lets no session that is open or being opened now be lent again: idle ones are closed now,
-    /// the others when they come back.
+    /// the others with their last lease.
     pub fn evict_all(&mut self, now: Instant) {
         self.epoch = self.epoch.wrapping_add(1);
         self.close_free(CloseReason::Evicted, now);
@@ -31,20 +37,33 @@ impl<S, E: Clone> Core<S, E> {
         self.dispatch(now);
     }
 
-    /// Ends the pool: waiters fail, idle sessions close, lent ones close when they come back.
-    /// Nothing is opened, checked or lent any more. [`Notice::Drained`] tells when all is done.
+    /// Ends the pool: waiters fail, idle sessions close, lent ones close when they come back, and
+    /// what is being opened is given up. Nothing is opened, checked or lent any more.
+    /// [`Notice::Drained`] tells when all is done.
     pub fn close(&mut self, now: Instant) {
         if self.closed {
             return;
         }
         self.closed = true;
+        self.close_free(CloseReason::PoolClosed, now);
         while let Some(waiter) = self.waiters.front() {
             self.counters.refused_closed += 1;
-            let id = self.waiters.finish(waiter, Refusal::Closed);
-            self.notices.push_back(Notice::Wake(id));
+            self.end_wait(waiter, Refusal::Closed, now);
         }
-        self.close_free(CloseReason::PoolClosed, now);
+        self.abandon_connects(now);
+        self.note_progress();
         self.dispatch(now);
+    }
+
+    /// Asks for so many sessions to be open, though nobody waits for one; zero asks no more.
+    /// [`Notice::Progress`] tells of each that is opened, or cannot be.
+    pub fn warm(&mut self, sessions: usize) {
+        self.gate.warm = sessions.min(self.config.max_size);
+    }
+
+    /// Sessions that are open and stay, those being opened excluded.
+    pub fn opened(&self) -> usize {
+        self.slots.staying() - self.slots.count(Phase::Connecting)
     }
 
     /// Puts a session opened elsewhere into the pool. It comes back where there is no room.
@@ -54,42 +73,42 @@ impl<S, E: Clone> Core<S, E> {
         }
         let index = self.open(now);
         self.counters.created += 1;
-        self.emit(|| Event::Added);
-        self.settle(index, session, now);
+        let number = self.slots.id(index).number();
+        self.emit(|| Event::Added { session: number });
+        self.give_birth(index, session, now);
         self.dispatch(now);
         Ok(())
     }
 
     /// The idle sessions of this moment, for [`inspect`](Self::inspect).
     pub fn idle_slots(&self) -> Vec<SlotId> {
-        let idle = self.slots.indices().filter(|&index| self.slots[index].phase == Phase::Idle);
-        idle.map(|index| self.slots.id(index)).collect()
+        self.slots.in_phase(Phase::Idle).map(|index| self.slots.id(index)).collect()
     }
 
     /// Takes an idle session out to look at it; [`inspected`](Self::inspected) brings it back.
     pub fn inspect(&mut self, slot: SlotId) -> Option<S> {
         let index = self.slots.get(slot).filter(|&i| self.slots[i].phase == Phase::Idle)?;
-        self.slots.enter_checking(index, Purpose::Inspect);
-        self.slots[index].deadline = None;
+        self.begin_check(index, Purpose::Inspect);
         self.slots[index].session.take()
     }
 
     /// Brings back what [`inspect`](Self::inspect) took, to keep it or to close it. A look is no
     /// sign of life.
     pub fn inspected(&mut self, slot: SlotId, session: S, keep: bool, now: Instant) {
-        let Some(index) = self.slots.get(slot).filter(|&i| self.slots[i].phase == Phase::Checking)
-        else {
-            return self.adopt_orphan(session);
+        let looked_at = |index: &u32| {
+            let slot = &self.slots[*index];
+            slot.phase == Phase::Checking && slot.purpose == Purpose::Inspect
         };
+        let Some(index) = self.slots.get(slot).filter(looked_at) else {
+            return self.adopt_orphan(session, now);
+        };
+        self.slots[index].session = Some(session);
         if keep {
-            let suspect = self.slots[index].suspect;
-            self.settle(index, session, now);
-            self.slots[index].suspect = suspect;
-            if suspect && self.slots[index].phase == Phase::Idle {
+            self.vacated(index, now);
+            if self.slots[index].suspect {
                 self.queue_upkeep(index);
             }
         } else {
-            self.slots[index].session = Some(session);
             self.begin_close(index, CloseReason::Discarded, now);
         }
         self.dispatch(now);
@@ -113,68 +132,61 @@ impl<S, E: Clone> Core<S, E> {
 
     /// Since when its least recently used idle session has been idle, if it can spare one.
     pub fn spare_since(&self) -> Option<Instant> {
-        let spare = self.waiters.queued() == 0;
-        let index = self.slots.first_idle(false).filter(|_| spare)?;
-        Some(self.slots[index].since)
-    }
-
-    /// Closes its least recently used idle session to make room elsewhere.
-    pub fn give_up_one(&mut self, now: Instant) {
-        if let Some(index) = self.slots.first_idle(false) {
-            self.begin_close(index, CloseReason::Displaced, now);
+        if self.waiters.queued() > 0 {
+            return None;
         }
+        self.lendable.idle_since(&self.slots)
     }
 
-    /// Whether sessions that become idle are given up to make room elsewhere.
-    pub fn set_yielding(&mut self, yielding: bool) {
-        self.gate.yielding = yielding;
+    /// Gives up one session to make room elsewhere: its least recently used idle one now, else the
+    /// least loaded one with its last lease. False where there is none.
+    pub fn give_up_one(&mut self, now: Instant) -> bool {
+        let idle = self.lendable.first_idle(&self.slots, false);
+        let Some(index) = idle.or_else(|| self.least_loaded()) else { return false };
+        self.retire(index, CloseReason::Displaced, now);
+        self.dispatch(now);
+        true
     }
 
-    /// Starts to close what the pool owns and no task has.
-    fn close_free(&mut self, reason: CloseReason, now: Instant) {
-        for index in self.slots.indices() {
-            let closable = match self.slots[index].phase {
-                Phase::Idle | Phase::Reserved => true,
-                Phase::Checking | Phase::Resetting => self.slots[index].session.is_some(),
-                _ => false,
-            };
-            if closable {
-                self.take_back(index);
-                self.begin_close(index, reason, now);
-            }
-        }
+    /// Whoever is first in the queue, by its place in the order of arrival.
+    pub fn front_ticket(&self) -> Option<u64> {
+        self.waiters.front_ticket()
     }
 
-    /// Breaks the promise of a reserved session: its waiter queues again at its place, or is told
-    /// that the pool is closed.
-    fn take_back(&mut self, index: u32) {
-        let Some(id) = self.slots[index].waiter.take() else { return };
-        let Some(waiter) = self.reserved_waiter(id, index) else { return };
-        self.waiters.unreserve(waiter);
-        if self.closed {
-            self.counters.refused_closed += 1;
-            let id = self.waiters.finish(waiter, Refusal::Closed);
-            self.notices.push_back(Notice::Wake(id));
-        }
+    /// The last ticket given, and where tickets go on from, where several cores share one order
+    /// of arrival.
+    pub fn last_ticket(&self) -> u64 {
+        self.waiters.last_ticket()
     }
 
-    fn reserved_waiter(&self, id: WaiterId, slot: u32) -> Option<u32> {
-        let waiter = self.waiters.get(id)?;
-        matches!(self.waiters[waiter].fate, Fate::Reserved(index) if index == slot)
-            .then_some(waiter)
+    #[allow(missing_docs)]
+    pub fn set_last_ticket(&mut self, ticket: u64) {
+        self.waiters.set_last_ticket(ticket);
     }
 
-    /// The reserved session of the borrower that came last, so that none overtakes another.
-    fn last_reserved(&self) -> Option<u32> {
-        let reserved =
-            self.slots.indices().filter(|&index| self.slots[index].phase == Phase::Reserved);
-        reserved.max_by_key(|&index| {
-            let waiter = self.slots[index].waiter.and_then(|id| self.waiters.get(id));
-            waiter.map(|waiter| self.waiters[waiter].ticket)
+    /// The session with the fewest leases, of those that some have.
+    fn least_loaded(&self) -> Option<u32> {
+        let stays = |index: &u32| {
+            let slot = &self.slots[*index];
+            matches!(slot.phase, Phase::Lent | Phase::Reserved) && slot.retiring.is_none()
+        };
+        let lent = self.slots.indices().filter(stays);
+        // Of promised ones that whose borrower came last, so that none overtakes another.
+        lent.min_by_key(|&index| {
+            let slot = &self.slots[index];
+            let came = self.waiters.last_reserved(index).map(|waiter| self.waiters[waiter].ticket);
+            (slot.leases, slot.load(), std::cmp::Reverse(came))
         })
     }
 
-    fn live(&self) -> usize {
-        self.slots.in_use() - self.slots.count(Phase::Closing)
+    /// Starts to close what nobody has, and lets the rest take no further lease.
+    fn close_free(&mut self, reason: CloseReason, now: Instant) {
+        for index in self.slots.indices() {
+            let slot = &self.slots[index];
+            let owned = slot.session.is_some() || slot.leases > 0 || slot.work != Work::None;
+            if owned && slot.phase != Phase::Closing {
+                self.retire(index, reason, now);
+            }
+        }
     }
 }

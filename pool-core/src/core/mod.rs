@@ -19,11 +19,17 @@
 //! are harmless. A result for a slot that is gone has no effect, except that the session it
 //! carries is closed.
 
+mod acquire;
 mod admin;
-mod borrow;
+mod closing;
 mod deadlines;
 mod gate;
+mod hung;
+mod idle;
+mod leases;
+mod limits;
 mod output;
+mod release;
 mod report;
 mod slots;
 mod upkeep;
@@ -32,20 +38,27 @@ mod waiters;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-pub use self::borrow::{Acquired, Lease, Returned, Taken};
+pub use self::acquire::{Acquired, Lease, Taken};
 pub use self::gate::ConnectFailure;
+pub use self::hung::Operation;
+pub use self::leases::LeaseId;
 pub use self::output::{Notice, Task};
-pub use self::report::{OldestLease, Refusal, TimeoutReport, WaitPhase};
+pub use self::release::Returned;
+pub use self::report::{Health, OldestLease, Refusal, TimeoutReport, WaitPhase};
 pub use self::slots::{Phase, Purpose, SlotId};
 pub use self::waiters::{Request, WaiterId};
 
 use self::deadlines::Deadlines;
 use self::gate::Gate;
+use self::hung::Hung;
+use self::idle::Lendable;
+use self::leases::Leases;
+use self::limits::Limits;
 use self::output::Notices;
 use self::slots::Slots;
 use self::waiters::Waiters;
 use crate::config::Config;
-use crate::event::{CloseReason, Event};
+use crate::event::{CloseReason, Event, EventError};
 use crate::stats::{Counters, Stats};
 
 /// The pool's books and rules; see the [module](self) for how to drive it.
@@ -55,18 +68,28 @@ use crate::stats::{Counters, Stats};
 pub struct Core<S, E> {
     config: Config,
     rng: fastrand::Rng,
+    /// Makes one more handle to a shared session; without it a session has one owner at a time.
+    share: Option<fn(&S) -> S>,
     slots: Slots<S>,
+    lendable: Lendable,
+    leases: Leases,
+    limits: Limits,
     waiters: Waiters<Refusal<E>>,
     gate: Gate<E>,
+    hung: Hung,
     /// One deadline a slot, never later than what is due there, often earlier.
     slot_timers: Deadlines,
-    queues: Queues<S>,
+    queues: Queues,
     running: Running,
     notices: Notices,
     observed: bool,
+    /// Makes of a connect's error what an observer is shown.
+    describe: Option<fn(&E) -> EventError>,
     counters: Counters,
-    /// No idle session was verified later.
+    /// No session that can be lent was verified later.
     freshest: Option<Instant>,
+    /// Sessions that leave with their last lease because the pool was made smaller.
+    surplus: usize,
     /// Raised by `evict_all`; sessions opened before are not lent again.
     epoch: u32,
     closed: bool,
@@ -74,15 +97,21 @@ pub struct Core<S, E> {
 }
 
 /// Work that waits for somebody to run it.
-#[derive(Debug)]
-struct Queues<S> {
+#[derive(Debug, Default)]
+struct Queues {
     closes: VecDeque<(SlotId, CloseReason)>,
-    /// Sessions that arrived after their slot was given up.
-    orphans: VecDeque<S>,
     resets: VecDeque<SlotId>,
     checks: VecDeque<SlotId>,
     /// Idle sessions whose keepalive is due or that are suspect; they can still be lent.
     upkeep: VecDeque<SlotId>,
+}
+
+impl Queues {
+    #[inline]
+    fn are_filled(&self) -> bool {
+        let checks = self.checks.len() + self.upkeep.len();
+        self.closes.len() + self.resets.len() + checks > 0
+    }
 }
 
 /// Work that somebody runs now, of each kind with a limit.
@@ -95,32 +124,51 @@ struct Running {
 }
 
 impl<S, E: Clone> Core<S, E> {
-    /// An empty pool. `observed` asks for [`Notice::Event`]s.
+    /// An empty pool whose sessions have one owner at a time, so one lease each. `observed` asks
+    /// for [`Notice::Event`]s.
     pub fn new(config: Config, observed: bool) -> Self {
+        Self::build(Config { leases_per_session: 1, ..config }, None, observed)
+    }
+
+    /// An empty pool of sessions that carry up to `leases_per_session` leases at once; `share`
+    /// makes one more handle to a session, and is called under the pool's lock.
+    pub fn shared(config: Config, share: fn(&S) -> S, observed: bool) -> Self {
+        Self::build(config, Some(share), observed)
+    }
+
+    fn build(config: Config, share: Option<fn(&S) -> S>, observed: bool) -> Self {
         let rng = config.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+        let lendable = Lendable::new(config.leases_per_session);
+        let limits = Limits::new(config.leases_per_session);
         Self {
             config,
             rng,
+            share,
             slots: Slots::default(),
+            lendable,
+            leases: Leases::default(),
+            limits,
             waiters: Waiters::default(),
             gate: Gate::default(),
+            hung: Hung::default(),
             slot_timers: Deadlines::default(),
-            queues: Queues {
-                closes: VecDeque::new(),
-                orphans: VecDeque::new(),
-                resets: VecDeque::new(),
-                checks: VecDeque::new(),
-                upkeep: VecDeque::new(),
-            },
+            queues: Queues::default(),
             running: Running::default(),
             notices: Notices::default(),
             observed,
+            describe: None,
             counters: Counters::default(),
             freshest: None,
+            surplus: 0,
             epoch: 0,
             closed: false,
             drained: false,
         }
+    }
+
+    /// Has events carry the errors of connects.
+    pub fn describe_errors(&mut self, describe: fn(&E) -> EventError) {
+        self.describe = Some(describe);
     }
 
     /// The configuration, with the size as [`resize`](Self::resize) set it.
@@ -130,17 +178,22 @@ impl<S, E: Clone> Core<S, E> {
 
     /// One consistent snapshot.
     pub fn stats(&self) -> Stats {
+        let count = |phase| self.slots.count(phase);
         Stats {
             max_size: self.config.max_size,
-            connecting: self.slots.count(Phase::Connecting),
-            idle: self.slots.count(Phase::Idle),
-            reserved: self.slots.count(Phase::Reserved),
-            checking: self.slots.count(Phase::Checking),
-            lent: self.slots.count(Phase::Lent),
-            resetting: self.slots.count(Phase::Resetting),
-            closing: self.slots.count(Phase::Closing),
+            connecting: count(Phase::Connecting),
+            idle: count(Phase::Idle),
+            reserved: self.slots.reserved,
+            checking: count(Phase::Checking),
+            lent: self.slots.leases,
+            in_use: count(Phase::Lent) + count(Phase::Reserved),
+            resetting: count(Phase::Resetting),
+            closing: count(Phase::Closing),
             waiting: self.waiters.waiting(),
-            abandoned: self.gate.abandoned,
+            orphans: count(Phase::Orphan),
+            hung_connects: self.hung.count(Operation::Connect),
+            hung_checks: self.hung.count(Operation::Check),
+            hung_closes: self.hung.count(Operation::Close),
             closed: self.closed,
             counters: self.counters,
         }
@@ -151,9 +204,10 @@ impl<S, E: Clone> Core<S, E> {
         self.closed
     }
 
-    /// Whether the pool was closed and nothing of it is open any more.
+    /// Whether the pool was closed and nothing of it is open any more. What hangs beyond its
+    /// deadline is not waited for.
     pub fn is_drained(&self) -> bool {
-        self.closed && self.slots.in_use() == 0
+        self.closed && self.slots.in_use() + self.slots.count(Phase::Orphan) == 0
     }
 
     /// The phase of every slot, recounted one by one: for tests of the books.
@@ -164,7 +218,8 @@ impl<S, E: Clone> Core<S, E> {
     /// Why a slot is [`Phase::Checking`], if it is: for tests of the books.
     pub fn purpose(&self, slot: SlotId) -> Option<Purpose> {
         let index = self.slots.get(slot)?;
-        (self.slots[index].phase == Phase::Checking).then(|| self.slots[index].purpose)
+        let slot = &self.slots[index];
+        (slot.phase == Phase::Checking || slot.asked).then_some(slot.purpose)
     }
 
     /// Everybody who has no outcome yet, in no order, with the slot that was promised if one was:
@@ -180,7 +235,15 @@ impl<S, E: Clone> Core<S, E> {
         }
     }
 
+    /// Tells those who wait for sessions to be opened that something happened.
+    fn note_progress(&mut self) {
+        if self.gate.warm > 0 {
+            self.notices.push_back(Notice::Progress);
+        }
+    }
+
     /// Tells those who wait for the end of a closed pool, once.
+    #[inline]
     fn note_drained(&mut self) {
         if self.closed && !self.drained && self.is_drained() {
             self.drained = true;

@@ -1,9 +1,10 @@
 //! What the core wants done: notices at once, tasks as somebody finds time.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::slots::{Phase, Purpose, SlotId};
+use super::hung::Operation;
+use super::slots::{Phase, Purpose, Slot, SlotId, Work};
 use super::waiters::WaiterId;
 use super::{Core, later};
 use crate::event::{CloseReason, Event};
@@ -15,11 +16,18 @@ pub enum Notice {
     Wake(WaiterId),
     /// For the observer.
     Event(Event),
+    /// The operation on this slot is given up, or no longer wanted: whoever runs it should end it,
+    /// if that is possible.
+    Interrupt(SlotId),
+    /// A session was opened, or could not be, while somebody waits for that.
+    Progress,
     /// The closed pool has nothing open any more.
     Drained,
 }
 
 /// Work that may take time. Each task must be answered by the input named, also when it is late.
+/// Where sessions are shared, the session in a task is one more handle, and is dropped before the
+/// answer.
 #[derive(Debug)]
 pub enum Task<S> {
     /// Open a session: [`Core::connected`] or [`Core::connect_failed`].
@@ -52,7 +60,7 @@ pub enum Task<S> {
     /// Close a session: [`Core::closed`].
     Close {
         /// For the answer.
-        slot: Option<SlotId>,
+        slot: SlotId,
         /// What to close.
         session: S,
         /// Why.
@@ -60,6 +68,18 @@ pub enum Task<S> {
         /// When the core gives it up.
         deadline: Option<Instant>,
     },
+}
+
+impl<S> Task<S> {
+    /// The slot that its answer names.
+    pub fn slot(&self) -> SlotId {
+        match self {
+            Self::Connect { slot, .. }
+            | Self::Check { slot, .. }
+            | Self::Reset { slot, .. }
+            | Self::Close { slot, .. } => *slot,
+        }
+    }
 }
 
 /// What nobody has asked for yet, in order. One at a time is the rule.
@@ -108,74 +128,71 @@ impl<S, E: Clone> Core<S, E> {
     /// When to call [`handle_timeout`](Self::handle_timeout) at the latest.
     #[inline]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let due = earlier(self.waiters.next_deadline(), self.slot_timers.next());
+        let mut due = earlier(self.waiters.next_deadline(), self.slot_timers.next());
+        due = earlier(due, self.limits.grows_at);
+        due = earlier(due, self.leases.watch.next());
         match self.gate.not_before {
             Some(at) if !self.gate.starved && self.connect_is_wanted() => earlier(due, Some(at)),
             _ => due,
         }
     }
 
-    /// Whether a newcomer has to wait.
+    /// Whether a newcomer has to wait, or somebody before it.
     #[inline]
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.waiters.queued() > 0 || self.slots.count(Phase::Idle) == 0
+    pub(crate) fn is_crowded(&mut self) -> bool {
+        self.waiters.queued() > 0 || self.lendable.is_empty(&self.slots)
     }
 
     /// Whether [`poll_task`](Self::poll_task) has something to give.
     #[inline]
     pub fn has_task(&self, now: Instant) -> bool {
-        self.may_close()
-            || self.may_reset()
-            || self.may_check()
-            || self.may_keep()
+        (self.queues.are_filled()
+            && (self.may_close() || self.may_reset() || self.may_check() || self.may_keep()))
             || (!self.gate.starved && self.connect_is_due(now))
     }
 
-    /// The next piece of work, which starts now.
+    /// The next piece of work, which starts now: first what somebody waits for.
     pub fn poll_task(&mut self, now: Instant) -> Option<Task<S>> {
-        self.next_close(now)
-            .or_else(|| self.next_reset(now))
-            .or_else(|| self.next_check(now))
+        self.next_check(now)
             .or_else(|| self.next_connect(now))
+            .or_else(|| self.next_reset(now))
+            .or_else(|| self.next_close(now))
             .or_else(|| self.next_upkeep(now))
     }
 
-    #[inline]
     fn may_close(&self) -> bool {
-        self.running.closes < self.config.max_maintaining
-            && !(self.queues.closes.is_empty() && self.queues.orphans.is_empty())
+        self.running.closes < self.config.max_closing
+            && !self.queues.closes.is_empty()
+            && !self.closes_are_hung()
     }
 
-    #[inline]
     fn may_reset(&self) -> bool {
         self.running.resets < self.config.max_maintaining && !self.queues.resets.is_empty()
     }
 
-    #[inline]
     fn may_check(&self) -> bool {
         self.running.checks < self.config.max_maintaining && !self.queues.checks.is_empty()
     }
 
-    #[inline]
     fn may_keep(&self) -> bool {
-        self.running.upkeep < self.config.max_maintaining && !self.queues.upkeep.is_empty()
+        self.running.upkeep < self.config.max_maintaining
+            && !self.queues.upkeep.is_empty()
+            && !self.checks_are_hung()
+    }
+
+    /// Whether no close is started because too many don't come back.
+    pub(super) fn closes_are_hung(&self) -> bool {
+        self.hung.len() > 0 && self.hung.count(Operation::Close) >= self.most_hung()
     }
 
     fn next_close(&mut self, now: Instant) -> Option<Task<S>> {
         while self.may_close() {
-            let deadline = later(now, self.config.close_timeout);
-            let Some((slot, reason)) = self.queues.closes.pop_front() else {
-                let session = self.queues.orphans.pop_front()?;
-                self.running.closes += 1;
-                let reason = CloseReason::Interrupted;
-                return Some(Task::Close { slot: None, session, reason, deadline });
-            };
+            let (slot, reason) = self.queues.closes.pop_front()?;
             let Some(index) = self.slots.get(slot) else { continue };
             let Some(session) = self.slots[index].session.take() else { continue };
             self.running.closes += 1;
-            self.slots[index].close_runs = true;
-            let deadline = self.slots[index].deadline;
-            return Some(Task::Close { slot: Some(slot), session, reason, deadline });
+            let deadline = self.begin_work(index, Work::Close, self.config.close_timeout, now);
+            return Some(Task::Close { slot, session, reason, deadline });
         }
         None
     }
@@ -195,9 +212,11 @@ impl<S, E: Clone> Core<S, E> {
     fn next_reset(&mut self, now: Instant) -> Option<Task<S>> {
         while self.may_reset() {
             let slot = self.queues.resets.pop_front()?;
-            let Some(session) = self.take_for(slot, Phase::Resetting) else { continue };
+            let phase = |index: &u32| self.slots[*index].phase == Phase::Resetting;
+            let Some(index) = self.slots.get(slot).filter(phase) else { continue };
+            let Some(session) = self.borrow_session(index) else { continue };
             self.running.resets += 1;
-            let deadline = self.give_deadline(slot, later(now, self.config.reset_timeout));
+            let deadline = self.begin_work(index, Work::Reset, self.config.reset_timeout, now);
             return Some(Task::Reset { slot, session, deadline });
         }
         None
@@ -206,9 +225,15 @@ impl<S, E: Clone> Core<S, E> {
     fn next_check(&mut self, now: Instant) -> Option<Task<S>> {
         while self.may_check() {
             let slot = self.queues.checks.pop_front()?;
-            let Some(session) = self.take_for(slot, Phase::Checking) else { continue };
+            let Some(index) = self.slots.get(slot) else { continue };
+            let Slot { phase, asked, purpose, work, .. } = self.slots[index];
+            let waits = phase == Phase::Checking || asked;
+            if !waits || purpose != Purpose::Lend || work != Work::None {
+                continue;
+            }
+            let Some(session) = self.borrow_session(index) else { continue };
             self.running.checks += 1;
-            return Some(self.check(slot, Purpose::Lend, session, now));
+            return Some(self.check(index, Purpose::Lend, session, now));
         }
         None
     }
@@ -230,36 +255,44 @@ impl<S, E: Clone> Core<S, E> {
                 self.arm(index);
                 continue;
             };
-            let Some(session) = self.slots[index].session.take() else { continue };
+            let Some(session) = self.borrow_session(index) else { continue };
             self.running.upkeep += 1;
-            self.slots.enter_checking(index, purpose);
-            return Some(self.check(slot, purpose, session, now));
+            self.begin_check(index, purpose);
+            return Some(self.check(index, purpose, session, now));
         }
         None
     }
 
-    fn check(&mut self, slot: SlotId, purpose: Purpose, session: S, now: Instant) -> Task<S> {
+    fn check(&mut self, index: u32, purpose: Purpose, session: S, now: Instant) -> Task<S> {
         match purpose {
             Purpose::Keepalive => self.counters.keepalives += 1,
             _ => self.counters.checks += 1,
         }
-        let deadline = self.give_deadline(slot, later(now, self.config.check_timeout));
-        Task::Check { slot, purpose, session, deadline }
+        let deadline = self.begin_work(index, Work::Check, self.config.check_timeout, now);
+        Task::Check { slot: self.slots.id(index), purpose, session, deadline }
     }
 
-    fn take_for(&mut self, slot: SlotId, phase: Phase) -> Option<S> {
-        let index = self.slots.get(slot)?;
-        if self.slots[index].phase != phase {
-            return None;
+    /// What a task gets: the session itself, or one more handle to it.
+    fn borrow_session(&mut self, index: u32) -> Option<S> {
+        let session = &mut self.slots[index].session;
+        match self.share {
+            None => session.take(),
+            Some(share) => session.as_ref().map(share),
         }
-        self.slots[index].session.take()
     }
 
-    fn give_deadline(&mut self, slot: SlotId, deadline: Option<Instant>) -> Option<Instant> {
-        if let Some(index) = self.slots.get(slot) {
-            self.slots[index].deadline = deadline;
-            self.arm(index);
-        }
+    /// Its time runs from now on.
+    fn begin_work(
+        &mut self,
+        index: u32,
+        work: Work,
+        limit: Duration,
+        now: Instant,
+    ) -> Option<Instant> {
+        let deadline = later(now, limit);
+        let slot = &mut self.slots[index];
+        (slot.work, slot.deadline) = (work, deadline);
+        self.arm(index);
         deadline
     }
 }

@@ -3,9 +3,10 @@
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
-use super::Core;
 use super::gate::ConnectFailure;
 use super::slots::Phase;
+use super::{Core, Notice};
+use crate::event::{Event, NotAcquired};
 use crate::stats::Stats;
 
 /// Why a borrower got no session.
@@ -17,10 +18,16 @@ pub enum Refusal<E> {
     Failed(E),
     /// Its deadline passed.
     TimedOut(Box<TimeoutReport<E>>),
+    /// As many borrowers wait as may.
+    Overloaded {
+        /// How many.
+        waiting: usize,
+    },
 }
 
 /// What a borrower was waiting for when its time was up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum WaitPhase {
     /// A session being opened.
     Connect,
@@ -30,6 +37,12 @@ pub enum WaitPhase {
     Check,
     /// Somebody to return a session: all are lent.
     Return,
+    /// Sessions being closed, which have all the places.
+    Close,
+    /// Operations to come back that were given up and still hang: no more are started.
+    Hung,
+    /// A place under the total of a keyed pool.
+    Total,
 }
 
 /// All that is known about a borrow that timed out.
@@ -59,8 +72,8 @@ pub struct OldestLease {
 impl<S, E: Clone> Core<S, E> {
     /// The lease that has been out for longest.
     pub fn oldest_lease(&self, now: Instant) -> Option<OldestLease> {
-        let slot = self.slots.oldest_lease()?;
-        Some(OldestLease { age: now.saturating_duration_since(slot.since), site: slot.site? })
+        let lease = self.leases.oldest()?;
+        Some(OldestLease { age: now.saturating_duration_since(lease.since), site: lease.site })
     }
 
     /// The last failed connect, if none has succeeded since.
@@ -68,25 +81,127 @@ impl<S, E: Clone> Core<S, E> {
         self.gate.last_failure.as_ref()
     }
 
-    pub(super) fn timeout_report(&self, arrived: Instant, now: Instant) -> Box<TimeoutReport<E>> {
+    /// What whoever waits now waits for.
+    pub(super) fn wait_phase(&self, now: Instant) -> WaitPhase {
         let count = |phase| self.slots.count(phase);
-        let phase = if count(Phase::Connecting) > 0 {
+        let full = self.slots.in_use() >= self.config.max_size;
+        if count(Phase::Connecting) > 0 {
             WaitPhase::Connect
-        } else if count(Phase::Checking) + count(Phase::Resetting) > 0 {
+        } else if count(Phase::Checking) + count(Phase::Resetting) + self.running.checks > 0 {
             WaitPhase::Check
-        } else if self.gate.not_before.is_some_and(|at| now < at)
-            && self.slots.in_use() < self.config.max_size
-        {
+        } else if full && count(Phase::Closing) > 0 && count(Phase::Lent) == 0 {
+            WaitPhase::Close
+        } else if full {
+            WaitPhase::Return
+        } else if self.connects_are_hung() {
+            WaitPhase::Hung
+        } else if self.gate.not_before.is_some_and(|at| now < at) {
             WaitPhase::Backoff
+        } else if self.gate.starved {
+            WaitPhase::Total
         } else {
             WaitPhase::Return
-        };
+        }
+    }
+
+    /// Looking for the oldest lease costs time where there are many.
+    pub(super) fn timeout_report(
+        &self,
+        arrived: Instant,
+        now: Instant,
+        whose: bool,
+    ) -> Box<TimeoutReport<E>> {
         Box::new(TimeoutReport {
-            phase,
+            phase: self.wait_phase(now),
             waited: now.saturating_duration_since(arrived),
             stats: self.stats(),
             last_failure: self.gate.last_failure.clone(),
-            oldest_lease: self.oldest_lease(now),
+            oldest_lease: if whose { self.oldest_lease(now) } else { None },
         })
+    }
+
+    /// Ends the waits whose deadlines have come, also of those that were promised a session and
+    /// did not collect it.
+    pub(super) fn expire_waiters(&mut self, now: Instant) {
+        while let Some(waiter) = self.waiters.pop_due(now) {
+            self.time_out(waiter, now);
+        }
+        while let Some((waiter, slot)) = self.waiters.uncollected(now) {
+            self.time_out(waiter, now);
+            self.unreserve(slot, now);
+        }
+    }
+
+    fn time_out(&mut self, waiter: u32, now: Instant) {
+        self.counters.timed_out += 1;
+        let report = self.timeout_report(self.waiters[waiter].arrived, now, true);
+        self.end_wait(waiter, Refusal::TimedOut(report), now);
+    }
+
+    /// Tells a waiter that it gets nothing.
+    pub(super) fn end_wait(&mut self, waiter: u32, refusal: Refusal<E>, now: Instant) {
+        self.emit_refusal(&refusal, self.waiters[waiter].arrived, now);
+        let id = self.waiters.finish(waiter, refusal);
+        self.notices.push_back(Notice::Wake(id));
+    }
+
+    pub(super) fn emit_refusal(&mut self, refusal: &Refusal<E>, arrived: Instant, now: Instant) {
+        let why = match refusal {
+            Refusal::Closed => NotAcquired::Closed,
+            Refusal::Failed(_) => NotAcquired::Failed,
+            Refusal::TimedOut(report) => NotAcquired::TimedOut(report.phase),
+            Refusal::Overloaded { .. } => NotAcquired::Overloaded,
+        };
+        let waited = now.saturating_duration_since(arrived);
+        self.emit(|| Event::NotAcquired { why, waited });
+    }
+
+    /// How the pool is doing.
+    pub fn health(&self, now: Instant) -> Health<E> {
+        let waiting = self.waiters.front().map(|first| {
+            let waited = now.saturating_duration_since(self.waiters[first].arrived);
+            (waited, self.wait_phase(now))
+        });
+        Health {
+            stats: self.stats(),
+            last_failure: self.gate.last_failure.clone(),
+            failures_in_a_row: self.gate.failures(),
+            retry_in: self.gate.not_before.map(|at| at.saturating_duration_since(now)),
+            longest_wait: waiting.map(|(waited, _)| waited),
+            waiting_for: waiting.map(|(_, phase)| phase),
+            oldest_lease: self.oldest_lease(now),
+            leases_per_session: self.lease_limit(),
+        }
+    }
+}
+
+/// How a pool is doing: whether sessions can be opened, who waits for what, who holds on.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Health<E> {
+    /// The counts.
+    pub stats: Stats,
+    /// The last failed connect, if none has succeeded since.
+    pub last_failure: Option<ConnectFailure<E>>,
+    /// Failed connects, and sessions broken at birth, since a session was last found to be good.
+    pub failures_in_a_row: u32,
+    /// When the next connect may start, where the last one failed.
+    pub retry_in: Option<Duration>,
+    /// How long whoever is first in the queue has waited.
+    pub longest_wait: Option<Duration>,
+    /// What it waits for.
+    pub waiting_for: Option<WaitPhase>,
+    /// The lease that has been out for longest.
+    pub oldest_lease: Option<OldestLease>,
+    /// How many leases a session is believed to carry.
+    pub leases_per_session: usize,
+}
+
+impl<E> Health<E> {
+    /// Whether sessions can be had: one is open, or nothing is known that speaks against opening
+    /// one.
+    pub fn is_ready(&self) -> bool {
+        let Stats { idle, lent, reserved, checking, closed, .. } = self.stats;
+        !closed && (idle + lent + reserved + checking > 0 || self.last_failure.is_none())
     }
 }

@@ -1,9 +1,9 @@
-//! The book of sessions: a slab of slots, each in exactly one phase, and the list of idle ones.
+//! The book of sessions: a slab of slots, each in exactly one phase.
 
-use std::panic::Location;
 use std::time::{Duration, Instant};
 
-use super::waiters::WaiterId;
+use super::idle::Links;
+use crate::event::CloseReason;
 
 /// Names one slot for as long as one session lives in it. Never reused with the same generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -12,30 +12,39 @@ pub struct SlotId {
     pub(super) generation: u32,
 }
 
-/// Where a slot is. The pool's counts are the numbers of slots in each phase.
+impl SlotId {
+    /// A number that no other session of this pool has, for logs and events.
+    pub fn number(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+}
+
+/// Where a slot is. The pool's counts of sessions are the numbers of slots in each phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// Free.
     Vacant,
     /// A connect is under way.
     Connecting,
-    /// Can be lent.
+    /// Can be lent; nobody has it.
     Idle,
-    /// Waits for the borrower that it was promised to.
+    /// No lease is out, but at least one is promised.
     Reserved,
-    /// Being asked for a sign of life; cannot be lent until it answers.
+    /// Being asked for a sign of life while nobody has it; cannot be lent until it answers.
     Checking,
-    /// A guard owns the session.
+    /// At least one lease is out.
     Lent,
-    /// Being cleaned of what its borrower left.
+    /// Being cleaned of what its borrowers left.
     Resetting,
     /// Being closed; counts against the limit until that is done or given up.
     Closing,
+    /// Being closed, and counts no more: it arrived after its slot had been given up.
+    Orphan,
 }
 
-pub(super) const PHASES: usize = 8;
+pub(super) const PHASES: usize = 9;
 
-/// Why a slot is [`Phase::Checking`].
+/// Why a session is asked for a sign of life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// A borrower waits for it.
@@ -48,33 +57,58 @@ pub enum Purpose {
     Inspect,
 }
 
-const NONE: u32 = u32::MAX;
+/// What a task does with a slot's session now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    None,
+    Check,
+    Reset,
+    Close,
+}
 
 #[derive(Debug)]
 pub(super) struct Slot<S> {
     pub(super) generation: u32,
     pub(super) phase: Phase,
     pub(super) purpose: Purpose,
+    pub(super) work: Work,
     /// Opened before the last `evict_all` when below the core's.
     pub(super) epoch: u32,
-    /// The share of the time limits that this session gets, drawn at birth.
-    pub(super) share: f32,
+    /// The part of the time limits that this session gets, drawn at birth.
+    pub(super) portion: f32,
     pub(super) suspect: bool,
     /// Close to its end, so its replacement may be opened already.
     aging: bool,
     /// In the upkeep queue.
     pub(super) queued: bool,
-    /// Its check serves a borrower and will probably succeed, so it counts as supply.
-    promised: bool,
-    /// A task closes it now.
-    pub(super) close_runs: bool,
-    linked: bool,
-    prev: u32,
-    next: u32,
-    /// Where the core owns it: idle, reserved, or queued for a task.
+    /// Somebody used it without finding it broken, or it answered a check.
+    pub(super) proven: bool,
+    /// Used since it was opened or last answered a check.
+    pub(super) used: bool,
+    /// A lease left something behind that a reset has to remove.
+    pub(super) dirty: bool,
+    /// Past its lifetime and lent all the same, until its successor is open.
+    pub(super) overdue: bool,
+    /// Being asked for a sign of life while leases are out.
+    pub(super) asked: bool,
+    /// Its operation was told to end.
+    pub(super) interrupted: bool,
+    /// Takes no further lease, and closes with its last one.
+    pub(super) retiring: Option<CloseReason>,
+    /// Leases out.
+    pub(super) leases: u32,
+    /// Leases promised to borrowers that have not collected them yet.
+    pub(super) reserved: u32,
+    /// The most leases at once, as far as is known of its peer.
+    pub(super) limit: u32,
+    /// How many borrowers its check would serve; counts as supply.
+    promised: u32,
+    pub(super) links: Links,
+    /// How often it was lent.
+    pub(super) uses: u64,
+    /// Where the core owns it: idle, reserved, queued for a task, or shared.
     pub(super) session: Option<S>,
-    pub(super) waiter: Option<WaiterId>,
-    /// Last use when idle, reserved or checking; start of the phase otherwise.
+    /// Last use; start of the connect while there is no session.
     pub(super) since: Instant,
     /// Last use or answered check.
     pub(super) verified: Instant,
@@ -82,7 +116,6 @@ pub(super) struct Slot<S> {
     pub(super) expires_at: Option<Instant>,
     /// When the running operation is given up.
     pub(super) deadline: Option<Instant>,
-    pub(super) site: Option<&'static Location<'static>>,
 }
 
 #[derive(Debug)]
@@ -90,11 +123,18 @@ pub(super) struct Slots<S> {
     slots: Vec<Slot<S>>,
     free: Vec<u32>,
     counts: [usize; PHASES],
-    lend_checks: usize,
+    /// Leases out, over all slots.
+    pub(super) leases: usize,
+    /// Leases promised, over all slots.
+    pub(super) reserved: usize,
+    /// Sessions with leases out that take no further one.
+    pub(super) retiring: usize,
+    /// Sessions past their lifetime that are still lent.
+    pub(super) overdue: usize,
+    /// Borrowers that the checks under way for them may serve, and those that probably will.
+    lend_capacity: usize,
     promised: usize,
     aging_idle: usize,
-    head: u32,
-    tail: u32,
 }
 
 impl<S> Default for Slots<S> {
@@ -103,11 +143,13 @@ impl<S> Default for Slots<S> {
             slots: Vec::new(),
             free: Vec::new(),
             counts: [0; PHASES],
-            lend_checks: 0,
+            leases: 0,
+            reserved: 0,
+            retiring: 0,
+            overdue: 0,
+            lend_capacity: 0,
             promised: 0,
             aging_idle: 0,
-            head: NONE,
-            tail: NONE,
         }
     }
 }
@@ -121,56 +163,32 @@ impl<S> Slots<S> {
     }
 
     /// Takes a free slot, or a new one.
-    pub(super) fn open(&mut self, phase: Phase, now: Instant, epoch: u32, share: f32) -> u32 {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot {
-                generation: 0,
-                phase: Phase::Vacant,
-                purpose: Purpose::Lend,
-                epoch,
-                share,
-                suspect: false,
-                aging: false,
-                queued: false,
-                promised: false,
-                close_runs: false,
-                linked: false,
-                prev: NONE,
-                next: NONE,
-                session: None,
-                waiter: None,
-                since: now,
-                verified: now,
-                born: now,
-                expires_at: None,
-                deadline: None,
-                site: None,
-            });
-            self.counts[Phase::Vacant as usize] += 1;
-            self.slots.len() as u32 - 1
-        });
-        let slot = &mut self.slots[index as usize];
-        slot.epoch = epoch;
-        slot.share = share;
-        (slot.suspect, slot.aging, slot.queued, slot.close_runs) = (false, false, false, false);
-        (slot.since, slot.verified, slot.born) = (now, now, now);
-        (slot.expires_at, slot.deadline, slot.site) = (None, None, None);
+    pub(super) fn open(&mut self, phase: Phase, now: Instant, epoch: u32, portion: f32) -> u32 {
+        let (index, generation) = match self.free.pop() {
+            Some(index) => (index, self[index].generation),
+            None => {
+                self.slots.push(Slot::vacant(now));
+                self.counts[Phase::Vacant as usize] += 1;
+                (self.slots.len() as u32 - 1, 0)
+            }
+        };
+        self[index] = Slot { generation, epoch, portion, ..Slot::vacant(now) };
         self.enter(index, phase);
         index
     }
 
     /// Frees a slot and outdates its id. What was left in it comes back.
     pub(super) fn vacate(&mut self, index: u32) -> Option<S> {
-        self.unlink(index);
+        self.unmark(index);
         self.enter(index, Phase::Vacant);
-        let slot = &mut self.slots[index as usize];
+        let slot = &mut self[index];
         slot.generation = slot.generation.wrapping_add(1);
-        slot.waiter = None;
+        let session = slot.session.take();
         self.free.push(index);
-        slot.session.take()
+        session
     }
 
-    /// Moves a slot to another phase: the only place where counts change.
+    /// Moves a slot to another phase: the only place where counts of sessions change.
     #[inline]
     pub(super) fn enter(&mut self, index: u32, phase: Phase) {
         let slot = &mut self.slots[index as usize];
@@ -180,24 +198,25 @@ impl<S> Slots<S> {
             self.aging_idle -= usize::from(slot.phase == Phase::Idle);
             self.aging_idle += usize::from(phase == Phase::Idle);
         }
-        if slot.phase == Phase::Checking && slot.purpose == Purpose::Lend {
-            self.lend_checks -= 1;
-            self.promised -= usize::from(slot.promised);
+        if slot.promised > 0 {
+            self.end_lend_check(index);
         }
-        slot.promised = false;
-        slot.phase = phase;
+        self.slots[index as usize].phase = phase;
     }
 
-    /// Starts a check; one that will probably succeed for a borrower counts as supply.
-    pub(super) fn enter_checking(&mut self, index: u32, purpose: Purpose) {
-        self.enter(index, Phase::Checking);
+    /// A check for borrowers begins: those that it may serve are counted as supplied.
+    pub(super) fn begin_lend_check(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
-        slot.purpose = purpose;
-        if purpose == Purpose::Lend {
-            slot.promised = !slot.suspect;
-            self.lend_checks += 1;
-            self.promised += usize::from(slot.promised);
-        }
+        slot.promised = (slot.limit - slot.load()).max(1);
+        self.lend_capacity += slot.promised as usize;
+        self.promised += if slot.suspect { 0 } else { slot.promised as usize };
+    }
+
+    pub(super) fn end_lend_check(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        self.lend_capacity -= slot.promised as usize;
+        self.promised -= if slot.suspect { 0 } else { slot.promised as usize };
+        slot.promised = 0;
     }
 
     /// Marks an idle session as close to its end.
@@ -209,63 +228,47 @@ impl<S> Slots<S> {
         }
     }
 
+    /// A session with leases out takes no further one.
+    pub(super) fn mark_retiring(&mut self, index: u32, reason: CloseReason) {
+        let slot = &mut self.slots[index as usize];
+        if slot.retiring.replace(reason).is_none() {
+            self.retiring += 1;
+        }
+    }
+
+    /// A session that is past its lifetime is lent once more.
+    pub(super) fn mark_overdue(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        self.overdue += usize::from(!slot.overdue);
+        slot.overdue = true;
+    }
+
+    /// Forgets what was decided for as long as leases are out.
+    pub(super) fn unmark(&mut self, index: u32) -> Option<CloseReason> {
+        let slot = &mut self.slots[index as usize];
+        self.overdue -= usize::from(slot.overdue);
+        slot.overdue = false;
+        let reason = slot.retiring.take();
+        self.retiring -= usize::from(reason.is_some());
+        reason
+    }
+
     pub(super) fn is_aging(&self, index: u32) -> bool {
         self.slots[index as usize].aging
     }
 
-    /// Checks that serve a borrower.
-    pub(super) fn lend_checks(&self) -> usize {
-        self.lend_checks
+    /// Borrowers that checks under way may serve.
+    pub(super) fn lend_capacity(&self) -> usize {
+        self.lend_capacity
     }
 
-    /// Those of them that will probably succeed.
+    /// Those of them that will probably be served.
     pub(super) fn promised(&self) -> usize {
         self.promised
     }
 
     pub(super) fn aging_idle(&self) -> usize {
         self.aging_idle
-    }
-
-    /// Puts a slot into the idle list, which is ordered by last use, the newest first.
-    #[inline]
-    pub(super) fn link(&mut self, index: u32) {
-        if self.slots[index as usize].linked {
-            return;
-        }
-        let since = self.slots[index as usize].since;
-        let (mut newer, mut older) = (NONE, self.head);
-        while older != NONE && self.slots[older as usize].since > since {
-            (newer, older) = (older, self.slots[older as usize].next);
-        }
-        let slot = &mut self.slots[index as usize];
-        (slot.linked, slot.prev, slot.next) = (true, newer, older);
-        match newer {
-            NONE => self.head = index,
-            _ => self.slots[newer as usize].next = index,
-        }
-        match older {
-            NONE => self.tail = index,
-            _ => self.slots[older as usize].prev = index,
-        }
-    }
-
-    #[inline]
-    pub(super) fn unlink(&mut self, index: u32) {
-        let slot = &mut self.slots[index as usize];
-        if !slot.linked {
-            return;
-        }
-        slot.linked = false;
-        let (prev, next) = (slot.prev, slot.next);
-        match prev {
-            NONE => self.head = next,
-            _ => self.slots[prev as usize].next = next,
-        }
-        match next {
-            NONE => self.tail = prev,
-            _ => self.slots[next as usize].prev = prev,
-        }
     }
 
     #[inline]
@@ -279,29 +282,6 @@ impl<S> Slots<S> {
         SlotId { index, generation: self[index].generation }
     }
 
-    /// The idle session used last, or first where `newest` is false.
-    #[inline]
-    pub(super) fn first_idle(&self, newest: bool) -> Option<u32> {
-        self.idle(newest).next()
-    }
-
-    /// The idle sessions from the one used last, or first where `newest` is false.
-    #[inline]
-    pub(super) fn idle(&self, newest: bool) -> impl Iterator<Item = u32> + '_ {
-        let mut index = if newest { self.head } else { self.tail };
-        std::iter::from_fn(move || {
-            while index != NONE {
-                let (found, slot) = (index, &self.slots[index as usize]);
-                index = if newest { slot.next } else { slot.prev };
-                // A keepalive leaves its session in the list; there are few of them.
-                if slot.phase == Phase::Idle {
-                    return Some(found);
-                }
-            }
-            None
-        })
-    }
-
     #[inline]
     pub(super) fn count(&self, phase: Phase) -> usize {
         self.counts[phase as usize]
@@ -310,16 +290,25 @@ impl<S> Slots<S> {
     /// Everything that counts against the limit.
     #[inline]
     pub(super) fn in_use(&self) -> usize {
-        self.slots.len() - self.counts[Phase::Vacant as usize]
+        let apart = self.counts[Phase::Vacant as usize] + self.counts[Phase::Orphan as usize];
+        self.slots.len() - apart
+    }
+
+    /// What counts against the limit and is not on its way out.
+    pub(super) fn staying(&self) -> usize {
+        self.in_use() - self.count(Phase::Closing) - self.retiring
     }
 
     pub(super) fn indices(&self) -> impl Iterator<Item = u32> + use<S> {
         0..self.slots.len() as u32
     }
 
-    /// The lease that has been out for longest.
-    pub(super) fn oldest_lease(&self) -> Option<&Slot<S>> {
-        self.slots.iter().filter(|slot| slot.phase == Phase::Lent).min_by_key(|slot| slot.since)
+    pub(super) fn in_phase(&self, phase: Phase) -> impl Iterator<Item = u32> + '_ {
+        self.indices().filter(move |&index| self[index].phase == phase)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Slot<S>> {
+        self.slots.iter_mut()
     }
 }
 
@@ -334,21 +323,69 @@ pub(super) fn grow<T>(vec: &mut Vec<T>, most: usize) {
 impl<S> std::ops::Index<u32> for Slots<S> {
     type Output = Slot<S>;
 
+    #[inline]
     fn index(&self, index: u32) -> &Slot<S> {
         &self.slots[index as usize]
     }
 }
 
 impl<S> std::ops::IndexMut<u32> for Slots<S> {
+    #[inline]
     fn index_mut(&mut self, index: u32) -> &mut Slot<S> {
         &mut self.slots[index as usize]
     }
 }
 
 impl<S> Slot<S> {
-    /// A time limit as it applies to this session: never longer, and whole where the share is.
+    fn vacant(now: Instant) -> Self {
+        Self {
+            generation: 0,
+            phase: Phase::Vacant,
+            purpose: Purpose::Lend,
+            work: Work::None,
+            epoch: 0,
+            portion: 1.0,
+            suspect: false,
+            aging: false,
+            queued: false,
+            proven: false,
+            used: false,
+            dirty: false,
+            overdue: false,
+            asked: false,
+            interrupted: false,
+            retiring: None,
+            leases: 0,
+            reserved: 0,
+            limit: 1,
+            promised: 0,
+            links: Links::default(),
+            uses: 0,
+            session: None,
+            since: now,
+            verified: now,
+            born: now,
+            expires_at: None,
+            deadline: None,
+        }
+    }
+
+    /// Leases out and promised.
+    #[inline]
+    pub(super) fn load(&self) -> u32 {
+        self.leases + self.reserved
+    }
+
+    /// Whether one more lease may be added, as far as its phase and its limit go.
+    #[inline]
+    pub(super) fn is_lendable(&self) -> bool {
+        let free = matches!(self.phase, Phase::Idle | Phase::Reserved | Phase::Lent);
+        free && self.load() < self.limit && self.retiring.is_none() && !self.asked
+    }
+
+    /// A time limit as it applies to this session: never longer, and whole where the portion is.
     pub(super) fn shortened(&self, limit: Duration) -> Duration {
         // The part that goes is at most half of it, so not even `Duration::MAX` overflows.
-        limit.saturating_sub(limit.mul_f64((1.0 - f64::from(self.share)).clamp(0.0, 0.5)))
+        limit.saturating_sub(limit.mul_f64((1.0 - f64::from(self.portion)).clamp(0.0, 0.5)))
     }
 }

@@ -1,8 +1,9 @@
-//! What happens to sessions nobody uses: checks, keepalives, expiry, resets, closing.
+//! What happens to sessions nobody uses: checks, keepalives, expiry, resets.
 
 use std::time::{Duration, Instant};
 
-use super::slots::{Phase, Purpose, SlotId};
+use super::hung::Operation;
+use super::slots::{Phase, Purpose, SlotId, Work};
 use super::{Core, later};
 use crate::event::{CloseReason, Event};
 
@@ -10,102 +11,121 @@ use crate::event::{CloseReason, Event};
 const TICK: Duration = Duration::from_millis(100);
 
 impl<S, E: Clone> Core<S, E> {
-    /// The peer of a session answered a check, a keepalive or a sweep, or did not.
-    pub fn checked(&mut self, id: SlotId, session: S, alive: bool, now: Instant) {
-        let Some(index) = self.slots.get(id) else {
-            self.forget_abandoned();
-            return self.adopt_late(session);
-        };
-        match self.slots[index].phase {
-            Phase::Checking => {}
-            Phase::Closing => return self.resume_close(index, session),
-            _ => return self.adopt_orphan(session),
-        }
+    /// The peer of a session answered a check, a keepalive or a sweep, or did not. Where sessions
+    /// are shared, the task's handle is dropped before, and `None` is given.
+    pub fn checked(&mut self, id: SlotId, session: Option<S>, alive: bool, now: Instant) {
+        let Some(index) = self.ended(id, Work::Check, session, now) else { return };
         let purpose = self.slots[index].purpose;
-        self.count_done(purpose);
-        if alive {
-            self.slots[index].verified = now;
-            self.settle(index, session, now);
+        self.emit(|| Event::Checked { session: id.number(), purpose, alive });
+        if self.slots[index].phase == Phase::Closing {
+            self.resume_close(index);
+        } else if alive {
+            let slot = &mut self.slots[index];
+            (slot.verified, slot.suspect, slot.used, slot.asked) = (now, false, false, false);
+            if !std::mem::replace(&mut slot.proven, true) {
+                self.gate.note_good_session();
+            }
+            match slot.load() {
+                0 => self.vacated(index, now),
+                _ => {
+                    // When the last lease ends, its idle timers are set anew.
+                    self.slot_timers.clear(index);
+                    self.relink(index);
+                }
+            }
         } else {
-            self.slots[index].session = Some(session);
-            self.fail_check(index, purpose, now);
+            self.fail_check(index, now);
         }
-        self.dispatch(now);
-    }
-
-    /// The task of a check, a reset or a keepalive ended without giving its session back: it
-    /// panicked or was dropped. The session is gone.
-    pub fn lost(&mut self, id: SlotId, now: Instant) {
-        let Some(index) = self.slots.get(id) else { return self.forget_abandoned() };
-        if self.slots[index].session.is_some() {
-            return;
-        }
-        match self.slots[index].phase {
-            Phase::Checking => self.count_done(self.slots[index].purpose),
-            Phase::Resetting => self.running.resets -= 1,
-            Phase::Closing => self.running.closes -= usize::from(self.slots[index].close_runs),
-            _ => return,
-        }
-        let reason = match self.slots[index].phase {
-            Phase::Closing => None,
-            _ => Some(CloseReason::Panicked),
-        };
-        self.count_closed(index, reason, now);
-        self.free(index);
         self.dispatch(now);
     }
 
     /// A reset ended.
-    pub fn reset_done(&mut self, id: SlotId, session: S, clean: bool, now: Instant) {
-        let Some(index) = self.slots.get(id) else {
-            self.forget_abandoned();
-            return self.adopt_late(session);
-        };
-        match self.slots[index].phase {
-            Phase::Resetting => {}
-            Phase::Closing => return self.resume_close(index, session),
-            _ => return self.adopt_orphan(session),
-        }
-        self.running.resets -= 1;
-        if clean {
-            (self.slots[index].since, self.slots[index].verified) = (now, now);
-            self.settle(index, session, now);
+    pub fn reset_done(&mut self, id: SlotId, session: Option<S>, clean: bool, now: Instant) {
+        let Some(index) = self.ended(id, Work::Reset, session, now) else { return };
+        if self.slots[index].phase == Phase::Closing {
+            self.resume_close(index);
+        } else if clean {
+            let slot = &mut self.slots[index];
+            (slot.since, slot.verified) = (now, now);
+            self.vacated(index, now);
         } else {
-            self.slots[index].session = Some(session);
             self.begin_close(index, CloseReason::ResetFailed, now);
         }
         self.dispatch(now);
     }
 
-    /// A session is closed; `None` for one that had no slot any more.
-    pub fn closed(&mut self, id: Option<SlotId>, now: Instant) {
-        let slot = id.and_then(|id| self.slots.get(id));
-        match slot {
-            Some(index) if self.slots[index].close_runs => {
-                self.running.closes -= 1;
-                self.free(index);
-                self.dispatch(now);
+    /// A task of a slot came to its end: its session is back, and it counts no more.
+    fn ended(&mut self, id: SlotId, work: Work, session: Option<S>, now: Instant) -> Option<u32> {
+        let Some(index) = self.slots.get(id) else {
+            self.hung.remove(id);
+            if let Some(session) = session {
+                self.adopt_late(session, now);
             }
-            Some(_) => {}
-            None => {
-                self.running.closes = self.running.closes.saturating_sub(usize::from(id.is_none()));
-                self.forget_abandoned();
+            return None;
+        };
+        if self.slots[index].work != work {
+            if let Some(session) = session {
+                self.adopt_orphan(session, now);
+            }
+            return None;
+        }
+        self.end_work(index);
+        if session.is_some() {
+            self.slots[index].session = session;
+        }
+        Some(index)
+    }
+
+    /// The task of a check, a reset or a close ended without giving its session back: it panicked
+    /// or was dropped. The session is gone, where it is not shared.
+    pub fn lost(&mut self, id: SlotId, now: Instant) {
+        let Some(index) = self.slots.get(id) else {
+            self.hung.remove(id);
+            return;
+        };
+        let work = self.slots[index].work;
+        if work == Work::None {
+            return;
+        }
+        self.end_work(index);
+        if work == Work::Close {
+            self.free(index);
+        } else if self.slots[index].session.is_none() {
+            let counted = self.slots[index].phase == Phase::Closing;
+            self.count_closed(index, (!counted).then_some(CloseReason::Panicked), now);
+            self.free(index);
+        } else if self.slots[index].phase == Phase::Closing {
+            self.resume_close(index);
+        } else {
+            self.slots[index].asked = false;
+            self.retire(index, CloseReason::Panicked, now);
+        }
+        self.dispatch(now);
+    }
+
+    fn end_work(&mut self, index: u32) {
+        let slot = &mut self.slots[index];
+        let (work, purpose) = (std::mem::replace(&mut slot.work, Work::None), slot.purpose);
+        if !std::mem::take(&mut slot.interrupted) {
+            match work {
+                Work::Check => self.count_done(purpose),
+                Work::Reset => self.running.resets -= 1,
+                Work::Close => self.running.closes -= 1,
+                Work::None => {}
             }
         }
+        self.slots.end_lend_check(index);
+        self.slots[index].deadline = None;
     }
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(waiter) = self.waiters.pop_due(now) {
-            self.counters.timed_out += 1;
-            let report = self.timeout_report(self.waiters[waiter].arrived, now);
-            let refusal = super::Refusal::TimedOut(report);
-            let id = self.waiters.finish(waiter, refusal);
-            self.notices.push_back(super::Notice::Wake(id));
-        }
+        self.expire_waiters(now);
         if self.gate.not_before.is_some_and(|at| at <= now) {
             self.gate.not_before = None;
         }
+        self.report_long_leases(now);
+        self.recover_limits(now);
         // Those who expired together leave in ticks, so that their replacements don't dial at once.
         let mut may_retire = self.slots.count(Phase::Idle).div_ceil(10).max(1);
         while let Some(index) = self.slot_timers.pop_due(now) {
@@ -117,20 +137,29 @@ impl<S, E: Clone> Core<S, E> {
     fn slot_due(&mut self, index: u32, may_retire: &mut usize, now: Instant) {
         let given_up = self.slots[index].deadline.is_some_and(|at| at <= now);
         match self.slots[index].phase {
-            Phase::Vacant | Phase::Lent | Phase::Reserved => {}
             Phase::Idle => self.idle_due(index, may_retire, now),
-            Phase::Connecting if given_up => self.abandon_connect(index, now),
-            Phase::Checking if given_up => {
-                let purpose = self.slots[index].purpose;
-                self.count_done(purpose);
-                self.fail_check(index, purpose, now);
+            Phase::Vacant => {}
+            _ if !given_up => self.arm_work(index),
+            Phase::Connecting => self.abandon_connect(index, now),
+            Phase::Closing | Phase::Orphan => self.closing_due(index, now),
+            Phase::Checking | Phase::Lent | Phase::Reserved => {
+                if self.slots[index].work == Work::Check && !self.slots[index].interrupted {
+                    self.interrupt(index);
+                    self.fail_check(index, now);
+                }
             }
-            Phase::Resetting if given_up => {
-                self.running.resets -= 1;
+            Phase::Resetting => {
+                self.interrupt(index);
                 self.begin_close(index, CloseReason::Interrupted, now);
             }
-            Phase::Closing if given_up => self.abandon_close(index),
-            _ => self.arm(index),
+        }
+    }
+
+    /// Of a slot that is lent only the check that runs has a time limit.
+    fn arm_work(&mut self, index: u32) {
+        let busy = matches!(self.slots[index].phase, Phase::Lent | Phase::Reserved);
+        if !busy || self.slots[index].work == Work::Check {
+            self.arm(index);
         }
     }
 
@@ -167,23 +196,52 @@ impl<S, E: Clone> Core<S, E> {
         self.arm_after(index, now);
     }
 
+    /// A check begins as soon as somebody runs it.
+    pub(super) fn begin_check(&mut self, index: u32, purpose: Purpose) {
+        // A keepalive leaves its session its place in the order.
+        if matches!(purpose, Purpose::Lend | Purpose::Inspect) {
+            self.lendable.unlink(&mut self.slots, index);
+        }
+        if self.slots[index].load() == 0 {
+            self.slots.enter(index, Phase::Checking);
+        } else {
+            self.slots[index].asked = true;
+        }
+        self.slots[index].purpose = purpose;
+        self.slots[index].deadline = None;
+        if purpose == Purpose::Lend {
+            self.slots.begin_lend_check(index);
+        }
+    }
+
+    /// Doubts a session, so that it is not lent before it gave a sign of life.
+    pub(super) fn suspect(&mut self, index: u32) {
+        self.slots[index].suspect = true;
+    }
+
     pub(super) fn queue_upkeep(&mut self, index: u32) {
-        if !self.slots[index].queued {
+        if self.slots[index].phase == Phase::Idle && !self.slots[index].queued {
             self.slots[index].queued = true;
             self.queues.upkeep.push_back(self.slots.id(index));
         }
     }
 
-    /// Why an idle session may not stay, if so.
+    /// Whether no check is started because too many don't come back.
+    pub(super) fn checks_are_hung(&self) -> bool {
+        self.hung.len() > 0 && self.hung.count(Operation::Check) >= self.most_hung()
+    }
+
+    /// Why a session may not be lent again, if so. One that is lent may be lent beyond its age.
     #[inline]
     pub(super) fn must_retire(&self, index: u32, now: Instant) -> Option<CloseReason> {
         let slot = &self.slots[index];
-        let live = self.slots.in_use() - self.slots.count(Phase::Closing);
         if self.closed {
             Some(CloseReason::PoolClosed)
         } else if slot.epoch != self.epoch {
             Some(CloseReason::Evicted)
-        } else if live > self.config.max_size {
+        } else if slot.leases > 0 {
+            slot.retiring
+        } else if self.slots.staying() > self.config.max_size {
             Some(CloseReason::Resized)
         } else if slot.expires_at.is_some_and(|at| at <= now) {
             Some(CloseReason::Lifetime)
@@ -227,7 +285,9 @@ impl<S, E: Clone> Core<S, E> {
     /// A lent session that leaves the upkeep queue has a timer that was set without a look at its
     /// keepalive; when it comes back, another must be set.
     pub(super) fn forget_idle_timer(&mut self, index: u32) {
-        if matches!(self.slots[index].phase, Phase::Lent | Phase::Reserved) {
+        if matches!(self.slots[index].phase, Phase::Lent | Phase::Reserved)
+            && self.slots[index].work == Work::None
+        {
             self.slot_timers.clear(index);
         }
     }
@@ -255,78 +315,36 @@ impl<S, E: Clone> Core<S, E> {
         [slot.expires_at, self.keepalive_due(index), self.replacement_due(index), unused]
     }
 
-    /// Starts to close a session. Where a task still has it, that task's end comes first.
-    pub(super) fn begin_close(&mut self, index: u32, reason: CloseReason, now: Instant) {
-        self.slots.unlink(index);
-        self.slots.enter(index, Phase::Closing);
-        self.slots[index].deadline = later(now, self.config.close_timeout);
-        self.count_closed(index, Some(reason), now);
-        self.arm(index);
-        if self.slots[index].session.is_some() {
-            self.queues.closes.push_back((self.slots.id(index), reason));
-        }
-    }
-
-    fn resume_close(&mut self, index: u32, session: S) {
-        self.slots[index].session = Some(session);
-        self.queues.closes.push_back((self.slots.id(index), CloseReason::Interrupted));
-    }
-
-    /// Closing took too long: the slot is free, whatever still runs.
-    fn abandon_close(&mut self, index: u32) {
-        self.gate.abandoned += 1;
-        self.running.closes -= usize::from(self.slots[index].close_runs);
-        if let Some(session) = self.free(index) {
-            self.queues.orphans.push_back(session);
-        }
-    }
-
-    /// A session that was given up has come back: it is closed, and counted already.
-    fn adopt_late(&mut self, session: S) {
-        self.gate.abandoned += 1;
-        self.queues.orphans.push_back(session);
-    }
-
-    fn fail_check(&mut self, index: u32, purpose: Purpose, now: Instant) {
+    fn fail_check(&mut self, index: u32, now: Instant) {
+        let purpose = self.slots[index].purpose;
+        self.counters.check_failures += 1;
+        self.note_born_broken(index, now);
         let reason = match purpose {
             Purpose::Keepalive => CloseReason::KeepaliveFailed,
-            Purpose::Inspect => CloseReason::Discarded,
-            Purpose::Lend | Purpose::Sweep => CloseReason::CheckFailed,
+            _ => CloseReason::CheckFailed,
         };
-        self.begin_close(index, reason, now);
-        if purpose == Purpose::Inspect {
-            return;
+        self.slots[index].asked = false;
+        if self.slots[index].load() > 0 {
+            self.retire(index, reason, now);
+        } else {
+            self.begin_close(index, reason, now);
         }
-        self.counters.check_failures += 1;
         for other in self.slots.indices() {
-            if self.slots[other].phase == Phase::Idle && !self.slots[other].suspect {
-                self.slots[other].suspect = self.slots[other].verified < now;
-                if self.slots[other].suspect {
-                    self.queue_upkeep(other);
-                }
+            let slot = &mut self.slots[other];
+            let free = matches!(slot.phase, Phase::Idle | Phase::Lent | Phase::Reserved);
+            if free && !slot.asked && slot.session.is_some() && slot.verified < now {
+                slot.suspect = true;
+                self.queue_upkeep(other);
             }
         }
     }
 
-    fn count_done(&mut self, purpose: Purpose) {
+    pub(super) fn count_done(&mut self, purpose: Purpose) {
         let running = match purpose {
             Purpose::Lend => &mut self.running.checks,
             Purpose::Keepalive | Purpose::Sweep => &mut self.running.upkeep,
             Purpose::Inspect => return,
         };
         *running = running.saturating_sub(1);
-    }
-
-    fn count_closed(&mut self, index: u32, reason: Option<CloseReason>, now: Instant) {
-        let Some(reason) = reason else { return };
-        self.counters.closed[reason as usize] += 1;
-        let age = now.saturating_duration_since(self.slots[index].born);
-        self.emit(|| Event::Closed { reason, age });
-    }
-
-    /// Gives a slot back. A session left in it is returned.
-    pub(super) fn free(&mut self, index: u32) -> Option<S> {
-        self.slot_timers.clear(index);
-        self.slots.vacate(index)
     }
 }

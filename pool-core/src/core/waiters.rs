@@ -76,6 +76,8 @@ pub(super) struct Waiters<O> {
     last_due: Option<Instant>,
     /// The deadlines of the others.
     deadlines: Deadlines,
+    /// No deadline of a promised waiter is earlier.
+    reserved_due: Option<Instant>,
 }
 
 impl<O> Default for Waiters<O> {
@@ -91,6 +93,7 @@ impl<O> Default for Waiters<O> {
             first_due: NONE,
             last_due: None,
             deadlines: Deadlines::default(),
+            reserved_due: None,
         }
     }
 }
@@ -193,19 +196,35 @@ impl<O> Waiters<O> {
     pub(super) fn reserve(&mut self, index: u32, slot: u32) -> WaiterId {
         self.dequeue(index);
         self.reserved += 1;
-        self.waiters[index as usize].fate = Fate::Reserved(slot);
+        let waiter = &mut self.waiters[index as usize];
+        waiter.fate = Fate::Reserved(slot);
+        if let Some(at) = waiter.deadline
+            && self.reserved_due.is_none_or(|due| at < due)
+        {
+            self.reserved_due = Some(at);
+        }
         self.id(index)
     }
 
     /// Takes the promise back; the waiter queues again at its place.
     pub(super) fn unreserve(&mut self, index: u32) {
-        self.reserved -= 1;
+        self.forget_promise();
         self.enqueue(index);
     }
 
-    /// Ends the wait of a queued waiter.
+    fn forget_promise(&mut self) {
+        self.reserved -= 1;
+        if self.reserved == 0 {
+            self.reserved_due = None;
+        }
+    }
+
+    /// Ends the wait of a waiter, queued or promised a slot.
     pub(super) fn finish(&mut self, index: u32, outcome: O) -> WaiterId {
-        self.dequeue(index);
+        match self.waiters[index as usize].fate {
+            Fate::Reserved(_) => self.forget_promise(),
+            _ => self.dequeue(index),
+        }
         self.waiters[index as usize].fate = Fate::Done(outcome);
         self.id(index)
     }
@@ -214,7 +233,7 @@ impl<O> Waiters<O> {
     pub(super) fn remove(&mut self, index: u32) -> Fate<O> {
         match self.waiters[index as usize].fate {
             Fate::Queued => self.dequeue(index),
-            Fate::Reserved(_) => self.reserved -= 1,
+            Fate::Reserved(_) => self.forget_promise(),
             Fate::Done(_) | Fate::Vacant => {}
         }
         let waiter = &mut self.waiters[index as usize];
@@ -232,6 +251,33 @@ impl<O> Waiters<O> {
             }
             _ => self.deadlines.pop_due(now),
         }
+    }
+
+    /// The next waiter that did not collect in time what it was promised, with the slot; it is to
+    /// be [finished](Self::finish).
+    pub(super) fn uncollected(&mut self, now: Instant) -> Option<(u32, u32)> {
+        if self.reserved_due.is_none_or(|at| at > now) {
+            return None;
+        }
+        let mut next = None;
+        for index in 0..self.waiters.len() as u32 {
+            let Waiter { fate: Fate::Reserved(slot), deadline: Some(at), .. } = self[index] else {
+                continue;
+            };
+            if at <= now {
+                return Some((index, slot));
+            }
+            next = Some(next.map_or(at, |next: Instant| next.min(at)));
+        }
+        self.reserved_due = next;
+        None
+    }
+
+    /// The waiter that came last of those that were promised a slot.
+    pub(super) fn last_reserved(&self, slot: u32) -> Option<u32> {
+        let reserved = (0..self.waiters.len() as u32)
+            .filter(|&index| matches!(self[index].fate, Fate::Reserved(of) if of == slot));
+        reserved.max_by_key(|&index| self[index].ticket)
     }
 
     pub(super) fn get(&self, id: WaiterId) -> Option<u32> {
@@ -260,10 +306,21 @@ impl<O> Waiters<O> {
     #[inline]
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let listed = self.listed_due().and_then(|waiter| waiter.deadline);
-        match (listed, self.deadlines.next()) {
-            (Some(at), Some(other)) => Some(at.min(other)),
-            (at, other) => at.or(other),
-        }
+        [listed, self.deadlines.next(), self.reserved_due].into_iter().flatten().min()
+    }
+
+    /// The place in the order of arrival of whoever is first in the queue.
+    pub(super) fn front_ticket(&self) -> Option<u64> {
+        self.front().map(|index| self[index].ticket)
+    }
+
+    /// Tickets go on from there, where several queues share one order.
+    pub(super) fn set_last_ticket(&mut self, ticket: u64) {
+        self.next_ticket = ticket;
+    }
+
+    pub(super) fn last_ticket(&self) -> u64 {
+        self.next_ticket
     }
 
     #[inline]
@@ -339,6 +396,14 @@ mod tests {
                 }
                 _ => {
                     let now = start + Duration::from_millis(step);
+                    while let Some((index, _)) = waiters.uncollected(now) {
+                        waiters.finish(index, ());
+                        waiters.remove(index);
+                        let place = promised.iter().position(|(other, _)| *other == index);
+                        let (_, at) = promised.swap_remove(place.expect("it was promised"));
+                        assert!(at.is_some_and(|at| at <= now));
+                    }
+                    assert!(promised.iter().all(|(_, at)| at.is_none_or(|at| at > now)));
                     let earliest = queued.values().flatten().min().copied();
                     let due = waiters.pop_due(now);
                     assert_eq!(due.is_some(), earliest.is_some_and(|first| first <= now));
@@ -349,7 +414,9 @@ mod tests {
                     }
                 }
             }
-            assert_eq!(waiters.next_deadline(), queued.values().flatten().min().copied());
+            let due = queued.values().chain(promised.iter().map(|(_, at)| at)).flatten().min();
+            let known = waiters.next_deadline();
+            assert!(known.is_some() == due.is_some() && known <= due.copied(), "{known:?} {due:?}");
             assert_eq!(waiters.queued(), queued.len());
         }
     }

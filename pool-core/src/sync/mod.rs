@@ -4,9 +4,10 @@ pub(crate) mod primitives;
 
 mod park;
 mod pool;
+mod wait;
 mod worker;
 
 pub use self::pool::{Pool, PoolBuilder, Pooled};
-pub(crate) use self::pool::{drain, wait};
+pub(crate) use self::wait::{wait, watch};
 pub use self::worker::Blocking;
-pub(crate) use self::worker::{LINGER, run};
+pub(crate) use self::worker::ensure_worker;

@@ -3,24 +3,27 @@
 use std::fmt;
 use std::panic::Location;
 use std::sync::{Arc, Weak};
-use std::task::{Poll, Wake, Waker};
-use std::time::{Duration, Instant};
+use std::task::{Wake, Waker};
+use std::time::Duration;
 
-use super::park::{park, waker};
+use super::wait::{wait, watch};
 use super::worker::{Blocking, ensure_worker};
 use crate::acquire::Acquiring;
 use crate::backend::Backend;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::core::{Core, OldestLease};
-use crate::error::{AcquireError, DrainTimeout};
-use crate::event::Observer;
+use crate::core::{Core, Health, OldestLease};
+use crate::domain::{Domain, Machine, Single};
+use crate::error::{AcquireError, Closed, DrainTimeout, WarmError};
+use crate::event::{EventError, Observer};
 use crate::guard::Guard;
-use crate::shared::{Probe, Shared};
+use crate::shared::Shared;
 use crate::stats::Stats;
 
-/// A session on loan from a [`Pool`].
-pub type Pooled<B> = Guard<Blocking<B>>;
+type Home<B> = Single<Blocking<B>>;
+
+/// A session leased from a [`Pool`].
+pub type Pooled<B> = Guard<Home<B>>;
 
 /// A pool for threads. Clones are handles to the same pool; when the last one goes, the pool
 /// closes without waiting, and sessions still lent are closed when they come back.
@@ -28,28 +31,20 @@ pub struct Pool<B: Backend> {
     handle: Arc<Handle<B>>,
 }
 
-/// A handle that does not keep its pool open.
-pub(crate) struct WeakPool<B: Backend>(Weak<Handle<B>>);
-
-impl<B: Backend> WeakPool<B> {
-    pub(crate) fn upgrade(&self) -> Option<Pool<B>> {
-        self.0.upgrade().map(|handle| Pool { handle })
-    }
-}
-
 struct Handle<B: Backend> {
-    shared: Arc<Shared<Blocking<B>>>,
+    shared: Arc<Shared<Home<B>>>,
     acquire_timeout: Option<Duration>,
     close_timeout: Duration,
 }
 
-/// Makes a [`Pool`] with an observer or a clock of its own.
+/// Makes a [`Pool`] with an observer, a clock, or shared sessions.
 #[must_use = "a builder does nothing until `build`"]
 pub struct PoolBuilder<B: Backend> {
     backend: B,
     config: Config,
     observer: Option<Arc<dyn Observer>>,
     clock: Arc<dyn Clock>,
+    share: Option<fn(&B::Session) -> B::Session>,
 }
 
 impl<B: Backend> PoolBuilder<B> {
@@ -73,15 +68,36 @@ impl<B: Backend> PoolBuilder<B> {
 
     /// Makes the pool. Nothing is opened yet, but for `min_idle` sessions in the background.
     pub fn build(self) -> Pool<B> {
-        let Config { acquire_timeout, close_timeout, .. } = self.config;
-        let core = Core::new(self.config, self.observer.is_some());
-        let shared = Shared::new(core, Blocking(self.backend), self.clock, self.observer);
-        let shared = Arc::new(shared);
+        let Self { backend, config, observer, clock, share } = self;
+        let (acquire_timeout, close_timeout) = (config.acquire_timeout, config.close_timeout);
+        let slow = config.slow_acquire;
+        let mut core = match share {
+            Some(share) => Core::shared(config, share, observer.is_some()),
+            None => Core::new(config, observer.is_some()),
+        };
+        core.describe_errors(|error: &Arc<B::Error>| EventError::new(Arc::clone(error) as _));
+        let domain = Single { backend: Blocking(backend), observer };
+        let shared = Arc::new(Shared::new(core, domain, clock, share.is_some(), slow));
         let weak = Arc::downgrade(&shared);
-        shared.clock.subscribe(Waker::from(Arc::new(Jump(weak))));
+        shared.clock.subscribe(Waker::from(Arc::new(ClockMoved(weak))));
         let pool = Pool { handle: Arc::new(Handle { shared, acquire_timeout, close_timeout }) };
         pool.wake_workers();
         pool
+    }
+}
+
+impl<B, T> PoolBuilder<B>
+where
+    B: Backend<Session = Arc<T>>,
+    T: Send + Sync + 'static,
+{
+    /// Lends a session to up to `leases_per_session` borrowers at once, each with a handle of its
+    /// own, for sessions that carry independent streams: an SSH connection its channels, an HTTP/2
+    /// connection its requests. Checks, keepalives and resets are a session's, once, and may run
+    /// while others use it.
+    pub fn shared(mut self) -> Self {
+        self.share = Some(Arc::clone);
+        self
     }
 }
 
@@ -94,86 +110,131 @@ impl<B: Backend> Pool<B> {
     /// Starts from the default configuration.
     pub fn builder(backend: B) -> PoolBuilder<B> {
         let clock = Arc::new(SystemClock);
-        PoolBuilder { backend, config: Config::default(), observer: None, clock }
+        PoolBuilder { backend, config: Config::default(), observer: None, clock, share: None }
     }
 
-    /// Borrows a session, waiting at most `acquire_timeout`.
+    /// Acquires a session, waiting at most `acquire_timeout`.
     ///
     /// # Errors
     ///
     /// [`AcquireError::TimedOut`], [`AcquireError::Connect`] where opening a session failed for
-    /// good, [`AcquireError::Closed`].
+    /// good, [`AcquireError::Overloaded`], [`AcquireError::Closed`].
     #[track_caller]
     pub fn get(&self) -> Result<Pooled<B>, AcquireError<B::Error>> {
-        self.acquire(self.handle.acquire_timeout, Location::caller())
+        let timeout = self.handle.acquire_timeout;
+        wait(self.acquiring(timeout, Location::caller()), self.shared())
     }
 
-    /// Borrows a session, waiting at most that long.
+    /// Acquires a session, waiting at most that long. With zero it never waits, but where nothing
+    /// can be lent the pool opens a session in the background for whoever comes next.
     ///
     /// # Errors
     ///
     /// As [`get`](Self::get).
     #[track_caller]
     pub fn get_timeout(&self, timeout: Duration) -> Result<Pooled<B>, AcquireError<B::Error>> {
-        self.acquire(Some(timeout), Location::caller())
+        wait(self.acquiring(Some(timeout), Location::caller()), self.shared())
     }
 
-    /// Borrows a session that is ready this moment, if nobody waits for it. Never waits.
+    /// Acquires a session that is ready this moment, if nobody waits for it. Never waits, opens
+    /// nothing, and costs the same however many sessions there are; a failure is counted nowhere.
     #[track_caller]
     pub fn try_get(&self) -> Option<Pooled<B>> {
-        self.acquire(Some(Duration::ZERO), Location::caller()).ok()
+        self.acquiring(Some(Duration::ZERO), Location::caller()).try_now()
+    }
+
+    /// Gives a lease back and acquires another in its place, before all who came later: for who
+    /// was [refused](Guard::refused) by the session's peer, or found the session unfit.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    #[track_caller]
+    pub fn exchange(&self, lease: Pooled<B>) -> Result<Pooled<B>, AcquireError<B::Error>> {
+        let timeout = self.handle.acquire_timeout;
+        let acquiring = self.acquiring(timeout, Location::caller());
+        let acquiring = acquiring.in_place_of(Guard::ticket(&lease));
+        drop(lease);
+        wait(acquiring, self.shared())
     }
 
     /// The pool's counts, all of one moment.
     pub fn stats(&self) -> Stats {
-        self.shared().stats()
+        self.shared().lock().machine.stats()
+    }
+
+    /// How the pool is doing: why connects fail, who waits for what, who holds on to what.
+    pub fn health(&self) -> Health<Arc<B::Error>> {
+        let now = self.shared().clock.now();
+        self.shared().lock().machine.health(now)
     }
 
     /// The lease that has been out for longest, and who holds it.
     pub fn oldest_lease(&self) -> Option<OldestLease> {
-        self.shared().oldest_lease()
+        self.shared().oldest_lease_of(())
+    }
+
+    /// How many leases a session is believed to carry: `leases_per_session`, or fewer since a peer
+    /// [refused](Guard::refused) one.
+    pub fn leases_per_session(&self) -> usize {
+        self.shared().lock().machine.lease_limit()
     }
 
     /// The backend.
     pub fn backend(&self) -> &B {
-        &self.shared().probe.0
+        &self.shared().domain.backend.0
     }
 
-    /// Sets the most sessions open at once. What is too many is closed, lent sessions on return.
-    /// Zero lets all borrowers wait.
+    /// Sets the most sessions open at once. What is too many is closed, lent sessions on return;
+    /// they are not lent again before. Zero lets all borrowers wait.
     pub fn resize(&self, max_size: usize) {
-        self.shared().with(|state, now| state.core.resize(max_size, now));
+        self.shared().with_core((), |core, now| core.resize(max_size, now));
         self.wake_workers();
     }
 
     /// Lets no session that is open now be lent again; lent ones are closed on return.
     pub fn evict_all(&self) {
-        self.shared().with(|state, now| state.core.evict_all(now));
+        self.shared().with_core((), |core, now| core.evict_all(now));
         self.wake_workers();
     }
 
     /// Closes the idle sessions that the predicate refuses. It is called outside the pool's lock;
     /// the session it looks at is not lent meanwhile.
     pub fn retain(&self, keep: impl FnMut(&mut B::Session) -> bool) {
-        self.shared().retain(keep);
+        self.shared().retain((), keep);
     }
 
     /// Adds a session opened elsewhere. It comes back where the pool is full or closed.
     pub fn add(&self, session: B::Session) -> Result<(), B::Session> {
-        let added = self.shared().with(|state, now| state.core.add(session, now));
+        let added = self.shared().add((), session);
         self.wake_workers();
         added
     }
 
+    /// Opens sessions until so many are open, `max_size` at most, and waits for that: at most so
+    /// long.
+    ///
+    /// # Errors
+    ///
+    /// [`WarmError`] where fewer are open in time, or opening one failed for good.
+    pub fn warm(&self, sessions: usize, timeout: Duration) -> Result<(), WarmError<B::Error>> {
+        let shared = self.shared();
+        let deadline = shared.clock.now().checked_add(timeout);
+        shared.with_core((), |core, _| core.warm(sessions));
+        self.wake_workers();
+        let warmed = watch(shared, deadline, |shared, waker| shared.warmed((), sessions, waker));
+        shared.end_warming((), sessions, warmed)
+    }
+
     /// Closes the pool, and waits until all its sessions are closed, those lent included: at most
-    /// `close_timeout`. Waiting borrowers get [`AcquireError::Closed`] at once. May be called
-    /// again and from several threads.
+    /// `close_timeout`. Waiting borrowers get [`AcquireError::Closed`] at once, and connects under
+    /// way are given up. May be called again and from several threads.
     ///
     /// # Errors
     ///
     /// [`DrainTimeout`] where sessions were still open at the end; they are closed when they come
     /// back.
-    pub fn close(&self) -> Result<(), DrainTimeout> {
+    pub fn close(&self) -> Result<Closed, DrainTimeout> {
         self.close_timeout(self.handle.close_timeout)
     }
 
@@ -182,53 +243,52 @@ impl<B: Backend> Pool<B> {
     /// # Errors
     ///
     /// As [`close`](Self::close).
-    pub fn close_timeout(&self, timeout: Duration) -> Result<(), DrainTimeout> {
+    pub fn close_timeout(&self, timeout: Duration) -> Result<Closed, DrainTimeout> {
         let shared = self.shared();
         let deadline = shared.clock.now().checked_add(timeout);
-        shared.with(|state, now| state.core.close(now));
+        shared.with(|state, now| state.machine.close(now));
         self.wake_workers();
-        match drain(shared, deadline) {
-            None => Ok(()),
-            Some(stats) => Err(DrainTimeout { stats: Box::new(stats) }),
-        }
+        let drained = watch(shared, deadline, |shared, waker| shared.watch(waker).then_some(()));
+        shared.closed(drained.is_some(), self.stats())
     }
 
-    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
-        Arc::clone(&self.shared().clock)
-    }
-
-    pub(crate) fn downgrade(&self) -> WeakPool<B> {
-        WeakPool(Arc::downgrade(&self.handle))
-    }
-
-    fn acquire(
+    #[inline]
+    fn acquiring(
         &self,
         timeout: Option<Duration>,
         site: &'static Location<'static>,
-    ) -> Result<Pooled<B>, AcquireError<B::Error>> {
-        let shared = self.shared();
-        let acquiring = Acquiring::new(Arc::clone(shared), timeout, site);
-        wait(acquiring, shared, || ensure_worker(shared))
+    ) -> Acquiring<Home<B>, ()> {
+        Acquiring::new(Arc::clone(self.shared()), (), timeout, site)
     }
 
     /// Sees to it that what the core wants done is done. Failing to start a thread is no error
     /// here: the next borrower tries again.
     fn wake_workers(&self) {
-        let needed = self.shared().lock().needs_worker(self.shared().clock.now());
-        if needed && let Err(error) = ensure_worker(self.shared()) {
-            tracing::warn!(%error, "no worker thread");
-        }
+        wake_workers(self.shared());
     }
 
-    fn shared(&self) -> &Arc<Shared<Blocking<B>>> {
+    #[inline]
+    fn shared(&self) -> &Arc<Shared<Home<B>>> {
         &self.handle.shared
     }
 }
 
-/// Tells sleeping workers that a clock was set forward by hand.
-struct Jump<B: Backend>(Weak<Shared<Blocking<B>>>);
+/// Starts a worker if one is needed and there is none.
+pub(crate) fn wake_workers<D, B>(shared: &Arc<Shared<D>>)
+where
+    D: Domain<Backend = Blocking<B>>,
+    B: Backend,
+{
+    let needed = shared.lock().needs_worker(shared.clock.now());
+    if needed && let Err(error) = ensure_worker(shared) {
+        crate::shared::quietly(|| tracing::warn!(%error, "no worker thread"));
+    }
+}
 
-impl<B: Backend> Wake for Jump<B> {
+/// Tells sleeping workers that a clock was set forward by hand.
+pub(crate) struct ClockMoved<D: Domain>(pub(crate) Weak<Shared<D>>);
+
+impl<D: Domain> Wake for ClockMoved<D> {
     fn wake(self: Arc<Self>) {
         if let Some(shared) = self.0.upgrade() {
             // Whoever is about to sleep holds the lock until it does.
@@ -240,7 +300,7 @@ impl<B: Backend> Wake for Jump<B> {
 
 impl<B: Backend> Drop for Handle<B> {
     fn drop(&mut self) {
-        self.shared.with(|state, now| state.core.close(now));
+        self.shared.with(|state, now| state.machine.close(now));
     }
 }
 
@@ -259,42 +319,5 @@ impl<B: Backend> fmt::Debug for Pool<B> {
 impl<B: Backend> fmt::Debug for PoolBuilder<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PoolBuilder").field("config", &self.config).finish_non_exhaustive()
-    }
-}
-
-/// Waits on this thread for a borrow; `ensure` sees to it that somebody works for it.
-pub(crate) fn wait<B: Backend>(
-    mut acquiring: Acquiring<Blocking<B>>,
-    shared: &Shared<Blocking<B>>,
-    ensure: impl Fn() -> std::io::Result<()>,
-) -> Result<Pooled<B>, AcquireError<B::Error>> {
-    loop {
-        if let Poll::Ready(result) = acquiring.poll(waker) {
-            return result;
-        }
-        if !acquiring.is_attended() {
-            ensure().map_err(AcquireError::NoWorker)?;
-        }
-        let deadline = acquiring.deadline();
-        park(deadline.and_then(|at| shared.clock.sleep_for(at)));
-        // A worker minds the deadlines; where all of them are busy, this thread does.
-        if deadline.is_some_and(|at| at <= shared.clock.now()) {
-            shared.with(|state, now| state.core.handle_timeout(now));
-        }
-    }
-}
-
-/// Waits on this thread until a closed pool is drained; the counts where that is not in time.
-pub(crate) fn drain<P: Probe>(shared: &Shared<P>, deadline: Option<Instant>) -> Option<Stats> {
-    // The core knows no deadline of ours, so no worker wakes us where time is set by hand.
-    if deadline.is_some_and(|at| shared.clock.sleep_for(at).is_none()) {
-        shared.clock.subscribe(waker());
-    }
-    loop {
-        let stats = shared.undrained(waker())?;
-        if deadline.is_some_and(|at| at <= shared.clock.now()) {
-            return Some(stats);
-        }
-        park(deadline.and_then(|at| shared.clock.sleep_for(at)));
     }
 }

@@ -1,59 +1,118 @@
-//! The future of a borrow.
+//! The future of an acquire.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
-use super::backend::{AsyncBackend, Tasks};
+use super::backend::{AsyncAdapter, AsyncBackend};
 use super::driver;
-use super::pool::AsyncPooled;
+use super::runtime::{BoxFuture, Runtime};
 use crate::acquire::Acquiring;
+use crate::domain::{Domain, Locate, Machine, Single};
 use crate::error::AcquireError;
+use crate::guard::Guard;
 
-/// The future of [`AsyncPool::get`](crate::AsyncPool::get).
+/// The future of [`AsyncPool::get`](crate::AsyncPool::get), and of
+/// [`AsyncKeyedPool::get`](crate::AsyncKeyedPool::get).
 ///
 /// Cancel-safe: dropped at any point, it leaves the queue, loses no session and nobody's place;
-/// a session promised to it goes to the next in line. It queues from its first poll on.
-#[must_use = "a borrow does nothing unless it is awaited"]
-pub struct Acquire<B: AsyncBackend> {
-    acquiring: Acquiring<Tasks<B>>,
+/// a session promised to it goes to the next in line. It queues from its first poll on, and ends
+/// at its deadline whatever becomes of the runtime that the pool works on.
+#[must_use = "an acquire does nothing unless it is awaited"]
+pub struct Acquire<B: AsyncBackend, D = Single<AsyncAdapter<B>>, L = ()>
+where
+    D: Domain<Backend = AsyncAdapter<B>>,
+    L: Locate<D>,
+{
+    acquiring: Acquiring<D, L>,
+    runtime: Arc<dyn Runtime>,
+    /// Its own alarm, where nobody on this runtime minds its deadline.
+    alarm: Option<(Instant, BoxFuture<()>)>,
 }
 
-impl<B: AsyncBackend> Acquire<B> {
-    pub(super) fn new(acquiring: Acquiring<Tasks<B>>) -> Self {
-        Self { acquiring }
+impl<B, D, L> Acquire<B, D, L>
+where
+    B: AsyncBackend,
+    D: Domain<Backend = AsyncAdapter<B>>,
+    L: Locate<D>,
+{
+    #[inline]
+    pub(crate) fn new(acquiring: Acquiring<D, L>, runtime: Arc<dyn Runtime>) -> Self {
+        Self { acquiring, runtime, alarm: None }
     }
 
-    /// Polls once without a task to wake.
-    pub(super) fn try_now(mut self) -> Option<AsyncPooled<B>> {
-        match self.acquiring.poll(|| std::task::Waker::noop().clone()) {
-            Poll::Ready(result) => result.ok(),
-            Poll::Pending => None,
+    /// Waits for the deadline by itself, unless the pool's driver does so on the same runtime.
+    fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.acquiring.deadline() else { return Poll::Pending };
+        if self.alarm.is_none() {
+            let driver = self.acquiring.driver_runtime();
+            if driver.is_some() && driver == self.runtime.id() {
+                return Poll::Pending;
+            }
         }
+        let runtime = &self.runtime;
+        let (_, alarm) = match &mut self.alarm {
+            Some(alarm) if alarm.0 == deadline => alarm,
+            alarm => alarm.insert((deadline, runtime.sleep_until(deadline))),
+        };
+        alarm.as_mut().poll(cx)
     }
 }
 
-impl<B: AsyncBackend> Future for Acquire<B> {
-    type Output = Result<AsyncPooled<B>, AcquireError<B::Error>>;
+impl<B, D, L> Future for Acquire<B, D, L>
+where
+    B: AsyncBackend,
+    D: Domain<Backend = AsyncAdapter<B>>,
+    L: Locate<D> + Unpin,
+{
+    type Output = Result<Guard<D>, AcquireError<B::Error>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let polled = this.acquiring.poll(|| cx.waker().clone());
-        if polled.is_pending()
-            && !this.acquiring.is_attended()
+        ready!(this.runtime.poll_budget(cx));
+        let mut polled = this.acquiring.poll(|| cx.waker().clone());
+        if !this.acquiring.is_attended()
             && let Some(shared) = this.acquiring.shared()
-            && let Err(error) = driver::ensure(shared)
+            && let Err(error) = driver::ensure(shared, &this.runtime)
+            && polled.is_pending()
         {
             // A future that has ended may be kept: it must not keep its place.
             this.acquiring.cancel();
             return Poll::Ready(Err(AcquireError::NoWorker(error)));
         }
+        while polled.is_pending() && this.poll_alarm(cx).is_ready() {
+            if let Some(shared) = this.acquiring.shared() {
+                shared.with(|state, now| state.machine.handle_timeout(now));
+            }
+            this.alarm = None;
+            polled = this.acquiring.poll(|| cx.waker().clone());
+            // Where the clock stands a little behind the alarm, it rings once more.
+            if polled.is_pending() {
+                cx.waker().wake_by_ref();
+                break;
+            }
+        }
         polled
     }
 }
 
-impl<B: AsyncBackend> fmt::Debug for Acquire<B> {
+impl<B, D, L> Unpin for Acquire<B, D, L>
+where
+    B: AsyncBackend,
+    D: Domain<Backend = AsyncAdapter<B>>,
+    L: Locate<D>,
+{
+}
+
+impl<B, D, L> fmt::Debug for Acquire<B, D, L>
+where
+    B: AsyncBackend,
+    D: Domain<Backend = AsyncAdapter<B>>,
+    L: Locate<D>,
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Acquire").finish_non_exhaustive()
     }

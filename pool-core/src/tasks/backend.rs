@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::runtime::Runtime;
 use crate::backend::ErrorKind;
-use crate::shared::Probe;
+use crate::domain::LocalChecks;
 
 /// Opens, checks and closes the sessions of an [`AsyncPool`](crate::AsyncPool).
 ///
@@ -72,25 +72,28 @@ pub trait AsyncBackend: Send + Sync + 'static {
 }
 
 /// An [`AsyncBackend`] as the async pool sees it.
-pub struct Tasks<B> {
+#[doc(hidden)]
+pub struct AsyncAdapter<B> {
     pub(crate) backend: B,
     pub(crate) runtime: Arc<dyn Runtime>,
 }
 
-impl<B> fmt::Debug for Tasks<B> {
+impl<B> fmt::Debug for AsyncAdapter<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tasks").finish_non_exhaustive()
+        f.debug_struct("AsyncAdapter").finish_non_exhaustive()
     }
 }
 
-impl<B: AsyncBackend> Probe for Tasks<B> {
+impl<B: AsyncBackend> LocalChecks for AsyncAdapter<B> {
     type Session = B::Session;
     type Error = B::Error;
 
+    #[inline]
     fn is_broken(&self, session: &mut B::Session) -> bool {
         self.backend.is_broken(session)
     }
 
+    #[inline]
     fn needs_reset(&self, session: &mut B::Session) -> bool {
         self.backend.needs_reset(session)
     }

@@ -1,4 +1,4 @@
-//! The task that does for an async pool what time and the core ask for.
+//! The task that does for an async pool, of one key or of many, what time and the core ask for.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,36 +6,55 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use super::backend::{AsyncBackend, Tasks};
-use super::job;
-use super::runtime::BoxFuture;
+use super::backend::{AsyncAdapter, AsyncBackend};
+use super::job::{self, Job};
+use super::runtime::{BoxFuture, Runtime};
+use crate::domain::{Domain, Machine};
 use crate::shared::{Shared, discard, quietly};
 
 /// Starts the driver if there is none. One that ended with its runtime is replaced.
-pub(super) fn ensure<B: AsyncBackend>(shared: &Arc<Shared<Tasks<B>>>) -> std::io::Result<()> {
+pub(crate) fn ensure<D, B>(
+    shared: &Arc<Shared<D>>,
+    runtime: &Arc<dyn Runtime>,
+) -> std::io::Result<()>
+where
+    D: Domain<Backend = AsyncAdapter<B>>,
+    B: AsyncBackend,
+{
+    let here = runtime.id();
     {
         let mut state = shared.lock();
         if state.workers > 0 {
             return Ok(());
         }
-        state.workers = 1;
+        (state.workers, state.driver_runtime) = (1, here);
     }
-    let driver = Driver { shared: Arc::downgrade(shared), sleep: None, finished: false };
-    if shared.probe.runtime.spawn(Box::pin(driver)) {
+    let driver = Driver {
+        shared: Arc::downgrade(shared),
+        runtime: Arc::clone(runtime),
+        sleep: None,
+        finished: false,
+    };
+    if runtime.spawn(Box::pin(driver)) {
         Ok(())
     } else {
         Err(std::io::Error::other("an async pool has to be used within its runtime"))
     }
 }
 
-struct Driver<B: AsyncBackend> {
+struct Driver<D: Domain> {
     /// Weak, so that a forgotten pool goes away.
-    shared: Weak<Shared<Tasks<B>>>,
+    shared: Weak<Shared<D>>,
+    runtime: Arc<dyn Runtime>,
     sleep: Option<(Instant, BoxFuture<()>)>,
     finished: bool,
 }
 
-impl<B: AsyncBackend> Future for Driver<B> {
+impl<D, B> Future for Driver<D>
+where
+    D: Domain<Backend = AsyncAdapter<B>>,
+    B: AsyncBackend,
+{
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -43,12 +62,16 @@ impl<B: AsyncBackend> Future for Driver<B> {
         loop {
             let Some(shared) = this.shared.upgrade() else { return Poll::Ready(()) };
             let waker = cx.waker().clone();
-            let mut tasks = Vec::new();
+            let mut jobs = Vec::new();
             let (due, finished, unneeded, _itself) = shared.with(|state, now| {
-                state.core.handle_timeout(now);
-                tasks.extend(std::iter::from_fn(|| state.core.poll_task(now)));
-                let due = state.core.poll_timeout();
-                let finished = state.core.is_drained();
+                state.machine.handle_timeout(now);
+                while let Some((key, task)) = state.machine.poll_task(now) {
+                    let interrupt = Shared::new_interrupt(state, key, &task);
+                    let place = D::place(&state.places, key);
+                    jobs.push(Job { key, place, task, interrupt });
+                }
+                let due = state.machine.poll_timeout();
+                let finished = state.machine.is_drained();
                 let mut itself = None;
                 if finished {
                     state.workers = 0;
@@ -56,7 +79,7 @@ impl<B: AsyncBackend> Future for Driver<B> {
                 }
                 state.armed = due;
                 // While it runs, it needs no waker of its own.
-                let replaced = if tasks.is_empty() && !finished {
+                let replaced = if jobs.is_empty() && !finished {
                     state.driver.replace(waker)
                 } else {
                     Some(waker)
@@ -64,18 +87,19 @@ impl<B: AsyncBackend> Future for Driver<B> {
                 (due, finished, replaced, itself)
             });
             discard(unneeded);
+            let none = jobs.is_empty();
+            for job in jobs {
+                this.runtime.spawn(Box::pin(job::run(Arc::clone(&shared), job)));
+            }
             if finished {
                 this.finished = true;
                 return Poll::Ready(());
             }
-            if !tasks.is_empty() {
-                for task in tasks {
-                    shared.probe.runtime.spawn(Box::pin(job::run(Arc::clone(&shared), task)));
-                }
+            if !none {
                 continue;
             }
             if this.sleep.as_ref().map(|(at, _)| *at) != due {
-                this.sleep = due.map(|at| (at, shared.probe.runtime.sleep_until(at)));
+                this.sleep = due.map(|at| (at, this.runtime.sleep_until(at)));
             }
             match this.sleep.as_mut().map(|(_, sleep)| sleep.as_mut().poll(cx)) {
                 Some(Poll::Ready(())) => this.sleep = None,
@@ -85,14 +109,13 @@ impl<B: AsyncBackend> Future for Driver<B> {
     }
 }
 
-impl<B: AsyncBackend> Drop for Driver<B> {
+impl<D: Domain> Drop for Driver<D> {
     fn drop(&mut self) {
         let Some(shared) = self.shared.upgrade().filter(|_| !self.finished) else { return };
-        let (driver, waiting, _itself) = {
-            let mut state = shared.lock();
-            (state.workers, state.armed) = (0, None);
+        let (driver, waiting, _itself) = shared.with(|state, _| {
+            (state.workers, state.armed, state.driver_runtime) = (0, None, None);
             (state.driver.take(), state.take_wakers(), state.itself.take())
-        };
+        });
         discard(driver);
         // The runtime is going down. Borrowers that live on another one start a driver there.
         for waker in waiting {

@@ -5,150 +5,180 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-use super::backend::{AsyncBackend, Tasks};
+use super::backend::{AsyncAdapter, AsyncBackend};
 use super::runtime::Runtime;
 use crate::backend::ErrorKind;
 use crate::core::{ConnectFailure, Purpose, SlotId, Task};
+use crate::domain::{Domain, SessionOf};
+use crate::interrupt::Interrupt;
 use crate::shared::{Shared, quietly};
+
+/// A task of one core, and what tells it to end.
+pub(crate) struct Job<D: Domain> {
+    pub(crate) key: D::Key,
+    pub(crate) place: Option<D::Place>,
+    pub(crate) task: Task<SessionOf<D>>,
+    pub(crate) interrupt: Interrupt,
+}
 
 /// How an operation ended.
 pub(super) enum End<T> {
     Done(T),
     TimedOut,
+    /// Nobody wants its result any more.
+    Interrupted,
     Panicked,
 }
 
 /// Owes the answer from now on, not from its first poll on: a runtime that goes down may never
 /// poll it.
-pub(crate) fn run<B: AsyncBackend>(
-    shared: Arc<Shared<Tasks<B>>>,
-    task: Task<B::Session>,
-) -> impl Future<Output = ()> + Send {
-    let owed = Owed { shared, answer: Some(Answer::to(&task)) };
-    answer(Job { task, owed })
+pub(crate) fn run<D, B>(shared: Arc<Shared<D>>, job: Job<D>) -> impl Future<Output = ()> + Send
+where
+    D: Domain<Backend = AsyncAdapter<B>>,
+    B: AsyncBackend,
+{
+    let (key, slot) = (job.key, job.task.slot());
+    let connect = matches!(job.task, Task::Connect { .. });
+    let owed = Owed { shared, key, slot, connect, answered: false };
+    answer(Owing { job, owed })
 }
 
 /// In this order, so that a session is gone before the core hears of it.
-struct Job<B: AsyncBackend> {
-    task: Task<B::Session>,
-    owed: Owed<B>,
+struct Owing<D: Domain> {
+    job: Job<D>,
+    owed: Owed<D>,
 }
 
-async fn answer<B: AsyncBackend>(job: Job<B>) {
-    let Job { task, mut owed } = job;
+async fn answer<D, B>(owing: Owing<D>)
+where
+    D: Domain<Backend = AsyncAdapter<B>>,
+    B: AsyncBackend,
+{
+    let Owing { job: Job { key, place, task, interrupt }, mut owed } = owing;
     let shared = Arc::clone(&owed.shared);
-    let Tasks { backend, runtime } = &shared.probe;
+    let Some(place) = place else { return };
+    let AsyncAdapter { backend, runtime } = shared.domain.backend(&place);
+    let within = Within { runtime: &**runtime, interrupt: Some(&interrupt) };
     match task {
         Task::Connect { slot, deadline } => {
-            let (kind, failure) = match within(&**runtime, deadline, || backend.connect()).await {
+            let (kind, failure) = match within.run(deadline, || backend.connect()).await {
                 End::Done(Ok(session)) => {
-                    owed.answer = None;
-                    return shared.with(|state, now| state.core.connected(slot, session, now));
+                    owed.answered = true;
+                    shared.answer(key, slot, |core, now| core.connected(slot, session, now));
+                    return;
                 }
                 End::Done(Err(error)) => {
                     let kind = quietly(|| backend.classify(&error)).unwrap_or(ErrorKind::Transient);
-                    tracing::debug!(%error, ?kind, "connect failed");
+                    quietly(|| tracing::debug!(%error, ?kind, "connect failed"));
                     (kind, ConnectFailure::Error(Arc::new(error)))
                 }
-                End::TimedOut => (ErrorKind::Transient, ConnectFailure::TimedOut),
+                End::TimedOut | End::Interrupted => {
+                    (ErrorKind::Transient, ConnectFailure::TimedOut)
+                }
                 End::Panicked => (ErrorKind::Transient, ConnectFailure::Panicked),
             };
-            owed.answer = None;
-            shared.connect_failed(slot, kind, failure);
+            owed.answered = true;
+            shared.connect_failed(key, slot, kind, failure);
         }
         Task::Check { slot, purpose, mut session, deadline } => {
             let alive = match purpose {
                 Purpose::Keepalive => {
-                    within(&**runtime, deadline, || backend.keepalive(&mut session)).await.is_ok()
+                    within.run(deadline, || backend.keepalive(&mut session)).await.is_ok()
                 }
-                _ => within(&**runtime, deadline, || backend.check(&mut session)).await.is_ok(),
+                _ => within.run(deadline, || backend.check(&mut session)).await.is_ok(),
             };
-            owed.answer = None;
-            shared.with(|state, now| state.core.checked(slot, session, alive, now));
+            let session = shared.hand_back(session);
+            owed.answered = true;
+            shared.answer(key, slot, |core, now| core.checked(slot, session, alive, now));
         }
         Task::Reset { slot, mut session, deadline } => {
-            let clean = within(&**runtime, deadline, || backend.reset(&mut session)).await.is_ok();
-            owed.answer = None;
-            shared.with(|state, now| state.core.reset_done(slot, session, clean, now));
+            let clean = within.run(deadline, || backend.reset(&mut session)).await.is_ok();
+            let session = shared.hand_back(session);
+            owed.answered = true;
+            shared.answer(key, slot, |core, now| core.reset_done(slot, session, clean, now));
         }
         Task::Close { slot, session, reason, deadline } => {
-            tracing::trace!(?reason, "closing a session");
-            within(&**runtime, deadline, || backend.close(session)).await;
-            owed.answer = None;
-            shared.with(|state, now| state.core.closed(slot, now));
+            quietly(|| tracing::trace!(?reason, "closing a session"));
+            within.run(deadline, || backend.close(session)).await;
+            owed.answered = true;
+            shared.answer(key, slot, |core, now| core.closed(slot, now));
         }
     }
 }
 
 impl<E: std::error::Error> End<Result<(), E>> {
-    pub(super) fn is_ok(&self) -> bool {
-        if let Self::Done(Err(error)) = self {
-            tracing::debug!(%error, "session is dead");
-        }
-        matches!(self, Self::Done(Ok(())))
+    pub(super) fn is_ok(self) -> bool {
+        let Self::Done(result) = self else { return false };
+        let ok = result.is_ok();
+        quietly(|| {
+            if let Err(error) = &result {
+                tracing::debug!(%error, "session is dead");
+            }
+        });
+        quietly(|| drop(result));
+        ok
     }
 }
 
-/// Runs an operation of the backend up to a deadline. A panic of it is caught.
-pub(super) async fn within<F: Future + Send>(
-    runtime: &dyn Runtime,
-    deadline: Option<Instant>,
-    operation: impl FnOnce() -> F,
-) -> End<F::Output> {
-    let Some(operation) = quietly(|| Box::pin(operation())) else { return End::Panicked };
-    let mut operation = Some(operation);
-    let mut sleep = deadline.map(|at| runtime.sleep_until(at));
-    poll_fn(|cx| {
-        let polled = operation.as_mut().and_then(|op| quietly(|| op.as_mut().poll(cx)));
-        let end = match polled {
-            Some(Poll::Ready(output)) => End::Done(output),
-            None => End::Panicked,
-            Some(Poll::Pending) => match sleep.as_mut().map(|sleep| sleep.as_mut().poll(cx)) {
-                Some(Poll::Ready(())) => End::TimedOut,
-                _ => return Poll::Pending,
-            },
-        };
-        let ended = operation.take();
-        quietly(|| drop(ended));
-        Poll::Ready(end)
-    })
-    .await
+/// Runs operations of a backend up to a deadline, or until nobody wants them any more.
+pub(super) struct Within<'a> {
+    pub(super) runtime: &'a dyn Runtime,
+    pub(super) interrupt: Option<&'a Interrupt>,
+}
+
+impl Within<'_> {
+    /// A panic of the operation is caught.
+    pub(super) async fn run<F: Future + Send>(
+        &self,
+        deadline: Option<Instant>,
+        operation: impl FnOnce() -> F,
+    ) -> End<F::Output> {
+        let Some(operation) = quietly(|| Box::pin(operation())) else { return End::Panicked };
+        let mut operation = Some(operation);
+        let mut sleep = deadline.map(|at| self.runtime.sleep_until(at));
+        poll_fn(|cx| {
+            let polled = operation.as_mut().and_then(|op| quietly(|| op.as_mut().poll(cx)));
+            let end = match polled {
+                Some(Poll::Ready(output)) => End::Done(output),
+                None => End::Panicked,
+                Some(Poll::Pending) => {
+                    let unwanted = self.interrupt.map(|wish| wish.poll_interrupted(cx));
+                    match sleep.as_mut().map(|sleep| sleep.as_mut().poll(cx)) {
+                        Some(Poll::Ready(())) => End::TimedOut,
+                        _ if unwanted.is_some_and(|wish| wish.is_ready()) => End::Interrupted,
+                        _ => return Poll::Pending,
+                    }
+                }
+            };
+            let ended = operation.take();
+            quietly(|| drop(ended));
+            Poll::Ready(end)
+        })
+        .await
+    }
 }
 
 /// What the core is told where a job is dropped before its end, as at the end of a runtime.
-struct Owed<B: AsyncBackend> {
-    shared: Arc<Shared<Tasks<B>>>,
-    answer: Option<Answer>,
+struct Owed<D: Domain> {
+    shared: Arc<Shared<D>>,
+    key: D::Key,
+    slot: SlotId,
+    connect: bool,
+    answered: bool,
 }
 
-enum Answer {
-    ConnectFailed(SlotId),
-    Lost(SlotId),
-    Closed(Option<SlotId>),
-}
-
-impl Answer {
-    fn to<S>(task: &Task<S>) -> Self {
-        match task {
-            Task::Connect { slot, .. } => Self::ConnectFailed(*slot),
-            Task::Check { slot, .. } | Task::Reset { slot, .. } => Self::Lost(*slot),
-            Task::Close { slot, .. } => Self::Closed(*slot),
-        }
-    }
-}
-
-impl<B: AsyncBackend> Drop for Owed<B> {
+impl<D: Domain> Drop for Owed<D> {
     fn drop(&mut self) {
-        match self.answer.take() {
-            Some(Answer::ConnectFailed(slot)) => {
-                let failure = ConnectFailure::Panicked;
-                self.shared.connect_failed(slot, ErrorKind::Transient, failure);
-            }
-            Some(Answer::Lost(slot)) => self.shared.with(|state, now| state.core.lost(slot, now)),
-            Some(Answer::Closed(slot)) => {
-                self.shared.with(|state, now| state.core.closed(slot, now));
-            }
-            None => {}
+        let Self { shared, key, slot, connect, answered } = self;
+        if *answered {
+            return;
+        }
+        let slot = *slot;
+        if *connect {
+            let failure = ConnectFailure::Panicked;
+            shared.connect_failed(*key, slot, ErrorKind::Transient, failure);
+        } else {
+            shared.answer(*key, slot, |core, now| core.lost(slot, now));
         }
     }
 }

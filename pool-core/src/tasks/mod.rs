@@ -7,11 +7,10 @@ mod job;
 mod pool;
 mod runtime;
 
-pub(crate) use self::job::run;
-
 pub use self::acquire::Acquire;
-pub use self::backend::{AsyncBackend, Tasks};
+pub use self::backend::{AsyncAdapter, AsyncBackend};
 pub use self::pool::{AsyncPool, AsyncPoolBuilder, AsyncPooled};
+pub(crate) use self::pool::{close_unattended, wake_driver, watch};
 #[cfg(feature = "tokio")]
 pub use self::runtime::TokioRuntime;
 pub use self::runtime::{BoxFuture, Runtime};

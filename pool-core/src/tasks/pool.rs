@@ -3,27 +3,29 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::panic::Location;
-use std::sync::{Arc, Weak};
-use std::task::Poll;
-use std::time::Duration;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
 
 use super::acquire::Acquire;
-use super::backend::{AsyncBackend, Tasks};
+use super::backend::{AsyncAdapter, AsyncBackend};
 use super::driver;
-use super::job::{End, within};
+use super::job::{End, Within};
 use super::runtime::Runtime;
 use crate::acquire::Acquiring;
-use crate::clock::Clock;
 use crate::config::Config;
-use crate::core::{Core, OldestLease};
-use crate::error::DrainTimeout;
-use crate::event::Observer;
+use crate::core::{Core, Health, OldestLease};
+use crate::domain::{Domain, Machine, Single};
+use crate::error::{Closed, DrainTimeout, WarmError};
+use crate::event::{EventError, Observer};
 use crate::guard::Guard;
 use crate::shared::Shared;
 use crate::stats::Stats;
 
-/// A session on loan from an [`AsyncPool`].
-pub type AsyncPooled<B> = Guard<Tasks<B>>;
+type Home<B> = Single<AsyncAdapter<B>>;
+
+/// A session leased from an [`AsyncPool`].
+pub type AsyncPooled<B> = Guard<Home<B>>;
 
 /// A pool for tasks. Clones are handles to the same pool; when the last one goes, the pool closes
 /// without waiting, and sessions still lent are closed when they come back.
@@ -31,28 +33,20 @@ pub struct AsyncPool<B: AsyncBackend> {
     handle: Arc<Handle<B>>,
 }
 
-/// A handle that does not keep its pool open.
-pub(crate) struct WeakAsyncPool<B: AsyncBackend>(Weak<Handle<B>>);
-
-impl<B: AsyncBackend> WeakAsyncPool<B> {
-    pub(crate) fn upgrade(&self) -> Option<AsyncPool<B>> {
-        self.0.upgrade().map(|handle| AsyncPool { handle })
-    }
-}
-
 struct Handle<B: AsyncBackend> {
-    shared: Arc<Shared<Tasks<B>>>,
+    shared: Arc<Shared<Home<B>>>,
     acquire_timeout: Option<Duration>,
     close_timeout: Duration,
 }
 
-/// Makes an [`AsyncPool`] with an observer or a runtime of its own.
+/// Makes an [`AsyncPool`] with an observer, a runtime of its own, or shared sessions.
 #[must_use = "a builder does nothing until `build`"]
 pub struct AsyncPoolBuilder<B: AsyncBackend> {
     backend: B,
     config: Config,
     observer: Option<Arc<dyn Observer>>,
     runtime: Arc<dyn Runtime>,
+    share: Option<fn(&B::Session) -> B::Session>,
 }
 
 impl<B: AsyncBackend> AsyncPoolBuilder<B> {
@@ -69,17 +63,35 @@ impl<B: AsyncBackend> AsyncPoolBuilder<B> {
     }
 
     /// Makes the pool. Nothing is opened yet, but for `min_idle` sessions in the background if
-    /// this is called within the runtime, else from the first borrow on.
+    /// this is called within the runtime, else from the first acquire on.
     pub fn build(self) -> AsyncPool<B> {
-        let Config { acquire_timeout, close_timeout, .. } = self.config;
-        let core = Core::new(self.config, self.observer.is_some());
-        let clock = Arc::clone(&self.runtime);
-        let probe = Tasks { backend: self.backend, runtime: self.runtime };
-        let shared = Arc::new(Shared::new(core, probe, clock, self.observer));
+        let Self { backend, config, observer, runtime, share } = self;
+        let (acquire_timeout, close_timeout) = (config.acquire_timeout, config.close_timeout);
+        let slow = config.slow_acquire;
+        let mut core = match share {
+            Some(share) => Core::shared(config, share, observer.is_some()),
+            None => Core::new(config, observer.is_some()),
+        };
+        core.describe_errors(|error: &Arc<B::Error>| EventError::new(Arc::clone(error) as _));
+        let clock = Arc::clone(&runtime);
+        let domain = Single { backend: AsyncAdapter { backend, runtime }, observer };
+        let shared = Arc::new(Shared::new(core, domain, clock, share.is_some(), slow));
         let handle = Handle { shared, acquire_timeout, close_timeout };
         let pool = AsyncPool { handle: Arc::new(handle) };
         pool.wake_driver();
         pool
+    }
+}
+
+impl<B, T> AsyncPoolBuilder<B>
+where
+    B: AsyncBackend<Session = Arc<T>>,
+    T: Send + Sync + 'static,
+{
+    /// See [`PoolBuilder::shared`](crate::PoolBuilder::shared).
+    pub fn shared(mut self) -> Self {
+        self.share = Some(Arc::clone);
+        self
     }
 }
 
@@ -98,10 +110,11 @@ impl<B: AsyncBackend> AsyncPool<B> {
 
     /// Starts from the default configuration, on a runtime of your choice.
     pub fn builder_on(runtime: Arc<dyn Runtime>, backend: B) -> AsyncPoolBuilder<B> {
-        AsyncPoolBuilder { backend, config: Config::default(), observer: None, runtime }
+        let config = Config::default();
+        AsyncPoolBuilder { backend, config, observer: None, runtime, share: None }
     }
 
-    /// Borrows a session, waiting at most `acquire_timeout` from the first poll on. Cancel-safe.
+    /// Acquires a session, waiting at most `acquire_timeout` from the first poll on. Cancel-safe.
     ///
     /// # Errors
     ///
@@ -111,7 +124,8 @@ impl<B: AsyncBackend> AsyncPool<B> {
         self.acquire(self.handle.acquire_timeout, Location::caller())
     }
 
-    /// Borrows a session, waiting at most that long from the first poll on. Cancel-safe.
+    /// Acquires a session, waiting at most that long from the first poll on. Cancel-safe. With zero
+    /// it never waits; see [`Pool::get_timeout`](crate::Pool::get_timeout).
     ///
     /// # Errors
     ///
@@ -121,21 +135,36 @@ impl<B: AsyncBackend> AsyncPool<B> {
         self.acquire(Some(timeout), Location::caller())
     }
 
-    /// Borrows a session that is ready this moment, if nobody waits for it. Never waits.
+    /// See [`Pool::try_get`](crate::Pool::try_get).
     #[track_caller]
     pub fn try_get(&self) -> Option<AsyncPooled<B>> {
-        self.acquire(Some(Duration::ZERO), Location::caller()).try_now()
+        self.acquiring(Some(Duration::ZERO), Location::caller()).try_now()
+    }
+
+    /// See [`Pool::exchange`](crate::Pool::exchange). Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::get`](crate::Pool::get).
+    #[track_caller]
+    pub fn exchange(&self, lease: AsyncPooled<B>) -> Acquire<B> {
+        let acquiring = self.acquiring(self.handle.acquire_timeout, Location::caller());
+        let acquiring = acquiring.in_place_of(Guard::ticket(&lease));
+        drop(lease);
+        Acquire::new(acquiring, Arc::clone(self.runtime()))
     }
 
     /// Returns a session and waits until it is ready for the next borrower, reset included.
     /// Dropping the guard does the same in the background. Where this is cancelled during the
-    /// reset, the session is closed.
+    /// reset, the session is closed. A session that others use too is reset when the last of them
+    /// has returned it, and not waited for.
     pub async fn release(&self, mut guard: AsyncPooled<B>) {
         if let Some(timeout) = Guard::begin_reset(&mut guard) {
-            let runtime = &*self.shared().probe.runtime;
+            let runtime = &**self.runtime();
             let backend = self.backend();
             let deadline = runtime.now().checked_add(timeout);
-            let reset = within(runtime, deadline, || backend.reset(&mut guard)).await;
+            let within = Within { runtime, interrupt: None };
+            let reset = within.run(deadline, || backend.reset(&mut guard)).await;
             if !matches!(reset, End::TimedOut) {
                 Guard::end_reset(&mut guard, reset.is_ok());
             }
@@ -144,53 +173,84 @@ impl<B: AsyncBackend> AsyncPool<B> {
 
     /// The pool's counts, all of one moment.
     pub fn stats(&self) -> Stats {
-        self.shared().stats()
+        self.shared().lock().machine.stats()
+    }
+
+    /// See [`Pool::health`](crate::Pool::health).
+    pub fn health(&self) -> Health<Arc<B::Error>> {
+        let now = self.shared().clock.now();
+        self.shared().lock().machine.health(now)
     }
 
     /// The lease that has been out for longest, and who holds it.
     pub fn oldest_lease(&self) -> Option<OldestLease> {
-        self.shared().oldest_lease()
+        self.shared().oldest_lease_of(())
+    }
+
+    /// See [`Pool::leases_per_session`](crate::Pool::leases_per_session).
+    pub fn leases_per_session(&self) -> usize {
+        self.shared().lock().machine.lease_limit()
     }
 
     /// The backend.
     pub fn backend(&self) -> &B {
-        &self.shared().probe.backend
+        &self.shared().domain.backend.backend
     }
 
     /// See [`Pool::resize`](crate::Pool::resize).
     pub fn resize(&self, max_size: usize) {
-        self.shared().with(|state, now| state.core.resize(max_size, now));
+        self.shared().with_core((), |core, now| core.resize(max_size, now));
         self.wake_driver();
     }
 
     /// See [`Pool::evict_all`](crate::Pool::evict_all).
     pub fn evict_all(&self) {
-        self.shared().with(|state, now| state.core.evict_all(now));
+        self.shared().with_core((), |core, now| core.evict_all(now));
         self.wake_driver();
     }
 
     /// See [`Pool::retain`](crate::Pool::retain).
     pub fn retain(&self, keep: impl FnMut(&mut B::Session) -> bool) {
-        self.shared().retain(keep);
+        self.shared().retain((), keep);
     }
 
     /// See [`Pool::add`](crate::Pool::add).
     pub fn add(&self, session: B::Session) -> Result<(), B::Session> {
-        let added = self.shared().with(|state, now| state.core.add(session, now));
+        let added = self.shared().add((), session);
         self.wake_driver();
         added
     }
 
+    /// See [`Pool::warm`](crate::Pool::warm). Dropping the future ends the waiting and the warming.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::warm`](crate::Pool::warm).
+    pub async fn warm(
+        &self,
+        sessions: usize,
+        timeout: Duration,
+    ) -> Result<(), WarmError<B::Error>> {
+        let shared = self.shared();
+        let deadline = shared.clock.now().checked_add(timeout);
+        let _warming = Warming(shared);
+        shared.with_core((), |core, _| core.warm(sessions));
+        self.wake_driver();
+        let warmed =
+            watch(shared, self.runtime(), deadline, |waker| shared.warmed((), sessions, waker));
+        shared.end_warming((), sessions, warmed.await)
+    }
+
     /// Closes the pool, and waits until all its sessions are closed, those lent included: at most
     /// `close_timeout`. Waiting borrowers get [`AcquireError::Closed`](crate::AcquireError::Closed)
-    /// at once. May be called again and from several tasks; dropping the future only stops the
-    /// waiting.
+    /// at once, and connects under way are dropped. May be called again and from several tasks;
+    /// dropping the future only stops the waiting.
     ///
     /// # Errors
     ///
     /// [`DrainTimeout`] where sessions were still open at the end; they are closed when they come
     /// back.
-    pub async fn close(&self) -> Result<(), DrainTimeout> {
+    pub async fn close(&self) -> Result<Closed, DrainTimeout> {
         self.close_timeout(self.handle.close_timeout).await
     }
 
@@ -199,60 +259,104 @@ impl<B: AsyncBackend> AsyncPool<B> {
     /// # Errors
     ///
     /// As [`close`](Self::close).
-    pub async fn close_timeout(&self, timeout: Duration) -> Result<(), DrainTimeout> {
+    pub async fn close_timeout(&self, timeout: Duration) -> Result<Closed, DrainTimeout> {
         let shared = self.shared();
-        let runtime = &self.shared().probe.runtime;
-        shared.with(|state, now| state.core.close(now));
         let deadline = shared.clock.now().checked_add(timeout);
-        let mut sleep = deadline.map(|at| runtime.sleep_until(at));
-        poll_fn(|cx| {
-            let open = shared.undrained(cx.waker().clone());
-            let Some(stats) = open else { return Poll::Ready(Ok(())) };
+        shared.with(|state, now| state.machine.close(now));
+        let drained = watch(shared, self.runtime(), deadline, |waker| {
             self.wake_driver();
-            match sleep.as_mut().map(|sleep| sleep.as_mut().poll(cx)) {
-                Some(Poll::Ready(())) => Poll::Ready(Err(DrainTimeout { stats: Box::new(stats) })),
-                _ => Poll::Pending,
-            }
-        })
-        .await
-    }
-
-    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
-        Arc::clone(&self.shared().clock)
-    }
-
-    pub(crate) fn downgrade(&self) -> WeakAsyncPool<B> {
-        WeakAsyncPool(Arc::downgrade(&self.handle))
+            shared.watch(waker).then_some(())
+        });
+        let drained = drained.await.is_some();
+        shared.closed(drained, self.stats())
     }
 
     fn acquire(&self, timeout: Option<Duration>, site: &'static Location<'static>) -> Acquire<B> {
-        let acquiring = Acquiring::new(Arc::clone(self.shared()), timeout, site);
-        Acquire::new(acquiring)
+        Acquire::new(self.acquiring(timeout, site), Arc::clone(self.runtime()))
     }
 
-    /// Sees to it that what the core wants done is done. Outside the runtime it is done from the
-    /// next borrow on.
+    #[inline]
+    fn acquiring(
+        &self,
+        timeout: Option<Duration>,
+        site: &'static Location<'static>,
+    ) -> Acquiring<Home<B>, ()> {
+        Acquiring::new(Arc::clone(self.shared()), (), timeout, site)
+    }
+
     fn wake_driver(&self) {
-        let needed = self.shared().lock().needs_worker(self.shared().clock.now());
-        if needed && let Err(error) = driver::ensure(self.shared()) {
-            tracing::debug!(%error, "no driver yet");
-        }
+        wake_driver(self.shared(), self.runtime());
     }
 
-    fn shared(&self) -> &Arc<Shared<Tasks<B>>> {
+    fn runtime(&self) -> &Arc<dyn Runtime> {
+        &self.shared().domain.backend.runtime
+    }
+
+    #[inline]
+    fn shared(&self) -> &Arc<Shared<Home<B>>> {
         &self.handle.shared
     }
 }
 
+/// Sees to it that what the core wants done is done. Outside the runtime it is done from the next
+/// acquire on.
+pub(crate) fn wake_driver<D, B>(shared: &Arc<Shared<D>>, runtime: &Arc<dyn Runtime>)
+where
+    D: Domain<Backend = AsyncAdapter<B>>,
+    B: AsyncBackend,
+{
+    let needed = shared.lock().needs_worker(shared.clock.now());
+    if needed && let Err(error) = driver::ensure(shared, runtime) {
+        crate::shared::quietly(|| tracing::debug!(%error, "no driver yet"));
+    }
+}
+
+/// Waits until `look` has an answer; `None` where that is not in time.
+pub(crate) async fn watch<D: Domain, R>(
+    shared: &Shared<D>,
+    runtime: &Arc<dyn Runtime>,
+    deadline: Option<Instant>,
+    mut look: impl FnMut(Waker) -> Option<R>,
+) -> Option<R> {
+    let mut sleep = deadline.map(|at| runtime.sleep_until(at));
+    poll_fn(|cx| {
+        if let Some(answer) = look(cx.waker().clone()) {
+            return Poll::Ready(Some(answer));
+        }
+        match sleep.as_mut().map(|sleep| sleep.as_mut().poll(cx)) {
+            Some(Poll::Ready(())) => {
+                shared.with(|state, now| state.machine.handle_timeout(now));
+                Poll::Ready(look(cx.waker().clone()))
+            }
+            _ => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Ends the warming, also where nobody waits for it any more.
+struct Warming<'a, D: Domain<Key = ()>>(&'a Shared<D>);
+
+impl<D: Domain<Key = ()>> Drop for Warming<'_, D> {
+    fn drop(&mut self) {
+        self.0.with_core((), |core, _| core.warm(0));
+    }
+}
+
+/// What the last handle of a pool does: closes it without waiting. The driver holds the pool
+/// weakly, and what is open now or lent is still to be closed.
+pub(crate) fn close_unattended<D: Domain>(shared: &Arc<Shared<D>>) {
+    shared.with(|state, now| {
+        state.machine.close(now);
+        if state.workers > 0 && !state.machine.is_drained() {
+            state.itself = Some(Arc::clone(shared));
+        }
+    });
+}
+
 impl<B: AsyncBackend> Drop for Handle<B> {
     fn drop(&mut self) {
-        self.shared.with(|state, now| {
-            state.core.close(now);
-            // The driver holds the pool weakly, and what is open now or lent is still to be closed.
-            if state.workers > 0 && !state.core.is_drained() {
-                state.itself = Some(Arc::clone(&self.shared));
-            }
-        });
+        close_unattended(&self.shared);
     }
 }
 

@@ -1,9 +1,12 @@
 //! All an async pool needs of a runtime: spawn, sleep, and the time.
 
 use std::future::Future;
+#[cfg(feature = "tokio")]
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
 #[cfg(feature = "tokio")]
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 #[cfg(feature = "tokio")]
 use std::time::Duration;
 use std::time::Instant;
@@ -23,6 +26,21 @@ pub trait Runtime: Clock {
 
     /// Ends at that time.
     fn sleep_until(&self, at: Instant) -> BoxFuture<()>;
+
+    /// A number of the runtime that the caller is on, where there can be several. A borrower on
+    /// another runtime than the pool's driver minds its own deadline; so does everybody where this
+    /// is not known, the default.
+    fn id(&self) -> Option<u64> {
+        None
+    }
+
+    /// Whether the task may go on, on runtimes that make tasks yield from time to time; where it
+    /// may not, its waker is told when it may. Asked at every acquire, so that a loop of acquires
+    /// that never wait does not keep other tasks from running. By default it always may.
+    fn poll_budget(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = cx;
+        Poll::Ready(())
+    }
 }
 
 /// Tokio, on whatever runtime the pool is used: several, one after another, are fine.
@@ -71,6 +89,18 @@ impl Runtime for TokioRuntime {
             }
             Err(_) => false,
         }
+    }
+
+    fn id(&self) -> Option<u64> {
+        let id = tokio::runtime::Handle::try_current().ok()?.id();
+        let mut hasher = DefaultHasher::new();
+        id.hash(&mut hasher);
+        Some(hasher.finish())
+    }
+
+    #[inline]
+    fn poll_budget(&self, cx: &mut Context<'_>) -> Poll<()> {
+        tokio::task::coop::poll_proceed(cx).map(|budget| budget.made_progress())
     }
 
     fn sleep_until(&self, at: Instant) -> BoxFuture<()> {

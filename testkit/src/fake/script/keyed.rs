@@ -31,9 +31,9 @@ impl Harness {
             Keyed::Allow(connects) => self.allow(Some(connects)),
             Keyed::AllowAll => self.allow(None),
             Keyed::Stop => self.stop(),
-            Keyed::Yield(yielding) => self.set_yielding(yielding),
+            Keyed::Yield(_) => Ok(()),
             Keyed::GiveUp => self.give_up_one(),
-            Keyed::Turn(places, yielding) => self.turn(places, yielding),
+            Keyed::Turn(places, _) => self.turn(places),
         }
     }
 
@@ -41,7 +41,6 @@ impl Harness {
     pub(super) fn give_leave(&mut self) -> Checked {
         if self.setup.keyed {
             self.allow(None)?;
-            self.set_yielding(false)?;
         }
         Ok(())
     }
@@ -93,12 +92,6 @@ impl Harness {
         self.observe().map(drop)
     }
 
-    fn set_yielding(&mut self, yielding: bool) -> Checked {
-        self.leave.yielding = yielding;
-        self.core.set_yielding(yielding);
-        self.observe().map(drop)
-    }
-
     fn give_up_one(&mut self) -> Checked {
         let idle = self.book.in_phase(Phase::Idle);
         let oldest = idle.filter_map(|slot| Some(self.facts_of(slot)?.used)).min();
@@ -119,9 +112,8 @@ impl Harness {
         Ok(())
     }
 
-    fn turn(&mut self, places: u8, yielding: bool) -> Checked {
+    fn turn(&mut self, places: u8) -> Checked {
         self.allow(Some(places))?;
-        self.set_yielding(yielding)?;
         self.start_due()?;
         self.stop()
     }

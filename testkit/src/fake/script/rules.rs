@@ -64,7 +64,7 @@ impl Harness {
         let owned = alive - self.detached.len();
         let stats = &self.book.stats;
         // Sessions that a slot of the core holds, those of running tasks and lookers not.
-        let lives = |slot: Option<SlotId>| slot.is_some_and(|s| self.book.phase(s).is_some());
+        let lives = |slot| self.book.phase(slot).is_some_and(|phase| phase != Phase::Orphan);
         let away = |task: &&super::books::Running| task.session.is_some() && lives(task.slot);
         let away = self.running.iter().filter(away).count() + self.looks.len() + stats.lent;
         let inside = (stats.open() - stats.connecting).checked_sub(away);
@@ -75,8 +75,9 @@ impl Harness {
         };
         let homeless = self.running.iter().filter(|task| !lives(task.slot)).count();
         let found = homeless + orphans;
-        ensure!(found == stats.abandoned, "I3", "{found} abandoned for {}", stats.abandoned);
-        let room = stats.open() - stats.connecting + stats.abandoned;
+        let apart = stats.hung() + stats.orphans;
+        ensure!(found == apart, "I3", "{found} given up for {stats:?}");
+        let room = stats.open() - stats.connecting + apart;
         ensure!(owned <= room, "I3", "{owned} alive for {room}");
         Ok(())
     }
@@ -155,7 +156,8 @@ impl Harness {
         }
         let stats = &self.book.stats;
         let moving = stats.open() > 0 || self.core.has_task(self.now) || self.max_size == 0;
-        let held_back = !self.gate.is_over(self.now) || stats.abandoned >= self.most_abandoned();
+        let held_back =
+            !self.gate.is_over(self.now) || stats.hung_connects >= self.most_abandoned();
         let held_back = held_back || self.core.is_starved();
         ensure!(moving || held_back, "I11", "{queued} wait and nothing happens");
         Ok(())

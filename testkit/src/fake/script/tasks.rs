@@ -24,20 +24,20 @@ impl Harness {
         ensure!(promised, "I30", "a task nobody was told of: {task:?}");
         let (slot, work, session, deadline, limit) = match task {
             Task::Connect { slot, deadline } => {
-                (Some(slot), Work::Connect, None, deadline, self.setup.connect_timeout)
+                (slot, Work::Connect, None, deadline, self.setup.connect_timeout)
             }
             Task::Check { slot, purpose, session, deadline } => {
                 let limit = self.setup.check_timeout;
-                (Some(slot), Work::Check(purpose), Some(session), deadline, limit)
+                (slot, Work::Check(purpose), Some(session), deadline, limit)
             }
             Task::Reset { slot, session, deadline } => {
-                (Some(slot), Work::Reset, Some(session), deadline, self.setup.reset_timeout)
+                (slot, Work::Reset, Some(session), deadline, self.setup.reset_timeout)
             }
             Task::Close { slot, session, deadline, .. } => {
                 (slot, Work::Close, Some(session), deadline, self.setup.close_timeout)
             }
         };
-        let in_time = work == Work::Close || deadline == self.now.checked_add(limit);
+        let in_time = deadline == self.now.checked_add(limit);
         ensure!(in_time, "I19", "{work:?} until {deadline:?}");
         if let Some(session) = &session {
             session.use_it(|| ());
@@ -120,21 +120,21 @@ impl Harness {
     pub(super) fn end_task(&mut self, n: u8, end: End) -> Checked {
         let Some(pick) = pick(n, self.running.len()) else { return Ok(()) };
         let Running { slot, work, session, given_up, evicted, .. } = self.running.remove(pick);
-        match (work, slot, session) {
-            (Work::Connect, Some(slot), _) => {
+        match (work, session) {
+            (Work::Connect, _) => {
                 return self.end_connect(slot, end, given_up, evicted);
             }
-            (Work::Close, slot, session) => {
+            (Work::Close, session) => {
                 self.dropped += 1;
                 drop(session);
                 self.core.closed(slot, self.now);
             }
-            (_, Some(slot), Some(session)) if end == End::Lost => {
+            (_, Some(session)) if end == End::Lost => {
                 self.dropped += 1;
                 drop(session);
                 self.core.lost(slot, self.now);
             }
-            (_, Some(slot), Some(session)) => {
+            (_, Some(session)) => {
                 session.use_it(|| ());
                 let facts = self.facts.get_mut(&session.id);
                 match (facts, end == End::Ok && !given_up, work) {
@@ -144,14 +144,16 @@ impl Harness {
                     _ => {}
                 }
                 match work {
-                    Work::Reset => self.core.reset_done(slot, session, end == End::Ok, self.now),
-                    _ => self.core.checked(slot, session, end == End::Ok, self.now),
+                    Work::Reset => {
+                        self.core.reset_done(slot, Some(session), end == End::Ok, self.now)
+                    }
+                    _ => self.core.checked(slot, Some(session), end == End::Ok, self.now),
                 }
             }
             _ => {}
         }
         let before = self.observe()?;
-        let late = given_up && slot.is_none_or(|slot| before.phase(slot).is_none());
+        let late = given_up && before.phase(slot).is_none();
         ensure!(!late || before.slots == self.book.slots, "I4", "a late end changed the slots");
         Ok(())
     }
@@ -226,7 +228,7 @@ impl Harness {
         }
         for task in &self.running {
             let due = task.deadline.is_some_and(|at| at <= self.now);
-            let bounded = task.slot.is_some() && !task.given_up;
+            let bounded = !task.given_up;
             ensure!(!(bounded && due), "I19", "{:?} is waited for past its end", task.work);
         }
         Ok(())

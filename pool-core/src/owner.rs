@@ -1,0 +1,99 @@
+//! What the owner of a pool may do, written once for all fronts.
+
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+use crate::core::{Health, OldestLease};
+use crate::domain::{CoreOf, Domain, ErrorOf, Machine, SessionOf};
+use crate::error::{AcquireError, Closed, DrainTimeout, WarmError};
+use crate::shared::Shared;
+use crate::stats::Stats;
+
+impl<D: Domain> Shared<D> {
+    pub(crate) fn stats_of(&self, key: D::Key) -> Option<Stats> {
+        self.read(key, |core, _| core.stats())
+    }
+
+    pub(crate) fn health_of(&self, key: D::Key) -> Option<Health<Arc<ErrorOf<D>>>> {
+        self.read(key, |core, now| core.health(now))
+    }
+
+    pub(crate) fn oldest_lease_of(&self, key: D::Key) -> Option<OldestLease> {
+        self.read(key, |core, now| core.oldest_lease(now)).flatten()
+    }
+
+    pub(crate) fn add(&self, key: D::Key, session: SessionOf<D>) -> Result<(), SessionOf<D>> {
+        let mut offered = Some(session);
+        let answer = self.with_core(key, |core, now| {
+            offered.take().map_or(Ok(()), |session| core.add(session, now))
+        });
+        match (answer, offered) {
+            (Some(answer), _) => answer,
+            (None, Some(session)) => Err(session),
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn read<R>(&self, key: D::Key, look: impl FnOnce(&mut CoreOf<D>, Instant) -> R) -> Option<R> {
+        let now = self.clock.now();
+        self.lock().machine.with_core(key, now, |core| look(core, now))
+    }
+
+    /// Whether the sessions that `warm` asked for are there; the waker is woken when there is news.
+    pub(crate) fn warmed(
+        &self,
+        key: D::Key,
+        wanted: usize,
+        waker: Waker,
+    ) -> Option<Result<(), AcquireError<ErrorOf<D>>>> {
+        if self.watch(waker) {
+            return Some(Err(AcquireError::Closed));
+        }
+        let looked = self.with_core(key, |core, now| {
+            if core.is_closed() {
+                return Some(Err(AcquireError::Closed));
+            }
+            if core.opened() >= wanted.min(core.config().max_size()) {
+                return Some(Ok(()));
+            }
+            core.hopeless(now).map(|error| Err(AcquireError::Connect(error)))
+        });
+        looked.unwrap_or(Some(Err(AcquireError::Closed)))
+    }
+
+    /// Ends what `warm` began, and says how it went.
+    pub(crate) fn end_warming(
+        &self,
+        key: D::Key,
+        wanted: usize,
+        answer: Option<Result<(), AcquireError<ErrorOf<D>>>>,
+    ) -> Result<(), WarmError<ErrorOf<D>>> {
+        let (opened, known) = self
+            .with_core(key, |core, _| {
+                core.warm(0);
+                let known = match core.last_failure() {
+                    Some(crate::core::ConnectFailure::Error(error)) => Some(Arc::clone(error)),
+                    _ => None,
+                };
+                (core.opened(), known)
+            })
+            .unwrap_or_default();
+        match answer {
+            Some(Ok(())) => Ok(()),
+            Some(Err(AcquireError::Connect(error))) => {
+                Err(WarmError { wanted, opened, last_failure: Some(error) })
+            }
+            _ => Err(WarmError { wanted, opened, last_failure: known }),
+        }
+    }
+
+    /// How closing went.
+    pub(crate) fn closed(&self, drained: bool, stats: Stats) -> Result<Closed, DrainTimeout> {
+        if drained {
+            Ok(Closed { hung: stats.hung() })
+        } else {
+            Err(DrainTimeout { stats: Box::new(stats) })
+        }
+    }
+}
