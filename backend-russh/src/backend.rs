@@ -1,9 +1,10 @@
 //! Sessions for a pool.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pool_core::{AsyncBackend, ErrorKind};
-use ssh_session::{AsyncSession as _, Endpoint, Kind, Options, SshError};
+use ssh_session::{AsyncSession as _, Endpoint, Options, Outlook, SshError};
 
 use crate::client::FirstKeys;
 use crate::session::RusshSession;
@@ -15,7 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// not let us kill it takes as long as the command, and a new session is cheaper than to wait.
 const RESET_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Opens, checks and closes [`RusshSession`]s for a pool.
+/// Opens, checks and closes [`RusshSession`]s for a pool, which may lend one to several borrowers at
+/// once ([`AsyncPoolBuilder::shared`](pool_core::AsyncPoolBuilder::shared)).
 ///
 /// A check is one round trip. Every session must be shown the host keys of the first one, those of
 /// its jump hosts included.
@@ -48,41 +50,39 @@ impl RusshBackend {
 }
 
 impl AsyncBackend for RusshBackend {
-    type Session = RusshSession;
+    type Session = Arc<RusshSession>;
     type Error = SshError;
 
-    async fn connect(&self) -> Result<RusshSession, SshError> {
-        RusshSession::connect_as_before(self.options(), &self.first_keys).await
+    async fn connect(&self) -> Result<Arc<RusshSession>, SshError> {
+        RusshSession::connect_as_before(self.options(), &self.first_keys).await.map(Arc::new)
     }
 
-    fn is_broken(&self, session: &mut RusshSession) -> bool {
+    fn is_broken(&self, session: &mut Arc<RusshSession>) -> bool {
         !session.is_alive()
     }
 
-    async fn check(&self, session: &mut RusshSession) -> Result<(), SshError> {
+    async fn check(&self, session: &mut Arc<RusshSession>) -> Result<(), SshError> {
         session.ping(PATIENCE).await
     }
 
-    fn needs_reset(&self, session: &mut RusshSession) -> bool {
+    fn needs_reset(&self, session: &mut Arc<RusshSession>) -> bool {
         session.has_leftovers()
     }
 
-    async fn reset(&self, session: &mut RusshSession) -> Result<(), SshError> {
+    async fn reset(&self, session: &mut Arc<RusshSession>) -> Result<(), SshError> {
         session.settle(RESET_PATIENCE).await
     }
 
-    async fn close(&self, session: RusshSession) {
+    async fn close(&self, session: Arc<RusshSession>) {
         session.finish().await;
     }
 
     fn classify(&self, error: &SshError) -> ErrorKind {
-        match error.kind() {
-            Kind::Busy => ErrorKind::Busy,
-            Kind::Timeout | Kind::ConnectionLost => ErrorKind::Transient,
-            _ if error.is_retryable() => ErrorKind::Transient,
-            // A name without an address stays so within the time anybody waits; the same goes for
-            // credentials, keys and what is no SSH server at all.
-            _ => ErrorKind::Permanent,
+        match error.outlook() {
+            Outlook::Busy => ErrorKind::Busy,
+            Outlook::Unreachable => ErrorKind::Unreachable,
+            Outlook::Permanent => ErrorKind::Permanent,
+            _ => ErrorKind::Transient,
         }
     }
 }

@@ -41,7 +41,7 @@ impl RusshSession {
     }
 
     /// Closes the session and waits until the goodbye is said.
-    pub(crate) async fn finish(self) {
+    pub(crate) async fn finish(&self) {
         self.link.close();
         self.link.gone().await;
     }

@@ -1,9 +1,10 @@
 //! Sessions for a pool.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use pool_core::{Backend, ErrorKind};
-use ssh_session::{Endpoint, Kind, Options, Session as _, SshError};
+use pool_core::{Backend, ErrorKind, Interrupt, KillSwitch};
+use ssh_session::{Endpoint, Options, Outlook, Session as _, SshError};
 
 use crate::session::Ssh2Session;
 use crate::way::FirstKeys;
@@ -16,7 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// not let us kill it takes as long as the command, and a new session is cheaper than to wait.
 const RESET_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Opens, checks and closes [`Ssh2Session`]s for a pool.
+/// Opens, checks and closes [`Ssh2Session`]s for a pool, which may lend one to several borrowers at
+/// once ([`PoolBuilder::shared`](pool_core::PoolBuilder::shared)).
 ///
 /// A check is one round trip. Every session must be shown the host key of the first one, and on the
 /// way there those of the first one's jump hosts.
@@ -49,39 +51,45 @@ impl Ssh2Backend {
 }
 
 impl Backend for Ssh2Backend {
-    type Session = Ssh2Session;
+    type Session = Arc<Ssh2Session>;
     type Error = SshError;
 
-    fn connect(&self) -> Result<Ssh2Session, SshError> {
-        let session = Ssh2Session::connect_as_before(self.options(), &self.first_keys)?;
-        session.keep_alive_when_idle();
-        Ok(session)
+    fn connect(&self) -> Result<Arc<Ssh2Session>, SshError> {
+        self.connect_interruptible(&Interrupt::default())
     }
 
-    fn is_broken(&self, session: &mut Ssh2Session) -> bool {
+    fn connect_interruptible(&self, interrupt: &Interrupt) -> Result<Arc<Ssh2Session>, SshError> {
+        let session = Ssh2Session::connect_as_before(self.options(), &self.first_keys, interrupt)?;
+        session.keep_alive_when_idle();
+        Ok(Arc::new(session))
+    }
+
+    fn kill_switch(&self, session: &mut Arc<Ssh2Session>) -> Option<KillSwitch> {
+        Some(session.kill_switch())
+    }
+
+    fn is_broken(&self, session: &mut Arc<Ssh2Session>) -> bool {
         !session.is_alive()
     }
 
-    fn check(&self, session: &mut Ssh2Session) -> Result<(), SshError> {
+    fn check(&self, session: &mut Arc<Ssh2Session>) -> Result<(), SshError> {
         session.ping(PATIENCE)
     }
 
-    fn needs_reset(&self, session: &mut Ssh2Session) -> bool {
+    fn needs_reset(&self, session: &mut Arc<Ssh2Session>) -> bool {
         session.has_leftovers()
     }
 
-    fn reset(&self, session: &mut Ssh2Session) -> Result<(), SshError> {
+    fn reset(&self, session: &mut Arc<Ssh2Session>) -> Result<(), SshError> {
         session.settle(RESET_PATIENCE)
     }
 
     fn classify(&self, error: &SshError) -> ErrorKind {
-        match error.kind() {
-            Kind::Busy => ErrorKind::Busy,
-            Kind::Timeout | Kind::ConnectionLost => ErrorKind::Transient,
-            _ if error.is_retryable() => ErrorKind::Transient,
-            // A name without an address stays so within the time anybody waits; the same goes for
-            // credentials, keys and what is no SSH server at all.
-            _ => ErrorKind::Permanent,
+        match error.outlook() {
+            Outlook::Busy => ErrorKind::Busy,
+            Outlook::Unreachable => ErrorKind::Unreachable,
+            Outlook::Permanent => ErrorKind::Permanent,
+            _ => ErrorKind::Transient,
         }
     }
 }

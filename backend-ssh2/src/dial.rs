@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use pool_core::Interrupt;
 use ssh_session::{
     Fingerprint, HostKey, HostKeyPolicy, HostKeyProblem, HostKeyRefused, Options, Phase,
     PresentedKey, SshError, Verdict, net, printable,
@@ -42,10 +43,16 @@ pub(crate) enum StepError {
 }
 
 /// Opens a session, and those on the way there.
-pub(crate) fn dial(options: &Options, first_keys: &FirstKeys) -> Result<Dialled, SshError> {
+pub(crate) fn dial(
+    options: &Options,
+    first_keys: &FirstKeys,
+    interrupt: &Interrupt,
+) -> Result<Dialled, SshError> {
     options.validate()?;
     let deadline = Deadline::after(Some(options.connect_timeout));
-    let way = Way::to(options, first_keys, &deadline)?;
+    let way = Way::to(options, first_keys, &deadline, interrupt)?;
+    let socket = way.socket.clone();
+    interrupt.on_interrupt(move || socket.shutdown());
     let dial = Dial::log_in(options, way, &first_keys.target, deadline)?;
     Ok(dial.into())
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use pool_core::{Interrupt, KillSwitch};
 use ssh_session::{Command, Options, Output, Phase, Session, SshError, Target};
 
 use crate::dial::dial;
@@ -26,16 +27,24 @@ impl Ssh2Session {
     ///
     /// Whatever kept us from it, told apart by [`SshError::kind`].
     pub fn connect(options: &Options) -> Result<Self, SshError> {
-        Self::connect_as_before(options, &FirstKeys::new(options))
+        Self::connect_as_before(options, &FirstKeys::new(options), &Interrupt::default())
     }
 
-    /// Like [`connect`](Self::connect), for servers that must have the keys they had before.
+    /// Like [`connect`](Self::connect), for servers that must have the keys they had before, and
+    /// for callers that may lose their patience.
     pub(crate) fn connect_as_before(
         options: &Options,
         first_keys: &FirstKeys,
+        interrupt: &Interrupt,
     ) -> Result<Self, SshError> {
-        let link = Arc::new(Link::new(dial(options, first_keys)?, options)?);
+        let link = Arc::new(Link::new(dial(options, first_keys, interrupt)?, options)?);
         Ok(Self { link })
+    }
+
+    /// What ends whatever waits for the server on this session.
+    pub(crate) fn kill_switch(&self) -> KillSwitch {
+        let socket = self.link.socket.clone();
+        Box::new(move || socket.shutdown())
     }
 
     /// Sends heartbeats also while no command runs, from a thread that all sessions of this

@@ -1,9 +1,11 @@
 //! TCP connections, to whichever address answers first.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use pool_core::Interrupt;
 use rustix::event::{PollFd, PollFlags};
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 use ssh_session::{Options, Phase, SshError, net};
@@ -16,7 +18,13 @@ pub(crate) fn connect(
     options: &Options,
     addresses: &[SocketAddr],
     deadline: &Deadline,
+    interrupt: &Interrupt,
 ) -> Result<Socket, SshError> {
+    let attempts = Attempts::default();
+    interrupt.on_interrupt({
+        let attempts = attempts.clone();
+        move || attempts.give_up()
+    });
     let mut waiting: Vec<RawSocket> = Vec::new();
     let mut untried = addresses.iter();
     let mut last_error = None;
@@ -25,6 +33,7 @@ pub(crate) fn connect(
         let started = match untried.next() {
             Some(address) => match start(*address) {
                 Ok(socket) => {
+                    attempts.note(&socket);
                     waiting.push(socket);
                     true
                 }
@@ -70,6 +79,26 @@ pub(crate) fn connect(
         if waiting.is_empty() && untried.len() == 0 {
             let source = last_error.unwrap_or_else(|| io::Error::other("no address to connect to"));
             return Err(net::connect_error(&options.target, source));
+        }
+    }
+}
+
+/// The connections being tried, for whoever gives them up.
+#[derive(Clone, Default)]
+struct Attempts(Arc<Mutex<Vec<RawSocket>>>);
+
+impl Attempts {
+    fn note(&self, socket: &RawSocket) {
+        // Without a second descriptor this one ends with its time.
+        if let Ok(socket) = socket.try_clone() {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(socket);
+        }
+    }
+
+    /// A socket that is shut down while it connects has failed, and whoever polls it wakes up.
+    fn give_up(&self) {
+        for socket in self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            let _ = socket.shutdown(Shutdown::Both);
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::sync::{Arc, OnceLock};
 
+use pool_core::Interrupt;
 use ssh_session::{Options, Phase, ProxyProcess, Route, SshError, Target, net};
 
 use crate::deadline::Deadline;
@@ -52,19 +53,26 @@ impl Way {
         options: &Options,
         first_keys: &FirstKeys,
         deadline: &Deadline,
+        interrupt: &Interrupt,
     ) -> Result<Self, SshError> {
         match &options.route {
-            Route::Jump(hops) => Self::through(hops, options, &first_keys.hops, deadline),
-            _ => Self::straight(options, deadline),
+            Route::Jump(hops) => {
+                Self::through(hops, options, &first_keys.hops, deadline, interrupt)
+            }
+            _ => Self::straight(options, deadline, interrupt),
         }
     }
 
-    fn straight(options: &Options, deadline: &Deadline) -> Result<Self, SshError> {
+    fn straight(
+        options: &Options,
+        deadline: &Deadline,
+        interrupt: &Interrupt,
+    ) -> Result<Self, SshError> {
         let target = &options.target;
         match &options.route {
             Route::Direct => {
                 let addresses = resolve::lookup(target, deadline)?;
-                Ok(Self::over(tcp::connect(options, &addresses, deadline)?))
+                Ok(Self::over(tcp::connect(options, &addresses, deadline, interrupt)?))
             }
             Route::Command(command) => {
                 let (process, stream) = ProxyProcess::start(command, target)?;
@@ -82,12 +90,15 @@ impl Way {
         options: &Options,
         first_keys: &[FirstKey],
         deadline: &Deadline,
+        interrupt: &Interrupt,
     ) -> Result<Self, SshError> {
         let first = hops.first().ok_or_else(|| SshError::invalid("jump", "names no host"))?;
         let mut part = deadline.part(first.connect_timeout);
-        let mut way = Self::straight(first, &part)?;
+        let mut way = Self::straight(first, &part, interrupt)?;
         let next = hops.iter().skip(1).chain([options]);
         for ((hop, first_key), next) in hops.iter().zip(first_keys).zip(next) {
+            let socket = way.socket.clone();
+            interrupt.on_interrupt(move || socket.shutdown());
             let dial = Dial::log_in(hop, way, first_key, part)?;
             part = deadline.part(next.connect_timeout);
             way = jump(dial, &next.target, part)?;

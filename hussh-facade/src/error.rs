@@ -3,11 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use pool_core::{DrainTimeout, MultiplexError};
+use pool_core::DrainTimeout;
 use ssh_session::{Kind, PartialOutput, SshError, Target};
 
 /// Why a pool has no connection for a borrower.
-pub(crate) type AcquireError = pool_core::AcquireError<MultiplexError<SshError>>;
+pub(crate) type AcquireError = pool_core::AcquireError<SshError>;
 
 /// Why something failed, in one sentence that names the host and what to do. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -33,10 +33,8 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn from_pool(target: &Target, error: AcquireError) -> Self {
-        if let AcquireError::Connect(cause) = &error
-            && let MultiplexError::Connect(cause) = &**cause
-        {
-            return Self::Ssh(cause.clone());
+        if let AcquireError::Connect(cause) = &error {
+            return Self::Ssh(SshError::clone(cause));
         }
         Self::Pool { target: target.clone(), source: Arc::new(error) }
     }
@@ -51,10 +49,7 @@ impl Error {
     pub fn ssh(&self) -> Option<&SshError> {
         match self {
             Self::Ssh(error) => Some(error),
-            Self::Pool { source, .. } => match source.connect_error()? {
-                MultiplexError::Connect(error) => Some(error),
-                MultiplexError::Full { .. } => None,
-            },
+            Self::Pool { source, .. } => source.connect_error(),
             Self::Close { .. } => None,
         }
     }

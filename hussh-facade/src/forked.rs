@@ -23,6 +23,13 @@ impl<T> OfProcess<T> {
     }
 }
 
+impl<T> OfProcess<T> {
+    /// The value, in the process that it is of.
+    pub(crate) fn into_inner(mut self) -> Option<T> {
+        if self.home.is_here() { self.value.take() } else { None }
+    }
+}
+
 impl<T> Deref for OfProcess<T> {
     type Target = T;
 

@@ -176,12 +176,12 @@ macro_rules! pool_setters {
         /// sensible most. A server that opens fewer is found out and not asked again; what it
         /// refused is run elsewhere or waits.
         pub fn channels_per_connection(mut self, count: usize) -> Self {
-            self.pool.channels_per_connection = count;
+            self.pool.config = self.pool.config.leases_per_session(count);
             self
         }
 
-        /// How many leases are kept ready though nobody uses them, each a connection or a channel's
-        /// share of one: up to `max_connections`, default 0.
+        /// How many connections are kept ready though nobody uses them: up to `max_connections`,
+        /// default 0.
         pub fn min_idle(mut self, count: usize) -> Self {
             self.pool.config = self.pool.config.min_idle(count);
             self

@@ -145,28 +145,19 @@ impl Way {
 }
 
 /// What is known of a pool before it is checked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct PoolSettings {
     pub(crate) config: ConfigBuilder,
-    pub(crate) channels_per_connection: usize,
-}
-
-impl Default for PoolSettings {
-    fn default() -> Self {
-        Self { config: Config::builder(), channels_per_connection: 1 }
-    }
 }
 
 impl PoolSettings {
-    /// The pool's configuration, and how many leases a connection carries.
-    pub(crate) fn config(self, settings: &Settings) -> Result<(Config, usize), SshError> {
-        let config = self
-            .config
+    /// The pool's configuration.
+    pub(crate) fn config(self, settings: &Settings) -> Result<Config, SshError> {
+        self.config
             .connect_timeout(settings.connect_timeout)
             .keepalive_interval(settings.keepalive_interval)
             .build()
-            .map_err(|error| Self::invalid(&error))?;
-        Ok((config, self.channels_per_connection))
+            .map_err(|error| Self::invalid(&error))
     }
 
     /// The pool's own words about a parameter, with the name it has here.

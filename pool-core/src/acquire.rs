@@ -146,7 +146,7 @@ impl<D: Domain, L: Locate<D>> Acquiring<D, L> {
                 // Cloning a waker is its owner's code, so it happens outside the lock; asking
                 // once more with it finds what came meanwhile. Who was woken has no need of it.
                 Step::Unregistered => register = Some(waker()),
-                Step::Lost => self.at = None,
+                Step::Lost => self.look_again(),
             }
         }
     }
@@ -164,9 +164,15 @@ impl<D: Domain, L: Locate<D>> Acquiring<D, L> {
             state.machine.with_core(key, now, |core| core.acquire_ready(site, now))
         });
         if found.is_none() {
-            self.at = None;
+            self.look_again();
         }
         found.flatten()
+    }
+
+    fn look_again(&mut self) {
+        if let (Some((key, place)), Some(shared)) = (self.at.take(), &self.shared) {
+            self.locate.lost(shared, key, &place);
+        }
     }
 
     fn replace(&self, lease: Lease<SessionOf<D>>, reason: CloseReason) {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::core::{Lease, LeaseId, Returned, SlotId};
@@ -25,7 +26,7 @@ pub struct Guard<D: Domain> {
     /// Why the session is not to be lent again, if that is known already.
     broken: Option<CloseReason>,
     /// The peer refused this borrower.
-    refused: bool,
+    refused: AtomicBool,
     /// Lent while its thread was unwinding already, so a panic says nothing about this session.
     born_unwinding: bool,
     slot: SlotId,
@@ -50,7 +51,7 @@ impl<D: Domain> Guard<D> {
             key,
             place,
             broken: None,
-            refused: false,
+            refused: AtomicBool::new(false),
             born_unwinding: std::thread::panicking(),
             slot,
             ticket,
@@ -75,8 +76,8 @@ impl<D: Domain> Guard<D> {
     /// leases than those that others have, and the pool tries one more after `limit_recovery`. A
     /// session that does not even carry this one is closed. The lease ends when the guard is
     /// dropped; [`Pool::exchange`](crate::Pool::exchange) gets another in its place.
-    pub fn refused(guard: &mut Self) {
-        guard.refused = true;
+    pub fn refused(guard: &Self) {
+        guard.refused.store(true, Ordering::Relaxed);
     }
 
     /// Uses the session for something that must not be cut off: until [`Scope::done`] is called
@@ -123,8 +124,12 @@ impl<D: Domain> Guard<D> {
         guard.ticket
     }
 
-    pub(crate) fn home(guard: &Self) -> (&Arc<Shared<D>>, D::Key, &D::Place) {
-        (&guard.shared, guard.key, &guard.place)
+    pub(crate) fn place(guard: &Self) -> &D::Place {
+        &guard.place
+    }
+
+    pub(crate) fn domain(guard: &Self) -> &Arc<Shared<D>> {
+        &guard.shared
     }
 
     /// Where a reset is needed before the next lease: how long it may take. Until
@@ -161,7 +166,7 @@ impl<D: Domain> Guard<D> {
             return Returned::Broken(CloseReason::Panicked);
         };
         match quietly(|| (backend.is_broken(session), backend.needs_reset(session))) {
-            Some((false, _)) if self.refused => Returned::Refused,
+            Some((false, _)) if *self.refused.get_mut() => Returned::Refused,
             Some((false, false)) => Returned::Clean,
             Some((false, true)) => Returned::NeedsReset,
             Some((true, _)) => Returned::Broken(CloseReason::Broken),

@@ -22,6 +22,13 @@ enum State {
     Interrupted,
 }
 
+impl Default for Interrupt {
+    /// The wish of nobody.
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Interrupt {
     pub(crate) fn new() -> Self {
         Self(Arc::new(Mutex::new(State::Running(None))))

@@ -90,24 +90,25 @@
 
 pub mod core;
 
-mod acquire;
-mod backend;
-mod clock;
 mod config;
-mod domain;
-mod erased;
-mod error;
-mod event;
-mod guard;
+mod backend;
 mod interrupt;
-mod keepalive;
-#[cfg(feature = "metrics")]
-mod metrics;
-mod owner;
-mod shared;
+mod event;
+mod error;
 mod stats;
+mod domain;
+mod shared;
+mod acquire;
+mod guard;
+mod owner;
 mod sync;
 mod tasks;
+mod keyed;
+mod clock;
+mod keepalive;
+mod erased;
+#[cfg(feature = "metrics")]
+mod metrics;
 
 pub use backend::{Backend, ErrorKind};
 pub use clock::{Clock, SystemClock};
@@ -120,6 +121,14 @@ pub use event::{CloseReason, Event, EventError, NotAcquired, Observer};
 pub use guard::{Guard, Scope};
 pub use interrupt::{Interrupt, KillSwitch};
 pub use keepalive::{Keepalive, KeepaliveStep};
+#[doc(hidden)]
+pub use keyed::core as keyed_core;
+pub use keyed::{
+    AsyncKeyedPool, AsyncKeyedPoolBuilder, AsyncKeyedPooled, KeyedAcquire, KeyedConfig,
+    KeyedObserver, KeyedPool, KeyedPoolBuilder, KeyedPooled, KeyedStats,
+};
+#[doc(hidden)]
+pub use keyed::{ByKey, Keyed};
 #[cfg(feature = "metrics")]
 pub use metrics::MetricsObserver;
 pub use stats::{Counters, Stats};

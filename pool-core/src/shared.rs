@@ -20,7 +20,8 @@ use crate::event::Event;
 use crate::interrupt::Interrupt;
 use crate::sync::primitives::{Condvar, Mutex, MutexGuard};
 
-pub(crate) struct Shared<D: Domain> {
+#[doc(hidden)]
+pub struct Shared<D: Domain> {
     state: CachePadded<Mutex<State<D>>>,
     /// Whether a newcomer would have had to wait when the lock was last released, or nobody works
     /// for the pool: a hint, so that it has its waker ready.

@@ -4,7 +4,7 @@ use crate::event::{CloseReason, REASONS};
 
 /// One consistent snapshot of a pool. Phases are counts of now, [`counters`](Self::counters) only
 /// grow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
     /// The most sessions open at once.
@@ -43,10 +43,38 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// The counts of two pools together.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            max_size: self.max_size + other.max_size,
+            connecting: self.connecting + other.connecting,
+            idle: self.idle + other.idle,
+            reserved: self.reserved + other.reserved,
+            checking: self.checking + other.checking,
+            lent: self.lent + other.lent,
+            in_use: self.in_use + other.in_use,
+            resetting: self.resetting + other.resetting,
+            closing: self.closing + other.closing,
+            waiting: self.waiting + other.waiting,
+            orphans: self.orphans + other.orphans,
+            hung_connects: self.hung_connects + other.hung_connects,
+            hung_checks: self.hung_checks + other.hung_checks,
+            hung_closes: self.hung_closes + other.hung_closes,
+            closed: self.closed && other.closed,
+            counters: self.counters.plus(other.counters),
+        }
+    }
+
     /// All sessions that count against the limit.
     pub fn open(&self) -> usize {
         let free = self.idle + self.checking + self.resetting;
         self.connecting + free + self.in_use + self.closing
+    }
+
+    /// Sessions that can be used, are used, or are looked after: all but those being opened and
+    /// closed.
+    pub fn sessions(&self) -> usize {
+        self.idle + self.in_use + self.checking + self.resetting
     }
 
     /// Operations that were given up at their deadlines and have not come back.
@@ -95,6 +123,30 @@ pub struct Counters {
 }
 
 impl Counters {
+    fn plus(self, other: Self) -> Self {
+        let mut closed = self.closed;
+        closed.iter_mut().zip(other.closed).for_each(|(sum, more)| *sum += more);
+        Self {
+            acquires: self.acquires + other.acquires,
+            served: self.served + other.served,
+            replaced: self.replaced + other.replaced,
+            timed_out: self.timed_out + other.timed_out,
+            cancelled: self.cancelled + other.cancelled,
+            failed: self.failed + other.failed,
+            refused_closed: self.refused_closed + other.refused_closed,
+            overloaded: self.overloaded + other.overloaded,
+            refusals: self.refusals + other.refusals,
+            connects: self.connects + other.connects,
+            connect_failures: self.connect_failures + other.connect_failures,
+            created: self.created + other.created,
+            detached: self.detached + other.detached,
+            checks: self.checks + other.checks,
+            keepalives: self.keepalives + other.keepalives,
+            check_failures: self.check_failures + other.check_failures,
+            closed,
+        }
+    }
+
     /// Sessions closed for that reason.
     pub fn closed(&self, reason: CloseReason) -> u64 {
         self.closed[reason as usize]

@@ -73,7 +73,9 @@ fn the_longest_idle_session_of_another_key_makes_room() {
     let backend = FakeBackend::new();
     let of_key = backend.clone();
     let clock = Arc::new(ManualClock::new());
-    let pool = KeyedPool::with_clock(config(2, 2), clock.clone(), move |_: &&str| of_key.clone());
+    let pool = KeyedPool::builder(config(2, 2), move |_: &&str| of_key.clone())
+        .clock(clock.clone())
+        .build();
     drop(pool.get(&"old").unwrap());
     clock.advance(SECOND);
     drop(pool.get(&"young").unwrap());
@@ -121,8 +123,9 @@ fn idle_keys_are_forgotten() {
     let backend = FakeBackend::new();
     let of_key = backend.clone();
     let clock = Arc::new(ManualClock::new());
-    let pool =
-        KeyedPool::with_clock(config(2, 100), clock.clone(), move |_: &usize| of_key.clone());
+    let pool = KeyedPool::builder(config(2, 100), move |_: &usize| of_key.clone())
+        .clock(clock.clone())
+        .build();
     for key in 0..50 {
         drop(pool.get(&key).unwrap());
     }

@@ -10,6 +10,20 @@ use bytes::Bytes;
 
 use crate::{HostKeyRefused, Target};
 
+/// What a failed connect means for the next attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Outlook {
+    /// May go well next time.
+    Transient,
+    /// The server asks for fewer of us at once.
+    Busy,
+    /// Nobody listens there: a server that restarts, or a wrong port.
+    Unreachable,
+    /// Will not go well before somebody changes something.
+    Permanent,
+}
+
 /// Why something failed, in words that tell a user what to do. Cheap to clone.
 ///
 /// Every variant names the target, or the parameter or file, it was about. Secrets are in none of
@@ -334,6 +348,19 @@ impl SshError {
             Self::KnownHosts { source, .. }
             | Self::KeyFile { problem: KeyProblem::Unreadable(source), .. } => is_shortage(source),
             _ => false,
+        }
+    }
+
+    /// What a failed connect means for the next attempt.
+    pub fn outlook(&self) -> Outlook {
+        match self {
+            Self::Busy { .. } => Outlook::Busy,
+            Self::Connect { problem: ConnectProblem::Refused, .. } => Outlook::Unreachable,
+            Self::Timeout { .. } | Self::ConnectionLost { .. } => Outlook::Transient,
+            _ if self.is_retryable() => Outlook::Transient,
+            // A name without an address stays so within the time anybody waits; the same goes for
+            // credentials, keys and what is no SSH server at all.
+            _ => Outlook::Permanent,
         }
     }
 

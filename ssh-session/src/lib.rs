@@ -49,7 +49,7 @@ pub use auth::{Auth, CertificateSource};
 pub use certificate::{CertificateProblem, HostCertificate, PresentedKey};
 pub use command::{Command, Pty, Stdin};
 pub use endpoint::Endpoint;
-pub use error::{ConnectProblem, KeyProblem, Kind, PartialOutput, Phase, SshError};
+pub use error::{ConnectProblem, KeyProblem, Kind, Outlook, PartialOutput, Phase, SshError};
 pub use fingerprint::{Fingerprint, HostKey, is_deep};
 pub use home::Home;
 pub use host_keys::{HostKeyPolicy, HostKeys, PendingKey, Preferences, Verdict};

@@ -1,7 +1,10 @@
 //! Blocking sessions for a pool.
 
-use pool_core::{AsyncBackend as _, Backend, ErrorKind};
-use ssh_session::{Endpoint, Options, SshError};
+use std::sync::Arc;
+
+use pool_core::{AsyncBackend as _, Backend, ErrorKind, Interrupt, KillSwitch};
+use ssh_session::{AsyncSession as _, Endpoint, Options, SshError};
+use tokio::sync::oneshot;
 
 use super::BlockingSession;
 use super::runtime::{Runtime, wait};
@@ -37,34 +40,53 @@ impl BlockingBackend {
 }
 
 impl Backend for BlockingBackend {
-    type Session = BlockingSession;
+    type Session = Arc<BlockingSession>;
     type Error = SshError;
 
-    fn connect(&self) -> Result<BlockingSession, SshError> {
-        let runtime = Runtime::shared(&self.options().target)?;
-        let inner = wait(&runtime, self.inner.connect())?;
-        Ok(BlockingSession { inner, runtime })
+    fn connect(&self) -> Result<Arc<BlockingSession>, SshError> {
+        self.connect_interruptible(&Interrupt::default())
     }
 
-    fn is_broken(&self, session: &mut BlockingSession) -> bool {
-        self.inner.is_broken(&mut session.inner)
+    fn connect_interruptible(
+        &self,
+        interrupt: &Interrupt,
+    ) -> Result<Arc<BlockingSession>, SshError> {
+        let target = &self.options().target;
+        let runtime = Runtime::shared(target)?;
+        let (give_up, given_up) = oneshot::channel::<()>();
+        interrupt.on_interrupt(move || drop(give_up));
+        let connected = wait(&runtime, async {
+            tokio::select! {
+                connected = self.inner.connect() => connected,
+                _ = given_up => Err(SshError::Closed { target: target.clone() }),
+            }
+        })?;
+        Ok(Arc::new(BlockingSession { inner: connected, runtime }))
     }
 
-    fn check(&self, session: &mut BlockingSession) -> Result<(), SshError> {
-        wait(&session.runtime, self.inner.check(&mut session.inner))
+    fn kill_switch(&self, session: &mut Arc<BlockingSession>) -> Option<KillSwitch> {
+        let inner = Arc::clone(&session.inner);
+        Some(Box::new(move || inner.close()))
     }
 
-    fn needs_reset(&self, session: &mut BlockingSession) -> bool {
-        self.inner.needs_reset(&mut session.inner)
+    fn is_broken(&self, session: &mut Arc<BlockingSession>) -> bool {
+        !session.inner.is_alive()
     }
 
-    fn reset(&self, session: &mut BlockingSession) -> Result<(), SshError> {
-        wait(&session.runtime, self.inner.reset(&mut session.inner))
+    fn check(&self, session: &mut Arc<BlockingSession>) -> Result<(), SshError> {
+        wait(&session.runtime, self.inner.check(&mut Arc::clone(&session.inner)))
     }
 
-    fn close(&self, session: BlockingSession) {
-        let BlockingSession { inner, runtime } = session;
-        wait(&runtime, self.inner.close(inner));
+    fn needs_reset(&self, session: &mut Arc<BlockingSession>) -> bool {
+        session.inner.has_leftovers()
+    }
+
+    fn reset(&self, session: &mut Arc<BlockingSession>) -> Result<(), SshError> {
+        wait(&session.runtime, self.inner.reset(&mut Arc::clone(&session.inner)))
+    }
+
+    fn close(&self, session: Arc<BlockingSession>) {
+        wait(&session.runtime, session.inner.finish());
     }
 
     fn classify(&self, error: &SshError) -> ErrorKind {

@@ -19,6 +19,7 @@
 mod backend;
 mod runtime;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ssh_session::{
@@ -35,7 +36,7 @@ use runtime::{Runtime, wait};
 /// at once; how many commands run side by side is up to the server (`MaxSessions`).
 #[derive(Debug)]
 pub struct BlockingSession {
-    inner: RusshSession,
+    inner: Arc<RusshSession>,
     runtime: Runtime,
 }
 
@@ -55,7 +56,7 @@ impl BlockingSession {
     pub fn connect(options: &Options) -> Result<Self, SshError> {
         let runtime = Runtime::shared(&options.target)?;
         let inner = wait(&runtime, RusshSession::connect(options))?;
-        Ok(Self { inner, runtime })
+        Ok(Self { inner: Arc::new(inner), runtime })
     }
 }
 

@@ -67,7 +67,7 @@ fn tick(config: &Config, now: Duration, work: bool) -> f64 {
     if work {
         while let Some(task) = core.poll_task(now) {
             match task {
-                Task::Check { slot, session, .. } => core.checked(slot, session, true, now),
+                Task::Check { slot, session, .. } => core.checked(slot, Some(session), true, now),
                 Task::Close { slot, session, .. } => {
                     black_box(session);
                     core.closed(slot, now);

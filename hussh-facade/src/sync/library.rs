@@ -1,5 +1,7 @@
 //! The libraries that can be below the sync API.
 
+use std::sync::Arc;
+
 use pool_core::Backend;
 use ssh_session::{Options, Session, SshError};
 
@@ -8,10 +10,10 @@ use ssh_session::{Options, Session, SshError};
 pub trait Library: sealed::Sealed + 'static {
     /// Its sessions.
     #[doc(hidden)]
-    type Session: Session + Send + 'static;
+    type Session: Session + 'static;
     /// What opens them for a pool.
     #[doc(hidden)]
-    type Backend: Backend<Session = Self::Session, Error = SshError>;
+    type Backend: Backend<Session = Arc<Self::Session>, Error = SshError>;
 
     #[doc(hidden)]
     fn connect(options: &Options) -> Result<Self::Session, SshError>;

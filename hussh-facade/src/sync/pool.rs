@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pool_core::{Guard, Multiplexed, Pool, Pooled, Stats};
+use pool_core::{Guard, Pool, Pooled, Stats};
 use ssh_session::{Command, Kind, Output, Session as _, SshConfig, SshError, Target};
 
 use super::{Library, Process};
@@ -14,9 +14,6 @@ use crate::again::Attempts;
 use crate::forked::{OfProcess, PerProcess};
 use crate::setters::{pool_setters, shared_setters};
 use crate::settings::{PoolSettings, Settings};
-use crate::shared::Shared;
-
-type Backend<L> = Multiplexed<Shared<<L as Library>::Backend>, <L as Library>::Session>;
 
 /// A pool of SSH connections to one host as one user. Clones are handles to the same pool; when the
 /// last one is dropped, the pool closes.
@@ -37,7 +34,7 @@ type Backend<L> = Multiplexed<Shared<<L as Library>::Backend>, <L as Library>::S
 /// # Ok::<(), hussh::Error>(())
 /// ```
 pub struct ConnectionPool<L: Library> {
-    pool: Arc<PerProcess<Pool<Backend<L>>>>,
+    pool: Arc<PerProcess<Pool<L::Backend>>>,
     target: Target,
 }
 
@@ -121,13 +118,25 @@ impl<L: Library> ConnectionPool<L> {
     #[track_caller]
     pub fn execute_with(&self, command: &Command) -> Result<Output, Error> {
         let mut attempts = Attempts::new(command);
+        let mut connection = self.get()?;
         loop {
-            let result = self.get()?.execute_with(&attempts.next());
-            match result {
-                Err(error) if attempts.again(&error) => {}
+            match connection.execute_with(&attempts.next()) {
+                Err(error) if attempts.again(&error) => connection = self.exchange(connection)?,
                 other => return other,
             }
         }
+    }
+
+    /// Gives a connection back that proved to be of no use, and borrows another in its place, before
+    /// all who came later.
+    fn exchange(&self, connection: PooledConnection<L>) -> Result<PooledConnection<L>, Error> {
+        let pool = self.pool.here();
+        let lease = match connection.lease.into_inner() {
+            Some(lease) => pool.exchange(lease),
+            None => pool.get(),
+        };
+        let lease = lease.map_err(|error| Error::from_pool(&self.target, error))?;
+        Ok(PooledConnection { lease: OfProcess::new(lease) })
     }
 
     /// How many leases are out, ready, being opened, and so on, all of one moment. With
@@ -138,19 +147,19 @@ impl<L: Library> ConnectionPool<L> {
 
     /// How many connections are open.
     pub fn connections(&self) -> usize {
-        self.pool.here().backend().sessions()
+        self.stats().sessions()
     }
 
     /// Sets the most connections open at once. Those that are too many are closed: idle ones now,
     /// lent ones when they come back. Zero lets all borrowers wait.
     pub fn resize(&self, max_connections: usize) {
-        self.pool.here().backend().resize(max_connections);
+        self.pool.here().resize(max_connections);
     }
 
     /// How many commands a connection carries at once: `channels_per_connection`, or less once the
     /// server refused one more (`MaxSessions`).
     pub fn channels_per_connection(&self) -> usize {
-        self.pool.here().backend().limit()
+        self.pool.here().leases_per_session()
     }
 
     /// Whom it talks to.
@@ -165,10 +174,8 @@ impl<L: Library> ConnectionPool<L> {
     ///
     /// [`Error::Close`] if some were still open then; they are closed when they come back.
     pub fn close(&self) -> Result<(), Error> {
-        self.pool
-            .here()
-            .close()
-            .map_err(|source| Error::Close { target: self.target.clone(), source })
+        let closed = self.pool.here().close();
+        closed.map(drop).map_err(|source| Error::Close { target: self.target.clone(), source })
     }
 }
 
@@ -190,7 +197,7 @@ impl<L: Library> fmt::Debug for ConnectionPool<L> {
 /// A connection on loan; dropping it gives it back to its pool.
 #[must_use = "dropping it gives the connection back at once"]
 pub struct PooledConnection<L: Library> {
-    lease: OfProcess<Pooled<Backend<L>>>,
+    lease: OfProcess<Pooled<L::Backend>>,
 }
 
 impl<L: Library> PooledConnection<L> {
@@ -250,7 +257,7 @@ impl<L: Library> PooledConnection<L> {
     /// A refused channel tells the pool how many commands a connection carries.
     fn learn<T>(&self, result: Result<T, SshError>) -> Result<T, Error> {
         if result.as_ref().is_err_and(|error| error.kind() == Kind::ChannelRefused) {
-            self.lease.refused();
+            Guard::refused(&self.lease);
         }
         Ok(result?)
     }
@@ -280,13 +287,12 @@ impl<L: Library> ConnectionPoolBuilder<L> {
     ///
     /// [`SshError::InvalidInput`] naming the parameter that makes no sense.
     pub fn build(self) -> Result<ConnectionPool<L>, Error> {
-        let (config, channels) = self.pool.config(&self.settings)?;
+        let config = self.pool.config(&self.settings)?;
         let options = self.settings.options()?;
         let target = options.target.clone();
         let make = move || {
-            let backend = Shared(L::backend(options.clone())?);
-            Multiplexed::pool(backend, channels, &config)
-                .map_err(|error| PoolSettings::invalid(&error))
+            let backend = L::backend(options.clone())?;
+            Ok::<_, SshError>(Pool::builder(backend).config(config.clone()).shared().build())
         };
         let pool = PerProcess::new(make()?, Arc::new(move || make().ok()));
         Ok(ConnectionPool { pool: Arc::new(pool), target })

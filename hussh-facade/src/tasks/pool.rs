@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backend_russh::{RusshBackend, RusshSession};
-use pool_core::{AsyncPool, AsyncPooled, Guard, Multiplexed, Stats};
+use backend_russh::RusshBackend;
+use pool_core::{AsyncPool, AsyncPooled, Guard, Stats};
 use ssh_session::{AsyncSession as _, Command, Kind, Output, SshConfig, SshError, Target};
 
 use super::AsyncProcess;
@@ -14,9 +14,6 @@ use crate::again::Attempts;
 use crate::forked::{OfProcess, PerProcess};
 use crate::setters::{pool_setters, shared_setters};
 use crate::settings::{PoolSettings, Settings};
-use crate::shared::Shared;
-
-type Backend = Multiplexed<Shared<RusshBackend>, RusshSession>;
 
 /// A pool of SSH connections to one host as one user. Clones are handles to the same pool; when the
 /// last one is dropped, the pool closes.
@@ -45,7 +42,7 @@ type Backend = Multiplexed<Shared<RusshBackend>, RusshSession>;
 /// ```
 #[derive(Clone)]
 pub struct AsyncConnectionPool {
-    pool: Arc<PerProcess<AsyncPool<Backend>>>,
+    pool: Arc<PerProcess<AsyncPool<RusshBackend>>>,
     target: Target,
 }
 
@@ -132,15 +129,30 @@ impl AsyncConnectionPool {
     /// As [`execute`](Self::execute).
     pub async fn execute_with(&self, command: &Command) -> Result<Output, Error> {
         let mut attempts = Attempts::new(command);
+        let mut connection = self.get().await?;
         loop {
-            let lease = self.get().await?;
-            let result = lease.execute_with(&attempts.next()).await;
-            drop(lease);
-            match result {
-                Err(error) if attempts.again(&error) => {}
+            match connection.execute_with(&attempts.next()).await {
+                Err(error) if attempts.again(&error) => {
+                    connection = self.exchange(connection).await?;
+                }
                 other => return other,
             }
         }
+    }
+
+    /// Gives a connection back that proved to be of no use, and borrows another in its place, before
+    /// all who came later.
+    async fn exchange(
+        &self,
+        connection: PooledAsyncConnection,
+    ) -> Result<PooledAsyncConnection, Error> {
+        let pool = self.pool.here();
+        let lease = match connection.lease.into_inner() {
+            Some(lease) => pool.exchange(lease).await,
+            None => pool.get().await,
+        };
+        let lease = lease.map_err(|error| Error::from_pool(&self.target, error))?;
+        Ok(PooledAsyncConnection { lease: OfProcess::new(lease) })
     }
 
     /// How many leases are out, ready, being opened, and so on, all of one moment. With
@@ -151,19 +163,19 @@ impl AsyncConnectionPool {
 
     /// How many connections are open.
     pub fn connections(&self) -> usize {
-        self.pool.here().backend().sessions()
+        self.stats().sessions()
     }
 
     /// Sets the most connections open at once. Those that are too many are closed: idle ones now,
     /// lent ones when they come back. Zero lets all borrowers wait.
     pub fn resize(&self, max_connections: usize) {
-        self.pool.here().backend().resize(max_connections);
+        self.pool.here().resize(max_connections);
     }
 
     /// How many commands a connection carries at once: `channels_per_connection`, or less once the
     /// server refused one more (`MaxSessions`).
     pub fn channels_per_connection(&self) -> usize {
-        self.pool.here().backend().limit()
+        self.pool.here().leases_per_session()
     }
 
     /// Whom it talks to.
@@ -179,7 +191,7 @@ impl AsyncConnectionPool {
     /// [`Error::Close`] if some were still open then; they are closed when they come back.
     pub async fn close(&self) -> Result<(), Error> {
         let closed = self.pool.here().close().await;
-        closed.map_err(|source| Error::Close { target: self.target.clone(), source })
+        closed.map(drop).map_err(|source| Error::Close { target: self.target.clone(), source })
     }
 }
 
@@ -195,7 +207,7 @@ impl fmt::Debug for AsyncConnectionPool {
 /// A connection on loan; dropping it gives it back to its pool.
 #[must_use = "dropping it gives the connection back at once"]
 pub struct PooledAsyncConnection {
-    lease: OfProcess<AsyncPooled<Backend>>,
+    lease: OfProcess<AsyncPooled<RusshBackend>>,
 }
 
 impl PooledAsyncConnection {
@@ -255,7 +267,7 @@ impl PooledAsyncConnection {
     /// A refused channel tells the pool how many commands a connection carries.
     fn learn<T>(&self, result: Result<T, SshError>) -> Result<T, Error> {
         if result.as_ref().is_err_and(|error| error.kind() == Kind::ChannelRefused) {
-            self.lease.refused();
+            Guard::refused(&self.lease);
         }
         Ok(result?)
     }
@@ -288,13 +300,12 @@ impl AsyncConnectionPoolBuilder {
     ///
     /// [`SshError::InvalidInput`] naming the parameter that makes no sense.
     pub fn build(self) -> Result<AsyncConnectionPool, Error> {
-        let (config, channels) = self.pool.config(&self.settings)?;
+        let config = self.pool.config(&self.settings)?;
         let options = self.settings.options()?;
         let target = options.target.clone();
         let make = move || {
-            let backend = Shared(RusshBackend::new(options.clone())?);
-            Multiplexed::async_pool(backend, channels, &config, AsyncPool::builder)
-                .map_err(|error| PoolSettings::invalid(&error))
+            let backend = RusshBackend::new(options.clone())?;
+            Ok::<_, SshError>(AsyncPool::builder(backend).config(config.clone()).shared().build())
         };
         let pool = PerProcess::new(make()?, Arc::new(move || make().ok()));
         Ok(AsyncConnectionPool { pool: Arc::new(pool), target })

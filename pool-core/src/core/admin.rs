@@ -125,6 +125,14 @@ impl<S, E: Clone> Core<S, E> {
         self.gate.allowance = 0;
     }
 
+    /// What it has of a total, and what it leaves.
+    pub(crate) fn load_on_total(&self) -> LoadOnTotal {
+        let open = self.slots.in_use();
+        let orphans = self.slots.count(Phase::Orphan);
+        let idle = open + orphans + self.waiters.waiting() + self.hung.len() == 0;
+        LoadOnTotal { open, closing: self.slots.count(Phase::Closing), orphans, quiet: idle }
+    }
+
     /// Whether a connect is due that the allowance forbids.
     pub fn is_starved(&self) -> bool {
         self.gate.starved && self.connect_is_wanted()
@@ -189,4 +197,16 @@ impl<S, E: Clone> Core<S, E> {
             }
         }
     }
+}
+
+/// What a core has of a total over several.
+pub(crate) struct LoadOnTotal {
+    /// Sessions that count against it.
+    pub(crate) open: usize,
+    /// Those of them that are being closed.
+    pub(crate) closing: usize,
+    /// Sessions being closed that count against nothing.
+    pub(crate) orphans: usize,
+    /// Nothing is open, nobody waits, and nothing hangs.
+    pub(crate) quiet: bool,
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::slots::grow;
 
 #[derive(Debug, Default)]
-pub(super) struct Deadlines {
+pub(crate) struct Deadlines {
     heap: Vec<(Instant, u32)>,
     /// `place[key]` is the index in `heap` plus one, or 0.
     place: Vec<u32>,
@@ -16,12 +16,12 @@ pub(super) struct Deadlines {
 
 impl Deadlines {
     /// Makes room for one more key, and never for more than there may be.
-    pub(super) fn reserve(&mut self, most: usize) {
+    pub(crate) fn reserve(&mut self, most: usize) {
         grow(&mut self.heap, most);
         grow(&mut self.place, most);
     }
 
-    pub(super) fn set(&mut self, key: u32, at: Instant) {
+    pub(crate) fn set(&mut self, key: u32, at: Instant) {
         let key_index = key as usize;
         if key_index >= self.place.len() {
             self.place.resize(key_index + 1, 0);
@@ -42,7 +42,7 @@ impl Deadlines {
         }
     }
 
-    pub(super) fn clear(&mut self, key: u32) {
+    pub(crate) fn clear(&mut self, key: u32) {
         let Some(place) = self.place.get_mut(key as usize).filter(|place| **place != 0) else {
             return;
         };
@@ -56,7 +56,7 @@ impl Deadlines {
         }
     }
 
-    pub(super) fn pop_due(&mut self, now: Instant) -> Option<u32> {
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<u32> {
         let &(at, key) = self.heap.first()?;
         (at <= now).then(|| {
             self.clear(key);
@@ -65,15 +65,20 @@ impl Deadlines {
     }
 
     #[inline]
-    pub(super) fn at(&self, key: u32) -> Option<Instant> {
+    pub(crate) fn at(&self, key: u32) -> Option<Instant> {
         match self.place.get(key as usize) {
             None | Some(0) => None,
             Some(&place) => Some(self.heap[place as usize - 1].0),
         }
     }
 
+    /// The key whose deadline is the earliest, and that deadline.
+    pub(crate) fn first(&self) -> Option<(u32, Instant)> {
+        self.heap.first().map(|&(at, key)| (key, at))
+    }
+
     #[inline]
-    pub(super) fn next(&self) -> Option<Instant> {
+    pub(crate) fn next(&self) -> Option<Instant> {
         self.heap.first().map(|&(at, _)| at)
     }
 

@@ -19,21 +19,21 @@
 //! are harmless. A result for a slot that is gone has no effect, except that the session it
 //! carries is closed.
 
-mod acquire;
-mod admin;
-mod closing;
-mod deadlines;
-mod gate;
-mod hung;
+mod slots;
 mod idle;
 mod leases;
-mod limits;
-mod output;
-mod release;
-mod report;
-mod slots;
-mod upkeep;
 mod waiters;
+mod acquire;
+mod release;
+mod limits;
+mod gate;
+mod upkeep;
+mod closing;
+mod hung;
+mod output;
+mod deadlines;
+mod admin;
+mod report;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -48,7 +48,7 @@ pub use self::report::{Health, OldestLease, Refusal, TimeoutReport, WaitPhase};
 pub use self::slots::{Phase, Purpose, SlotId};
 pub use self::waiters::{Request, WaiterId};
 
-use self::deadlines::Deadlines;
+pub(crate) use self::deadlines::Deadlines;
 use self::gate::Gate;
 use self::hung::Hung;
 use self::idle::Lendable;

@@ -306,10 +306,6 @@ impl<S> Slots<S> {
     pub(super) fn in_phase(&self, phase: Phase) -> impl Iterator<Item = u32> + '_ {
         self.indices().filter(move |&index| self[index].phase == phase)
     }
-
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Slot<S>> {
-        self.slots.iter_mut()
-    }
 }
 
 /// Makes room for one more, as a vector does by itself, but for `most` at most where that is enough.

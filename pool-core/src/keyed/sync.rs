@@ -1,31 +1,40 @@
 //! The keyed pool for threads.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::hash::Hash;
 use std::panic::Location;
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::task::Waker;
+use std::time::Duration;
 
-use super::hub::{Bell, Due, Hub, Job};
-use super::{KeyedConfig, KeyedStats};
+use super::domain::{ByKey, Keyed};
+use super::owner::Plan;
+use super::{KeyedConfig, KeyedObserver, KeyedStats};
 use crate::acquire::Acquiring;
 use crate::backend::Backend;
 use crate::clock::{Clock, SystemClock};
-use crate::error::{AcquireError, DrainTimeout};
+use crate::core::{Health, OldestLease};
+use crate::domain::{Locate, Machine};
+use crate::error::{AcquireError, Closed, DrainTimeout, WarmError};
+use crate::guard::Guard;
+use crate::shared::Shared;
 use crate::stats::Stats;
-use crate::sync::primitives::{Condvar, Mutex};
-use crate::sync::{Blocking, LINGER, Pooled, drain, run, wait};
+use crate::sync::{Blocking, ClockMoved, wait, wake_workers, watch};
 
-/// The most worker threads of a keyed pool, so the most keys that dial at once.
-const MAX_WORKERS: usize = 32;
+type Home<K, B> = Keyed<K, Blocking<B>>;
+
+/// A session leased from a [`KeyedPool`].
+pub type KeyedPooled<K, B> = Guard<Home<K, B>>;
 
 /// A pool per key, for threads; see [`KeyedConfig`]. Clones are handles to the same pools; when
 /// the last one goes, all of them close without waiting.
+///
+/// All methods that a [`Pool`](crate::Pool) has are here with a key, and mean the same. Threads
+/// that wait for a peer that hangs are threads of their own, at most one for each session that is
+/// open or hangs, so that keys whose peers are dead hold up no other.
 pub struct KeyedPool<K, B>
 where
-    K: Eq + Hash + Clone + Send + 'static,
+    K: Eq + Hash + Clone + Send + Sync + 'static,
     B: Backend,
 {
     handle: Arc<Handle<K, B>>,
@@ -33,73 +42,90 @@ where
 
 struct Handle<K, B>
 where
-    K: Eq + Hash + Clone + Send + 'static,
+    K: Eq + Hash + Clone + Send + Sync + 'static,
     B: Backend,
 {
-    hub: Arc<Hub<K, Blocking<B>>>,
-    crew: Arc<Crew<B>>,
+    shared: Arc<Shared<Home<K, B>>>,
+    acquire_timeout: Option<Duration>,
+    close_timeout: Duration,
 }
 
-/// The worker threads of all keys.
-struct Crew<B: Backend> {
-    state: Mutex<CrewState<B>>,
-    changed: Condvar,
+/// Makes a [`KeyedPool`] with an observer, a clock, or shared sessions.
+#[must_use = "a builder does nothing until `build`"]
+pub struct KeyedPoolBuilder<K, B: Backend>(Plan<K, Blocking<B>>);
+
+impl<K, B> KeyedPoolBuilder<K, B>
+where
+    K: Eq + Hash + Clone + Send + Sync + 'static,
+    B: Backend,
+{
+    /// Who is told what happens.
+    pub fn observer(mut self, observer: Arc<dyn KeyedObserver<K>>) -> Self {
+        self.0.observer = Some(observer);
+        self
+    }
+
+    /// Where the time comes from; by default the system's monotonic clock.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.0.clock = clock;
+        self
+    }
+
+    /// Makes the pool. Nothing is opened yet.
+    pub fn build(self) -> KeyedPool<K, B> {
+        let shared = Arc::new(self.0.build());
+        let moved = Waker::from(Arc::new(ClockMoved(Arc::downgrade(&shared))));
+        shared.clock.subscribe(moved);
+        let (acquire_timeout, close_timeout) = shared.timeouts();
+        KeyedPool { handle: Arc::new(Handle { shared, acquire_timeout, close_timeout }) }
+    }
 }
 
-struct CrewState<B: Backend> {
-    jobs: VecDeque<Job<Blocking<B>>>,
-    workers: usize,
-    sleeping: usize,
-    rung: bool,
-}
-
-struct CrewBell<B: Backend>(Arc<Crew<B>>);
-
-impl<B: Backend> Bell for CrewBell<B> {
-    fn ring(&self) {
-        self.0.state.lock().rung = true;
-        self.0.changed.notify_one();
+impl<K, B, T> KeyedPoolBuilder<K, B>
+where
+    K: Eq + Hash + Clone + Send + Sync + 'static,
+    B: Backend<Session = Arc<T>>,
+    T: Send + Sync + 'static,
+{
+    /// See [`PoolBuilder::shared`](crate::PoolBuilder::shared).
+    pub fn shared(mut self) -> Self {
+        self.0.share = Some(Arc::clone);
+        self
     }
 }
 
 impl<K, B> KeyedPool<K, B>
 where
-    K: Eq + Hash + Clone + Send + 'static,
+    K: Eq + Hash + Clone + Send + Sync + 'static,
     B: Backend,
 {
     /// Pools whose backends are made by `backend` when a key is first used. Nothing is opened yet.
     pub fn new(config: KeyedConfig, backend: impl Fn(&K) -> B + Send + Sync + 'static) -> Self {
-        Self::with_clock(config, Arc::new(SystemClock), backend)
+        Self::builder(config, backend).build()
     }
 
-    /// As [`new`](Self::new), on a clock of your choice.
-    pub fn with_clock(
+    /// As [`new`](Self::new), with more to say.
+    pub fn builder(
         config: KeyedConfig,
-        clock: Arc<dyn Clock>,
         backend: impl Fn(&K) -> B + Send + Sync + 'static,
-    ) -> Self {
-        let state = CrewState { jobs: VecDeque::new(), workers: 0, sleeping: 0, rung: false };
-        let crew = Arc::new(Crew { state: Mutex::new(state), changed: Condvar::new() });
-        let bell = Box::new(CrewBell(Arc::clone(&crew)));
-        let on_jump = std::task::Waker::from(Arc::new(Jump(Arc::downgrade(&crew))));
-        clock.subscribe(on_jump);
+    ) -> KeyedPoolBuilder<K, B> {
         let make = Box::new(move |key: &K| Blocking(backend(key)));
-        let hub = Arc::new(Hub::new(make, config, clock, bell));
-        Self { handle: Arc::new(Handle { hub, crew }) }
+        let clock = Arc::new(SystemClock);
+        KeyedPoolBuilder(Plan { config, make, observer: None, clock, share: None })
     }
 
-    /// Borrows a session for that key, waiting at most `acquire_timeout`.
+    /// Acquires a session for that key, waiting at most `acquire_timeout`.
     ///
     /// # Errors
     ///
     /// As [`Pool::get`](crate::Pool::get).
     #[track_caller]
-    pub fn get(&self, key: &K) -> Result<Pooled<B>, AcquireError<B::Error>> {
-        let timeout = self.handle.hub.config().per_key.acquire_timeout;
-        self.acquire(key, timeout, Location::caller())
+    pub fn get(&self, key: &K) -> Result<KeyedPooled<K, B>, AcquireError<B::Error>> {
+        let timeout = self.handle.acquire_timeout;
+        wait(self.acquiring(key, timeout, Location::caller()), self.shared())
     }
 
-    /// Borrows a session for that key, waiting at most that long.
+    /// Acquires a session for that key, waiting at most that long.
     ///
     /// # Errors
     ///
@@ -109,18 +135,127 @@ where
         &self,
         key: &K,
         timeout: Duration,
-    ) -> Result<Pooled<B>, AcquireError<B::Error>> {
-        self.acquire(key, Some(timeout), Location::caller())
+    ) -> Result<KeyedPooled<K, B>, AcquireError<B::Error>> {
+        wait(self.acquiring(key, Some(timeout), Location::caller()), self.shared())
+    }
+
+    /// See [`Pool::try_get`](crate::Pool::try_get).
+    #[track_caller]
+    pub fn try_get(&self, key: &K) -> Option<KeyedPooled<K, B>> {
+        self.shared().domain.find(key)?;
+        self.acquiring(key, Some(Duration::ZERO), Location::caller()).try_now()
+    }
+
+    /// See [`Pool::exchange`](crate::Pool::exchange).
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::get`](crate::Pool::get).
+    #[track_caller]
+    pub fn exchange(
+        &self,
+        lease: KeyedPooled<K, B>,
+    ) -> Result<KeyedPooled<K, B>, AcquireError<B::Error>> {
+        let (key, ticket) = (Guard::place(&lease).key.clone(), Guard::ticket(&lease));
+        let acquiring = self.acquiring(&key, self.handle.acquire_timeout, Location::caller());
+        let acquiring = acquiring.in_place_of(ticket);
+        drop(lease);
+        wait(acquiring, self.shared())
     }
 
     /// The counts over all keys.
     pub fn stats(&self) -> KeyedStats {
-        self.handle.hub.stats()
+        self.shared().keyed_stats()
     }
 
     /// The counts of one key, if it is known.
     pub fn stats_of(&self, key: &K) -> Option<Stats> {
-        self.handle.hub.known(key).map(|shared| shared.stats())
+        self.shared().key_stats(key)
+    }
+
+    /// How one key is doing, if it is known; see [`Pool::health`](crate::Pool::health).
+    pub fn health_of(&self, key: &K) -> Option<Health<Arc<B::Error>>> {
+        self.shared().key_health(key)
+    }
+
+    /// The lease of one key that has been out for longest.
+    pub fn oldest_lease_of(&self, key: &K) -> Option<OldestLease> {
+        self.shared().key_oldest_lease(key)
+    }
+
+    /// See [`Pool::leases_per_session`](crate::Pool::leases_per_session).
+    pub fn leases_per_session(&self, key: &K) -> Option<usize> {
+        self.shared().key_lease_limit(key)
+    }
+
+    /// The keys known now, in no order.
+    pub fn keys(&self) -> Vec<K> {
+        self.shared().known_keys()
+    }
+
+    /// Uses the backend of a key, if it is known.
+    pub fn with_backend<R>(&self, key: &K, look: impl FnOnce(&B) -> R) -> Option<R> {
+        self.shared().with_backend(key, |Blocking(backend)| look(backend))
+    }
+
+    /// Sets the most sessions of one key, for as long as it is known.
+    pub fn resize(&self, key: &K, max_size: usize) {
+        self.shared().resize_key(key, max_size);
+        wake_workers(self.shared());
+    }
+
+    /// Sets the most sessions over all keys. What is too many is closed as it becomes idle and
+    /// others need the place.
+    pub fn resize_total(&self, max_total: usize) {
+        self.shared().resize_total(max_total);
+        wake_workers(self.shared());
+    }
+
+    /// Lets no session of one key that is open now be lent again.
+    pub fn evict(&self, key: &K) {
+        self.shared().evict(key);
+        wake_workers(self.shared());
+    }
+
+    /// Lets no session that is open now be lent again.
+    pub fn evict_all(&self) {
+        self.shared().evict_all();
+        wake_workers(self.shared());
+    }
+
+    /// Closes the idle sessions that the predicate refuses.
+    pub fn retain(&self, keep: impl FnMut(&K, &mut B::Session) -> bool) {
+        self.shared().retain_all(keep);
+    }
+
+    /// Adds a session opened elsewhere. It comes back where the key or the total is full, or the
+    /// pool closed.
+    pub fn add(&self, key: &K, session: B::Session) -> Result<(), B::Session> {
+        let added = self.shared().add_to(key, session);
+        wake_workers(self.shared());
+        added
+    }
+
+    /// See [`Pool::warm`](crate::Pool::warm). It takes no place that somebody waits for.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::warm`](crate::Pool::warm).
+    pub fn warm(
+        &self,
+        key: &K,
+        sessions: usize,
+        timeout: Duration,
+    ) -> Result<(), WarmError<B::Error>> {
+        let shared = self.shared();
+        let deadline = shared.clock.now().checked_add(timeout);
+        let Some((id, _)) = ByKey(key.clone()).locate(shared) else {
+            return Err(WarmError { wanted: sessions, opened: 0, last_failure: None });
+        };
+        shared.with_core(id, |core, _| core.warm(sessions));
+        wake_workers(shared);
+        let warmed = watch(shared, deadline, |shared, waker| shared.warmed(id, sessions, waker));
+        shared.end_warming(id, sessions, warmed)
     }
 
     /// Closes all pools, and waits until their sessions are closed, those lent included: at most
@@ -128,168 +263,52 @@ where
     ///
     /// # Errors
     ///
-    /// [`DrainTimeout`] with the counts of a key that still had sessions open.
-    pub fn close(&self) -> Result<(), DrainTimeout> {
-        let Handle { hub, crew } = &*self.handle;
-        let deadline = hub.clock.now().checked_add(hub.config().per_key.close_timeout);
-        hub.close();
-        if hub.still_open().is_some()
-            && let Err(error) = ensure(hub, crew)
-        {
-            tracing::warn!(%error, "no worker thread");
-        }
-        while let Some(shared) = hub.still_open() {
-            if let Some(stats) = drain(&shared, deadline) {
-                return Err(DrainTimeout { stats: Box::new(stats) });
-            }
-        }
-        Ok(())
+    /// [`DrainTimeout`] with the counts of all keys together.
+    pub fn close(&self) -> Result<Closed, DrainTimeout> {
+        self.close_timeout(self.handle.close_timeout)
     }
 
-    fn acquire(
+    /// As [`close`](Self::close), waiting at most that long.
+    ///
+    /// # Errors
+    ///
+    /// As [`close`](Self::close).
+    pub fn close_timeout(&self, timeout: Duration) -> Result<Closed, DrainTimeout> {
+        let shared = self.shared();
+        let deadline = shared.clock.now().checked_add(timeout);
+        shared.with(|state, now| state.machine.close(now));
+        wake_workers(shared);
+        let drained = watch(shared, deadline, |shared, waker| shared.watch(waker).then_some(()));
+        shared.closed(drained.is_some(), shared.total_stats())
+    }
+
+    fn acquiring(
         &self,
         key: &K,
         timeout: Option<Duration>,
         site: &'static Location<'static>,
-    ) -> Result<Pooled<B>, AcquireError<B::Error>> {
-        let Handle { hub, crew } = &*self.handle;
-        let pin = hub.pin(key);
-        let acquiring = Acquiring::new(Arc::clone(&pin.shared), timeout, site);
-        wait(acquiring, &pin.shared, || ensure(hub, crew))
+    ) -> Acquiring<Home<K, B>, ByKey<K>> {
+        Acquiring::new(Arc::clone(self.shared()), ByKey(key.clone()), timeout, site)
     }
-}
 
-/// Starts a worker if there is none. The first one stays as long as anything may be open, so that
-/// giving a session back never has to start a thread.
-fn ensure<K, B>(hub: &Arc<Hub<K, Blocking<B>>>, crew: &Arc<Crew<B>>) -> std::io::Result<()>
-where
-    K: Eq + Hash + Clone + Send + 'static,
-    B: Backend,
-{
-    {
-        let mut state = crew.state.lock();
-        if state.workers > 0 {
-            return Ok(());
-        }
-        state.workers = 1;
-    }
-    start(hub, crew)
-}
-
-fn start<K, B>(hub: &Arc<Hub<K, Blocking<B>>>, crew: &Arc<Crew<B>>) -> std::io::Result<()>
-where
-    K: Eq + Hash + Clone + Send + 'static,
-    B: Backend,
-{
-    let (worker_hub, worker_crew) = (Arc::clone(hub), Arc::clone(crew));
-    let started = thread::Builder::new()
-        .name("keyed-pool-worker".into())
-        .spawn(move || work(&worker_hub, &worker_crew));
-    if started.is_err() {
-        crew.state.lock().workers -= 1;
-    }
-    started.map(drop)
-}
-
-enum Next<B: Backend> {
-    Job { job: Job<Blocking<B>>, hand_over: bool },
-    Turn,
-    End,
-}
-
-fn work<K, B>(hub: &Arc<Hub<K, Blocking<B>>>, crew: &Arc<Crew<B>>)
-where
-    K: Eq + Hash + Clone + Send + 'static,
-    B: Backend,
-{
-    loop {
-        match next(hub, crew) {
-            Next::End => return crew.changed.notify_all(),
-            Next::Turn => {
-                if let Some(jobs) = hub.turn() {
-                    crew.state.lock().jobs.extend(jobs);
-                }
-            }
-            Next::Job { job, hand_over } => {
-                if hand_over && let Err(error) = start(hub, crew) {
-                    tracing::warn!(%error, "no second worker thread, so deadlines may be late");
-                }
-                run(&job.shared, job.task);
-                hub.job_done(job.member);
-            }
-        }
-    }
-}
-
-/// Sleeps until there is something to do.
-fn next<K, B>(hub: &Arc<Hub<K, Blocking<B>>>, crew: &Crew<B>) -> Next<B>
-where
-    K: Eq + Hash + Clone + Send + 'static,
-    B: Backend,
-{
-    let idle_since = Instant::now();
-    let mut state = crew.state.lock();
-    loop {
-        if let Some(job) = state.jobs.pop_front() {
-            let hand_over = state.sleeping == 0 && state.workers < MAX_WORKERS;
-            state.workers += usize::from(hand_over);
-            return Next::Job { job, hand_over };
-        }
-        state.rung = false;
-        // The hub's lock is never taken under this one.
-        drop(state);
-        let due = hub.next_due();
-        let ended = hub.is_closed() && hub.still_open().is_none();
-        if matches!(due, Due::Now) {
-            return Next::Turn;
-        }
-        state = crew.state.lock();
-        if !state.jobs.is_empty() || state.rung {
-            continue;
-        }
-        let surplus = state.sleeping > 0;
-        let lingered = idle_since.elapsed() >= LINGER;
-        if ended || (surplus && lingered) {
-            state.workers -= 1;
-            return Next::End;
-        }
-        let until_due = match due {
-            Due::At(at) => hub.clock.sleep_for(at),
-            _ => None,
-        };
-        let until_end = surplus.then(|| LINGER.saturating_sub(idle_since.elapsed()));
-        let at_most = until_due.into_iter().chain(until_end).min();
-        state.sleeping += 1;
-        state = crew.changed.wait(state, at_most);
-        state.sleeping -= 1;
-    }
-}
-
-/// Tells sleeping workers that a clock was set forward by hand.
-struct Jump<B: Backend>(std::sync::Weak<Crew<B>>);
-
-impl<B: Backend> std::task::Wake for Jump<B> {
-    fn wake(self: Arc<Self>) {
-        if let Some(crew) = self.0.upgrade() {
-            crew.state.lock().rung = true;
-            crew.changed.notify_all();
-        }
+    fn shared(&self) -> &Arc<Shared<Home<K, B>>> {
+        &self.handle.shared
     }
 }
 
 impl<K, B> Drop for Handle<K, B>
 where
-    K: Eq + Hash + Clone + Send + 'static,
+    K: Eq + Hash + Clone + Send + Sync + 'static,
     B: Backend,
 {
     fn drop(&mut self) {
-        self.hub.close();
+        self.shared.with(|state, now| state.machine.close(now));
     }
 }
 
 impl<K, B> Clone for KeyedPool<K, B>
 where
-    K: Eq + Hash + Clone + Send + 'static,
+    K: Eq + Hash + Clone + Send + Sync + 'static,
     B: Backend,
 {
     fn clone(&self) -> Self {
@@ -299,10 +318,16 @@ where
 
 impl<K, B> fmt::Debug for KeyedPool<K, B>
 where
-    K: Eq + Hash + Clone + Send + 'static,
+    K: Eq + Hash + Clone + Send + Sync + 'static,
     B: Backend,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyedPool").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+impl<K, B: Backend> fmt::Debug for KeyedPoolBuilder<K, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedPoolBuilder").field("config", &self.0.config).finish_non_exhaustive()
     }
 }

@@ -1,28 +1,41 @@
 //! The keyed pool for tasks.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
 use std::hash::Hash;
-use std::io;
 use std::panic::Location;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::hub::{Bell, Due, Hub};
-use super::{KeyedConfig, KeyedStats};
+use super::domain::{ByKey, Keyed};
+use super::owner::Plan;
+use super::{KeyedConfig, KeyedObserver, KeyedStats};
 use crate::acquire::Acquiring;
-use crate::error::{AcquireError, DrainTimeout};
+use crate::core::{Health, OldestLease};
+use crate::domain::{Locate, Machine};
+use crate::error::{Closed, DrainTimeout, WarmError};
+use crate::guard::Guard;
+use crate::shared::Shared;
 use crate::stats::Stats;
-use crate::tasks::{AsyncBackend, AsyncPooled, BoxFuture, Runtime, Tasks, run};
+use crate::tasks::{
+    Acquire, AsyncAdapter, AsyncBackend, Runtime, close_unattended, release, wake_driver, watch,
+};
+
+type Home<K, B> = Keyed<K, AsyncAdapter<B>>;
+
+/// A session leased from an [`AsyncKeyedPool`].
+pub type AsyncKeyedPooled<K, B> = Guard<Home<K, B>>;
+
+/// The future of [`AsyncKeyedPool::get`].
+pub type KeyedAcquire<K, B> = Acquire<B, Home<K, B>, ByKey<K>>;
 
 /// A pool per key, for tasks; see [`KeyedConfig`]. Clones are handles to the same pools; when the
 /// last one goes, all of them close without waiting.
+///
+/// All methods that an [`AsyncPool`](crate::AsyncPool) has are here with a key, and mean the same.
+/// One driver task works for all keys.
 pub struct AsyncKeyedPool<K, B>
 where
-    K: Eq + Hash + Clone + Send + 'static,
+    K: Eq + Hash + Clone + Send + Sync + 'static,
     B: AsyncBackend,
 {
     handle: Arc<Handle<K, B>>,
@@ -30,100 +43,234 @@ where
 
 struct Handle<K, B>
 where
-    K: Eq + Hash + Clone + Send + 'static,
+    K: Eq + Hash + Clone + Send + Sync + 'static,
     B: AsyncBackend,
 {
-    hub: Arc<Hub<K, Tasks<B>>>,
-    seat: Arc<Seat>,
+    shared: Arc<Shared<Home<K, B>>>,
+    runtime: Arc<dyn Runtime>,
+    acquire_timeout: Option<Duration>,
+    close_timeout: Duration,
+}
+
+/// Makes an [`AsyncKeyedPool`] with an observer or shared sessions.
+#[must_use = "a builder does nothing until `build`"]
+pub struct AsyncKeyedPoolBuilder<K, B: AsyncBackend> {
+    plan: Plan<K, AsyncAdapter<B>>,
     runtime: Arc<dyn Runtime>,
 }
 
-/// Where the one driver sits, if there is one.
-#[derive(Default)]
-struct Seat {
-    taken: AtomicBool,
-    waker: Mutex<Option<Waker>>,
+impl<K, B> AsyncKeyedPoolBuilder<K, B>
+where
+    K: Eq + Hash + Clone + Send + Sync + 'static,
+    B: AsyncBackend,
+{
+    /// Who is told what happens.
+    pub fn observer(mut self, observer: Arc<dyn KeyedObserver<K>>) -> Self {
+        self.plan.observer = Some(observer);
+        self
+    }
+
+    /// Makes the pool. Nothing is opened yet.
+    pub fn build(self) -> AsyncKeyedPool<K, B> {
+        let shared = Arc::new(self.plan.build());
+        let (acquire_timeout, close_timeout) = shared.timeouts();
+        let handle = Handle { shared, runtime: self.runtime, acquire_timeout, close_timeout };
+        AsyncKeyedPool { handle: Arc::new(handle) }
+    }
 }
 
-struct SeatBell(Arc<Seat>);
-
-impl Bell for SeatBell {
-    fn ring(&self) {
-        let waker = self.0.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+impl<K, B, T> AsyncKeyedPoolBuilder<K, B>
+where
+    K: Eq + Hash + Clone + Send + Sync + 'static,
+    B: AsyncBackend<Session = Arc<T>>,
+    T: Send + Sync + 'static,
+{
+    /// See [`PoolBuilder::shared`](crate::PoolBuilder::shared).
+    pub fn shared(mut self) -> Self {
+        self.plan.share = Some(Arc::clone);
+        self
     }
 }
 
 impl<K, B> AsyncKeyedPool<K, B>
 where
-    K: Eq + Hash + Clone + Send + 'static,
+    K: Eq + Hash + Clone + Send + Sync + 'static,
     B: AsyncBackend,
 {
-    /// Pools on tokio whose backends are made by `backend` when a key is first used. Nothing is
+    /// Pools on tokio, whose backends are made by `backend` when a key is first used. Nothing is
     /// opened yet.
     #[cfg(feature = "tokio")]
     pub fn new(config: KeyedConfig, backend: impl Fn(&K) -> B + Send + Sync + 'static) -> Self {
-        Self::new_on(Arc::new(crate::TokioRuntime::default()), config, backend)
+        Self::builder(config, backend).build()
     }
 
-    /// As `new`, on a runtime of your choice.
-    pub fn new_on(
+    /// As [`new`](Self::new), with more to say.
+    #[cfg(feature = "tokio")]
+    pub fn builder(
+        config: KeyedConfig,
+        backend: impl Fn(&K) -> B + Send + Sync + 'static,
+    ) -> AsyncKeyedPoolBuilder<K, B> {
+        Self::builder_on(Arc::new(crate::tasks::TokioRuntime::default()), config, backend)
+    }
+
+    /// As [`builder`](Self::builder), on a runtime of your choice.
+    pub fn builder_on(
         runtime: Arc<dyn Runtime>,
         config: KeyedConfig,
         backend: impl Fn(&K) -> B + Send + Sync + 'static,
-    ) -> Self {
-        let seat = Arc::new(Seat::default());
-        let bell = Box::new(SeatBell(Arc::clone(&seat)));
+    ) -> AsyncKeyedPoolBuilder<K, B> {
+        let its_own = Arc::clone(&runtime);
+        let make = Box::new(move |key: &K| AsyncAdapter {
+            backend: backend(key),
+            runtime: Arc::clone(&its_own),
+        });
         let clock = Arc::clone(&runtime);
-        let of_key = Arc::clone(&runtime);
-        let make =
-            Box::new(move |key: &K| Tasks { backend: backend(key), runtime: Arc::clone(&of_key) });
-        let hub = Arc::new(Hub::new(make, config, clock, bell));
-        Self { handle: Arc::new(Handle { hub, seat, runtime }) }
+        let plan = Plan { config, make, observer: None, clock, share: None };
+        AsyncKeyedPoolBuilder { plan, runtime }
     }
 
-    /// Borrows a session for that key, waiting at most `acquire_timeout` from the first poll on.
-    /// Cancel-safe, as [`Acquire`](crate::Acquire) is.
-    ///
-    /// # Errors
-    ///
-    /// As [`Pool::get`](crate::Pool::get).
-    #[track_caller]
-    pub fn get(
-        &self,
-        key: &K,
-    ) -> impl Future<Output = Result<AsyncPooled<B>, AcquireError<B::Error>>> + Send + 'static + use<K, B>
-    {
-        let timeout = self.handle.hub.config().per_key.acquire_timeout;
-        self.acquire(key, timeout, Location::caller())
-    }
-
-    /// Borrows a session for that key, waiting at most that long from the first poll on.
+    /// Acquires a session for that key, waiting at most `acquire_timeout` from the first poll on.
     /// Cancel-safe.
     ///
     /// # Errors
     ///
     /// As [`Pool::get`](crate::Pool::get).
     #[track_caller]
-    pub fn get_timeout(
-        &self,
-        key: &K,
-        timeout: Duration,
-    ) -> impl Future<Output = Result<AsyncPooled<B>, AcquireError<B::Error>>> + Send + 'static + use<K, B>
-    {
+    pub fn get(&self, key: &K) -> KeyedAcquire<K, B> {
+        self.acquire(key, self.handle.acquire_timeout, Location::caller())
+    }
+
+    /// Acquires a session for that key, waiting at most that long from the first poll on.
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::get`](crate::Pool::get).
+    #[track_caller]
+    pub fn get_timeout(&self, key: &K, timeout: Duration) -> KeyedAcquire<K, B> {
         self.acquire(key, Some(timeout), Location::caller())
+    }
+
+    /// See [`Pool::try_get`](crate::Pool::try_get).
+    #[track_caller]
+    pub fn try_get(&self, key: &K) -> Option<AsyncKeyedPooled<K, B>> {
+        self.shared().domain.find(key)?;
+        self.acquiring(key, Some(Duration::ZERO), Location::caller()).try_now()
+    }
+
+    /// See [`Pool::exchange`](crate::Pool::exchange). Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::get`](crate::Pool::get).
+    #[track_caller]
+    pub fn exchange(&self, lease: AsyncKeyedPooled<K, B>) -> KeyedAcquire<K, B> {
+        let (key, ticket) = (Guard::place(&lease).key.clone(), Guard::ticket(&lease));
+        let acquiring = self.acquiring(&key, self.handle.acquire_timeout, Location::caller());
+        let acquiring = acquiring.in_place_of(ticket);
+        drop(lease);
+        Acquire::new(acquiring, Arc::clone(&self.handle.runtime))
+    }
+
+    /// See [`AsyncPool::release`](crate::AsyncPool::release).
+    pub async fn release(&self, lease: AsyncKeyedPooled<K, B>) {
+        release(&*self.handle.runtime, lease).await;
     }
 
     /// The counts over all keys.
     pub fn stats(&self) -> KeyedStats {
-        self.handle.hub.stats()
+        self.shared().keyed_stats()
     }
 
     /// The counts of one key, if it is known.
     pub fn stats_of(&self, key: &K) -> Option<Stats> {
-        self.handle.hub.known(key).map(|shared| shared.stats())
+        self.shared().key_stats(key)
+    }
+
+    /// How one key is doing, if it is known; see [`Pool::health`](crate::Pool::health).
+    pub fn health_of(&self, key: &K) -> Option<Health<Arc<B::Error>>> {
+        self.shared().key_health(key)
+    }
+
+    /// The lease of one key that has been out for longest.
+    pub fn oldest_lease_of(&self, key: &K) -> Option<OldestLease> {
+        self.shared().key_oldest_lease(key)
+    }
+
+    /// See [`Pool::leases_per_session`](crate::Pool::leases_per_session).
+    pub fn leases_per_session(&self, key: &K) -> Option<usize> {
+        self.shared().key_lease_limit(key)
+    }
+
+    /// The keys known now, in no order.
+    pub fn keys(&self) -> Vec<K> {
+        self.shared().known_keys()
+    }
+
+    /// Uses the backend of a key, if it is known.
+    pub fn with_backend<R>(&self, key: &K, look: impl FnOnce(&B) -> R) -> Option<R> {
+        self.shared().with_backend(key, |adapter| look(&adapter.backend))
+    }
+
+    /// See [`KeyedPool::resize`](crate::KeyedPool::resize).
+    pub fn resize(&self, key: &K, max_size: usize) {
+        self.shared().resize_key(key, max_size);
+        self.wake_driver();
+    }
+
+    /// See [`KeyedPool::resize_total`](crate::KeyedPool::resize_total).
+    pub fn resize_total(&self, max_total: usize) {
+        self.shared().resize_total(max_total);
+        self.wake_driver();
+    }
+
+    /// Lets no session of one key that is open now be lent again.
+    pub fn evict(&self, key: &K) {
+        self.shared().evict(key);
+        self.wake_driver();
+    }
+
+    /// Lets no session that is open now be lent again.
+    pub fn evict_all(&self) {
+        self.shared().evict_all();
+        self.wake_driver();
+    }
+
+    /// Closes the idle sessions that the predicate refuses.
+    pub fn retain(&self, keep: impl FnMut(&K, &mut B::Session) -> bool) {
+        self.shared().retain_all(keep);
+    }
+
+    /// See [`KeyedPool::add`](crate::KeyedPool::add).
+    pub fn add(&self, key: &K, session: B::Session) -> Result<(), B::Session> {
+        let added = self.shared().add_to(key, session);
+        self.wake_driver();
+        added
+    }
+
+    /// See [`Pool::warm`](crate::Pool::warm). It takes no place that somebody waits for. A future
+    /// that is dropped only ends the waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::warm`](crate::Pool::warm).
+    pub async fn warm(
+        &self,
+        key: &K,
+        sessions: usize,
+        timeout: Duration,
+    ) -> Result<(), WarmError<B::Error>> {
+        let shared = self.shared();
+        let deadline = shared.clock.now().checked_add(timeout);
+        let Some((id, _)) = ByKey(key.clone()).locate(shared) else {
+            return Err(WarmError { wanted: sessions, opened: 0, last_failure: None });
+        };
+        shared.with_core(id, |core, _| core.warm(sessions));
+        self.wake_driver();
+        let warmed = watch(shared, &self.handle.runtime, deadline, |waker| {
+            shared.warmed(id, sessions, waker)
+        });
+        shared.end_warming(id, sessions, warmed.await)
     }
 
     /// Closes all pools, and waits until their sessions are closed, those lent included: at most
@@ -131,29 +278,26 @@ where
     ///
     /// # Errors
     ///
-    /// [`DrainTimeout`] with the counts of a key that still had sessions open.
-    pub async fn close(&self) -> Result<(), DrainTimeout> {
-        let hub = &self.handle.hub;
-        let deadline = hub.clock.now().checked_add(hub.config().per_key.close_timeout);
-        hub.close();
-        let mut sleep = deadline.map(|at| self.handle.runtime.sleep_until(at));
-        while let Some(shared) = hub.still_open() {
-            poll_fn(|cx| {
-                let stats = shared.undrained(cx.waker().clone());
-                let Some(stats) = stats else { return Poll::Ready(Ok(())) };
-                if let Err(error) = self.handle.ensure() {
-                    tracing::debug!(%error, "no driver");
-                }
-                match sleep.as_mut().map(|sleep| sleep.as_mut().poll(cx)) {
-                    Some(Poll::Ready(())) => {
-                        Poll::Ready(Err(DrainTimeout { stats: Box::new(stats) }))
-                    }
-                    _ => Poll::Pending,
-                }
-            })
-            .await?;
-        }
-        Ok(())
+    /// [`DrainTimeout`] with the counts of all keys together.
+    pub async fn close(&self) -> Result<Closed, DrainTimeout> {
+        self.close_timeout(self.handle.close_timeout).await
+    }
+
+    /// As [`close`](Self::close), waiting at most that long.
+    ///
+    /// # Errors
+    ///
+    /// As [`close`](Self::close).
+    pub async fn close_timeout(&self, timeout: Duration) -> Result<Closed, DrainTimeout> {
+        let shared = self.shared();
+        let deadline = shared.clock.now().checked_add(timeout);
+        shared.with(|state, now| state.machine.close(now));
+        let drained = watch(shared, &self.handle.runtime, deadline, |waker| {
+            self.wake_driver();
+            shared.watch(waker).then_some(())
+        });
+        let drained = drained.await.is_some();
+        shared.closed(drained, shared.total_stats())
     }
 
     fn acquire(
@@ -161,154 +305,41 @@ where
         key: &K,
         timeout: Option<Duration>,
         site: &'static Location<'static>,
-    ) -> impl Future<Output = Result<AsyncPooled<B>, AcquireError<B::Error>>> + Send + 'static + use<K, B>
-    {
-        let pin = self.handle.hub.pin(key);
-        let handle = Arc::clone(&self.handle);
-        let mut acquiring = Acquiring::new(Arc::clone(&pin.shared), timeout, site);
-        async move {
-            let _pin = pin;
-            poll_fn(|cx| {
-                let polled = acquiring.poll(|| cx.waker().clone());
-                if polled.is_pending()
-                    && let Err(error) = handle.ensure()
-                {
-                    return Poll::Ready(Err(AcquireError::NoWorker(error)));
-                }
-                polled
-            })
-            .await
-        }
+    ) -> KeyedAcquire<K, B> {
+        Acquire::new(self.acquiring(key, timeout, site), Arc::clone(&self.handle.runtime))
     }
-}
 
-impl<K, B> Handle<K, B>
-where
-    K: Eq + Hash + Clone + Send + 'static,
-    B: AsyncBackend,
-{
-    /// Starts the driver if there is none. One that ended with its runtime is replaced.
-    fn ensure(&self) -> io::Result<()> {
-        if self.seat.taken.swap(true, Ordering::AcqRel) {
-            return Ok(());
-        }
-        let driver = Driver {
-            hub: Arc::clone(&self.hub),
-            seat: Arc::clone(&self.seat),
-            runtime: Arc::clone(&self.runtime),
-            sleep: None,
-        };
-        if self.runtime.spawn(Box::pin(driver)) {
-            Ok(())
-        } else {
-            Err(io::Error::other("an async pool has to be used within its runtime"))
-        }
+    fn acquiring(
+        &self,
+        key: &K,
+        timeout: Option<Duration>,
+        site: &'static Location<'static>,
+    ) -> Acquiring<Home<K, B>, ByKey<K>> {
+        Acquiring::new(Arc::clone(self.shared()), ByKey(key.clone()), timeout, site)
     }
-}
 
-/// The one driver of all keys. It ends when the pools are closed and drained.
-struct Driver<K, B>
-where
-    K: Eq + Hash + Clone + Send + 'static,
-    B: AsyncBackend,
-{
-    hub: Arc<Hub<K, Tasks<B>>>,
-    seat: Arc<Seat>,
-    runtime: Arc<dyn Runtime>,
-    sleep: Option<(Instant, BoxFuture<()>)>,
-}
-
-impl<K, B> Future for Driver<K, B>
-where
-    K: Eq + Hash + Clone + Send + 'static,
-    B: AsyncBackend,
-{
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        loop {
-            // Before the look, so that no ring is missed.
-            let waker = Some(cx.waker().clone());
-            let replaced = std::mem::replace(
-                &mut *this.seat.waker.lock().unwrap_or_else(PoisonError::into_inner),
-                waker,
-            );
-            drop(replaced);
-            while let Some(jobs) = this.hub.turn() {
-                for job in jobs {
-                    let done = Done { hub: Arc::clone(&this.hub), member: job.member };
-                    // In this order, so that the core has its answer before it is looked at.
-                    let both = (run(job.shared, job.task), done);
-                    this.runtime.spawn(Box::pin(async move {
-                        let (job, _done) = both;
-                        job.await;
-                    }));
-                }
-            }
-            if this.hub.is_closed() && this.hub.still_open().is_none() {
-                return Poll::Ready(());
-            }
-            match this.hub.next_due() {
-                Due::Now => continue,
-                Due::Never => return Poll::Pending,
-                Due::At(at) => {
-                    if this.sleep.as_ref().map(|(set, _)| *set) != Some(at) {
-                        this.sleep = Some((at, this.runtime.sleep_until(at)));
-                    }
-                }
-            }
-            match this.sleep.as_mut().map(|(_, sleep)| sleep.as_mut().poll(cx)) {
-                Some(Poll::Ready(())) => this.sleep = None,
-                _ => return Poll::Pending,
-            }
-        }
+    fn wake_driver(&self) {
+        wake_driver(self.shared(), &self.handle.runtime);
     }
-}
 
-impl<K, B> Drop for Driver<K, B>
-where
-    K: Eq + Hash + Clone + Send + 'static,
-    B: AsyncBackend,
-{
-    fn drop(&mut self) {
-        self.seat.taken.store(false, Ordering::Release);
-    }
-}
-
-/// Reports the end of a job, however it ends.
-struct Done<K, B>
-where
-    K: Eq + Hash + Clone + Send + 'static,
-    B: AsyncBackend,
-{
-    hub: Arc<Hub<K, Tasks<B>>>,
-    member: u64,
-}
-
-impl<K, B> Drop for Done<K, B>
-where
-    K: Eq + Hash + Clone + Send + 'static,
-    B: AsyncBackend,
-{
-    fn drop(&mut self) {
-        self.hub.job_done(self.member);
+    fn shared(&self) -> &Arc<Shared<Home<K, B>>> {
+        &self.handle.shared
     }
 }
 
 impl<K, B> Drop for Handle<K, B>
 where
-    K: Eq + Hash + Clone + Send + 'static,
+    K: Eq + Hash + Clone + Send + Sync + 'static,
     B: AsyncBackend,
 {
     fn drop(&mut self) {
-        self.hub.close();
+        close_unattended(&self.shared);
     }
 }
 
 impl<K, B> Clone for AsyncKeyedPool<K, B>
 where
-    K: Eq + Hash + Clone + Send + 'static,
+    K: Eq + Hash + Clone + Send + Sync + 'static,
     B: AsyncBackend,
 {
     fn clone(&self) -> Self {
@@ -318,10 +349,18 @@ where
 
 impl<K, B> fmt::Debug for AsyncKeyedPool<K, B>
 where
-    K: Eq + Hash + Clone + Send + 'static,
+    K: Eq + Hash + Clone + Send + Sync + 'static,
     B: AsyncBackend,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AsyncKeyedPool").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+impl<K, B: AsyncBackend> fmt::Debug for AsyncKeyedPoolBuilder<K, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncKeyedPoolBuilder")
+            .field("config", &self.plan.config)
+            .finish_non_exhaustive()
     }
 }

@@ -7,7 +7,7 @@ mod pool;
 mod wait;
 mod worker;
 
+pub(crate) use self::pool::{ClockMoved, wake_workers};
 pub use self::pool::{Pool, PoolBuilder, Pooled};
 pub(crate) use self::wait::{wait, watch};
 pub use self::worker::Blocking;
-pub(crate) use self::worker::ensure_worker;

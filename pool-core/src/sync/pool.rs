@@ -13,7 +13,7 @@ use crate::backend::Backend;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::core::{Core, Health, OldestLease};
-use crate::domain::{Domain, Machine, Single};
+use crate::domain::{Domain, Single};
 use crate::error::{AcquireError, Closed, DrainTimeout, WarmError};
 use crate::event::{EventError, Observer};
 use crate::guard::Guard;

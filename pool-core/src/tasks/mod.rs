@@ -10,7 +10,7 @@ mod runtime;
 pub use self::acquire::Acquire;
 pub use self::backend::{AsyncAdapter, AsyncBackend};
 pub use self::pool::{AsyncPool, AsyncPoolBuilder, AsyncPooled};
-pub(crate) use self::pool::{close_unattended, wake_driver, watch};
+pub(crate) use self::pool::{close_unattended, release, wake_driver, watch};
 #[cfg(feature = "tokio")]
 pub use self::runtime::TokioRuntime;
 pub use self::runtime::{BoxFuture, Runtime};

@@ -158,17 +158,8 @@ impl<B: AsyncBackend> AsyncPool<B> {
     /// Dropping the guard does the same in the background. Where this is cancelled during the
     /// reset, the session is closed. A session that others use too is reset when the last of them
     /// has returned it, and not waited for.
-    pub async fn release(&self, mut guard: AsyncPooled<B>) {
-        if let Some(timeout) = Guard::begin_reset(&mut guard) {
-            let runtime = &**self.runtime();
-            let backend = self.backend();
-            let deadline = runtime.now().checked_add(timeout);
-            let within = Within { runtime, interrupt: None };
-            let reset = within.run(deadline, || backend.reset(&mut guard)).await;
-            if !matches!(reset, End::TimedOut) {
-                Guard::end_reset(&mut guard, reset.is_ok());
-            }
-        }
+    pub async fn release(&self, guard: AsyncPooled<B>) {
+        release(&**self.runtime(), guard).await;
     }
 
     /// The pool's counts, all of one moment.
@@ -295,6 +286,23 @@ impl<B: AsyncBackend> AsyncPool<B> {
     #[inline]
     fn shared(&self) -> &Arc<Shared<Home<B>>> {
         &self.handle.shared
+    }
+}
+
+/// Returns a session and waits for its reset.
+pub(crate) async fn release<D, B>(runtime: &dyn Runtime, mut guard: Guard<D>)
+where
+    D: Domain<Backend = AsyncAdapter<B>>,
+    B: AsyncBackend,
+{
+    let Some(timeout) = Guard::begin_reset(&mut guard) else { return };
+    let (shared, place) = (Arc::clone(Guard::domain(&guard)), Guard::place(&guard).clone());
+    let AsyncAdapter { backend, .. } = shared.domain.backend(&place);
+    let deadline = runtime.now().checked_add(timeout);
+    let within = Within { runtime, interrupt: None };
+    let reset = within.run(deadline, || backend.reset(&mut guard)).await;
+    if !matches!(reset, End::TimedOut) {
+        Guard::end_reset(&mut guard, reset.is_ok());
     }
 }
 
