@@ -112,6 +112,7 @@ impl<S, E: Clone> Core<S, E> {
     }
 
     /// Leases or promises of a slot have become fewer.
+    #[inline]
     pub(super) fn load_changed(&mut self, index: u32, now: Instant) {
         let slot = &self.slots[index];
         if slot.load() == 0 {
@@ -126,29 +127,32 @@ impl<S, E: Clone> Core<S, E> {
     /// Puts a session that nobody has now where it belongs: idle, into a reset, or out of the pool.
     #[inline]
     pub(super) fn vacated(&mut self, index: u32, now: Instant) {
-        let reason = self.slots.unmark(index);
+        let slot = &self.slots[index];
+        let marked = slot.overdue || slot.retiring.is_some();
+        let reason = if marked { self.slots.unmark(index) } else { None };
         if let Some(reason) = reason.or_else(|| self.must_retire(index, now)) {
             return self.begin_close(index, reason, now);
         }
         let slot = &mut self.slots[index];
-        if std::mem::take(&mut slot.asked) {
+        if slot.asked {
             // Its check goes on.
+            slot.asked = false;
             self.slots.enter(index, Phase::Checking);
             return;
         }
-        if std::mem::take(&mut slot.dirty) {
-            slot.deadline = None;
+        if slot.dirty {
+            (slot.dirty, slot.deadline) = (false, None);
             self.lendable.unlink(&mut self.slots, index);
             self.slots.enter(index, Phase::Resetting);
             self.queues.resets.push_back(self.slots.id(index));
             return;
         }
         // A lent session keeps its timer, which is never later than what is due now.
-        let armed = slot.phase == Phase::Lent && self.is_armed(index);
-        self.slots[index].deadline = None;
+        let armed = slot.phase == Phase::Lent && self.slot_timers.at(index).is_some();
+        slot.deadline = None;
+        self.freshest = self.freshest.max(Some(slot.verified));
         self.slots.enter(index, Phase::Idle);
-        self.relink(index);
-        self.freshest = self.freshest.max(Some(self.slots[index].verified));
+        self.lendable.link(&mut self.slots, index);
         if !armed {
             self.arm(index);
         }
@@ -243,9 +247,11 @@ impl<S, E: Clone> Core<S, E> {
         }
     }
 
-    /// The slot of a lease that is out.
-    pub fn slot_of(&self, lease: LeaseId) -> Option<SlotId> {
-        self.leases.get(lease).map(|record| self.slots.id(record.slot))
+    /// Of the session of a slot: how often it was lent before the last time, and when it was
+    /// opened.
+    pub fn history(&self, slot: SlotId) -> Option<(u64, Instant)> {
+        let slot = &self.slots[self.slots.get(slot)?];
+        Some((slot.uses.saturating_sub(1), slot.born))
     }
 
     /// When an idle session of this pool expires at the latest.

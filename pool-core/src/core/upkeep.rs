@@ -292,10 +292,6 @@ impl<S, E: Clone> Core<S, E> {
         }
     }
 
-    pub(super) fn is_armed(&self, index: u32) -> bool {
-        self.slot_timers.at(index).is_some()
-    }
-
     /// Sets the timer of an idle slot to what is due after `now`.
     fn arm_after(&mut self, index: u32, now: Instant) {
         // What is overdue but may not happen yet (an idle timeout at `min_idle`) is looked at
