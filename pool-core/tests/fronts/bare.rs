@@ -1,13 +1,13 @@
 //! The core itself, driven by hand in one thread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use pool_core::core::{
-    Acquired, ConnectFailure, Core, Lease, Notice, Purpose, Refusal, Request, Returned, SlotId,
+    Acquired, ConnectFailure, Core, Lease, LeaseId, Notice, Purpose, Refusal, Request, Returned,
     Taken, Task, WaiterId,
 };
 use pool_core::{CloseReason, Config, Event};
@@ -22,9 +22,10 @@ pub(crate) struct Bare {
     desk: Desk,
     running: BTreeMap<Ticket, Task<Session>>,
     waiting: BTreeMap<usize, (Request, WaiterId)>,
-    held: BTreeMap<usize, (SlotId, Session)>,
+    held: BTreeMap<usize, (LeaseId, Session)>,
     borrowers: BTreeMap<usize, Outcome>,
     events: Vec<Event>,
+    woken: VecDeque<WaiterId>,
 }
 
 impl Bare {
@@ -38,6 +39,7 @@ impl Bare {
             held: BTreeMap::new(),
             borrowers: BTreeMap::new(),
             events: Vec::new(),
+            woken: VecDeque::new(),
         }
     }
 
@@ -56,7 +58,7 @@ impl Bare {
                 self.ask(self.borrowers.len(), request);
             }
             Step::Return(borrower, how) => {
-                let Some((slot, mut session)) = self.held.remove(&borrower) else { return };
+                let Some((lease, mut session)) = self.held.remove(&borrower) else { return };
                 self.borrowers.insert(borrower, Outcome::Gone);
                 let state = match how {
                     How::Clean => Returned::Clean,
@@ -70,11 +72,11 @@ impl Bare {
                         Returned::Broken(CloseReason::Broken)
                     }
                     How::Detached => {
-                        self.core.detach(slot, now);
+                        self.core.detach(lease, now);
                         return self.settle();
                     }
                 };
-                self.core.release(slot, session, state, now);
+                self.core.release(lease, Some(session), state, now);
             }
             Step::Finish(ticket, verdict) => self.finish(ticket, verdict),
             Step::Advance(by) => self.now += by,
@@ -106,13 +108,16 @@ impl Bare {
     }
 
     fn lend(&mut self, borrower: usize, request: Request, lease: Lease<Session>) {
-        let Lease { slot, session, ticket } = lease;
+        let Lease { id, slot, session, ticket, waited, uses, .. } = lease;
+        // The front delivers what the core said before it looks at what it got.
+        self.listen();
         if session.is_broken() {
-            self.core.unusable(slot, session, CloseReason::Broken, self.now);
+            self.core.unusable(id, Some(session), CloseReason::Broken, self.now);
             return self.ask(borrower, Request { ticket: Some(ticket), ..request });
         }
+        self.events.push(Event::Acquired { session: slot.number(), waited, uses });
         self.borrowers.insert(borrower, Outcome::Holds(session.id));
-        self.held.insert(borrower, (slot, session));
+        self.held.insert(borrower, (id, session));
     }
 
     fn refuse(&mut self, borrower: usize, refusal: &Refusal<Arc<Failed>>) {
@@ -120,6 +125,7 @@ impl Bare {
             Refusal::Closed => Outcome::Closed,
             Refusal::Failed(_) => Outcome::Failed,
             Refusal::TimedOut(_) => Outcome::TimedOut,
+            Refusal::Overloaded { .. } => Outcome::Overloaded,
         };
         self.borrowers.insert(borrower, outcome);
     }
@@ -128,14 +134,11 @@ impl Bare {
     fn settle(&mut self) {
         loop {
             self.core.handle_timeout(self.now);
+            self.listen();
             let mut idle = true;
-            while let Some(notice) = self.core.poll_notice() {
+            while let Some(id) = self.woken.pop_front() {
                 idle = false;
-                match notice {
-                    Notice::Event(event) => self.events.push(event),
-                    Notice::Wake(id) => self.wake(id),
-                    Notice::Drained => {}
-                }
+                self.wake(id);
             }
             while let Some(task) = self.core.poll_task(self.now) {
                 idle = false;
@@ -152,6 +155,17 @@ impl Bare {
             }
             if idle {
                 return;
+            }
+        }
+    }
+
+    /// Events are told before anybody wakes up.
+    fn listen(&mut self) {
+        while let Some(notice) = self.core.poll_notice() {
+            match notice {
+                Notice::Event(event) => self.events.push(event),
+                Notice::Wake(id) => self.woken.push_back(id),
+                Notice::Interrupt(_) | Notice::Progress | Notice::Drained => {}
             }
         }
     }
@@ -183,10 +197,10 @@ impl Bare {
                     self.core.connect_failed(slot, verdict.kind(), failure, now);
                 }
             },
-            Task::Check { slot, session, .. } => self.core.checked(slot, session, ok, now),
+            Task::Check { slot, session, .. } => self.core.checked(slot, Some(session), ok, now),
             Task::Reset { slot, mut session, .. } => {
                 session.dirty &= !ok;
-                self.core.reset_done(slot, session, ok, now);
+                self.core.reset_done(slot, Some(session), ok, now);
             }
             Task::Close { slot, .. } => self.core.closed(slot, now),
         }

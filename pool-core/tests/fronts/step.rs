@@ -40,6 +40,7 @@ pub(crate) enum Outcome {
     TimedOut,
     Failed,
     Closed,
+    Overloaded,
     Gone,
 }
 

@@ -38,11 +38,11 @@ fn i27_a_task_that_is_lost_frees_its_slot() {
 
 #[test]
 fn i27_a_close_that_is_lost_lets_the_next_one_run() {
-    let mut rig = Rig::new(Config::builder().max_size(3).max_maintaining(1));
+    let mut rig = Rig::new(Config::builder().max_size(3).max_closing(1));
     rig.warm(3);
     rig.core.evict_all(rig.now);
     for left in (0..3).rev() {
-        let Task::Close { slot: Some(slot), .. } = rig.only_task() else { panic!("no close") };
+        let Task::Close { slot, .. } = rig.only_task() else { panic!("no close") };
         rig.core.lost(slot, rig.now);
         rig.core.lost(slot, rig.now);
         assert_eq!(rig.stats().closing, left);
