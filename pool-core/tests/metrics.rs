@@ -33,7 +33,7 @@ fn gauges_and_counters_follow_the_pool() {
         }
     };
     assert_eq!(value("pool_sessions_open"), 2.0);
-    assert_eq!(value("pool_sessions_lent"), 1.0);
+    assert_eq!(value("pool_leases"), 1.0);
     assert_eq!(value("pool_acquires_total"), 3.0);
     assert_eq!(value("pool_acquire_wait_seconds"), 3.0);
     assert_eq!(value("pool_held_seconds"), 1.0);

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use pool_core::core::{
     Acquired, ConnectFailure, Core, Lease, LeaseId, Notice, Purpose, Refusal, Request, Returned,
-    Taken, Task, WaiterId,
+    SlotId, Taken, Task, WaiterId,
 };
-use pool_core::{CloseReason, Config, Event};
+use pool_core::{CloseReason, Config, ErrorKind, Event, EventError};
 
 use crate::desk::{Desk, Failed, Kind, Session, Ticket, Verdict};
 use crate::step::{How, Outcome, Step, View};
@@ -26,12 +26,17 @@ pub(crate) struct Bare {
     borrowers: BTreeMap<usize, Outcome>,
     events: Vec<Event>,
     woken: VecDeque<WaiterId>,
+    /// An operation that the core gives up ends then, as a task does; a thread goes on.
+    interruptible: bool,
+    interrupted: Vec<SlotId>,
 }
 
 impl Bare {
-    pub(crate) fn new(config: Config, now: Instant) -> Self {
+    pub(crate) fn new(config: Config, now: Instant, interruptible: bool) -> Self {
+        let mut core = Core::new(config, true);
+        core.describe_errors(|error: &Arc<Failed>| EventError::new(Arc::clone(error) as _));
         Self {
-            core: Core::new(config, true),
+            core,
             now,
             desk: Desk::default(),
             running: BTreeMap::new(),
@@ -40,6 +45,8 @@ impl Bare {
             borrowers: BTreeMap::new(),
             events: Vec::new(),
             woken: VecDeque::new(),
+            interruptible,
+            interrupted: Vec::new(),
         }
     }
 
@@ -92,7 +99,7 @@ impl Bare {
             stats: self.core.stats(),
             working: self.running.keys().copied().collect(),
             borrowers: self.borrowers.clone(),
-            events: self.events.clone(),
+            events: self.events.iter().map(|event| format!("{event:?}")).collect(),
         }
     }
 
@@ -140,6 +147,10 @@ impl Bare {
                 idle = false;
                 self.wake(id);
             }
+            for slot in std::mem::take(&mut self.interrupted) {
+                idle = false;
+                self.interrupt(slot);
+            }
             while let Some(task) = self.core.poll_task(self.now) {
                 idle = false;
                 let ticket = match &task {
@@ -165,6 +176,7 @@ impl Bare {
             match notice {
                 Notice::Event(event) => self.events.push(event),
                 Notice::Wake(id) => self.woken.push_back(id),
+                Notice::Interrupt(slot) if self.interruptible => self.interrupted.push(slot),
                 Notice::Interrupt(_) | Notice::Progress | Notice::Drained => {}
             }
         }
@@ -183,6 +195,17 @@ impl Bare {
                 self.waiting.remove(&borrower);
                 self.refuse(borrower, &refusal);
             }
+        }
+    }
+
+    fn interrupt(&mut self, slot: SlotId) {
+        let ended = self.running.extract_if(.., |_, task| task.slot() == slot).next();
+        match ended {
+            Some((_, Task::Connect { .. })) => {
+                let failure = ConnectFailure::TimedOut;
+                self.core.connect_failed(slot, ErrorKind::Transient, failure, self.now);
+            }
+            other => panic!("only a connect has no other end: {other:?}"),
         }
     }
 

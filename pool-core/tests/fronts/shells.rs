@@ -16,11 +16,11 @@ use crate::desk::{AsyncDesk, Desk, Failed, Session};
 use crate::step::{How, Outcome, Step, View};
 
 #[derive(Default)]
-struct Log(Mutex<Vec<Event>>);
+struct Log(Mutex<Vec<String>>);
 
 impl Observer for Log {
     fn on_event(&self, event: &Event) {
-        self.0.lock().unwrap().push(event.clone());
+        self.0.lock().unwrap().push(format!("{event:?}"));
     }
 }
 
@@ -188,9 +188,9 @@ impl Sync {
 
     /// Two threads that act in one step, as where one returns what the other is about to wait
     /// for, may reach the observer in either order.
-    fn put_in_order(&self, events: &mut Vec<Event>, expected: &[Event]) {
-        let sorted = |events: &[Event]| {
-            let mut texts: Vec<_> = events.iter().map(|event| format!("{event:?}")).collect();
+    fn put_in_order(&self, events: &mut Vec<String>, expected: &[String]) {
+        let sorted = |events: &[String]| {
+            let mut texts = events.to_vec();
             texts.sort();
             texts
         };

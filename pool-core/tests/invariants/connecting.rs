@@ -94,7 +94,7 @@ fn i18_delays_double_up_to_the_cap_and_are_drawn_from_their_upper_half() {
             Config::builder().backoff_base(base).backoff_max(cap).seed(Some(seed)).build().unwrap(),
             true,
         );
-        rig.wait();
+        let first = rig.wait();
         for failures in 1..8 {
             let slot = rig.start_connect();
             rig.fail(slot, ErrorKind::Transient);
@@ -106,9 +106,18 @@ fn i18_delays_double_up_to_the_cap_and_are_drawn_from_their_upper_half() {
             assert!(!rig.core.has_task(rig.now) && rig.start().is_empty());
             rig.now = due;
         }
-        // A success resets it.
+        // A connect alone resets nothing: its session may be dead on arrival.
         let slot = rig.start_connect();
         rig.connected(slot);
+        let lease = rig.take(first).unwrap();
+        rig.wait();
+        let slot = rig.start_connect();
+        rig.fail(slot, ErrorKind::Transient);
+        let due = rig.core.poll_timeout().unwrap();
+        assert!(due - rig.now >= cap / 2);
+        rig.now = due;
+        // A session that somebody used does.
+        rig.release(lease, Returned::Clean);
         rig.wait();
         let slot = rig.start_connect();
         rig.fail(slot, ErrorKind::Transient);
