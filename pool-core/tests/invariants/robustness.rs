@@ -92,7 +92,7 @@ fn i30_every_deadline_is_announced_and_none_is_early() {
 
 /// The bodies of the fuzz targets over what is checked in and over random input.
 #[test]
-fn i1_to_i30_hold_for_the_seeds_of_the_fuzz_targets() {
+fn i1_to_i42_hold_for_the_seeds_of_the_fuzz_targets() {
     let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds");
     let read = |name: &str| {
         let files = std::fs::read_dir(seeds.join(name)).unwrap();
