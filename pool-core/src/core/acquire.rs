@@ -53,9 +53,7 @@ impl<S, E: Clone> Core<S, E> {
     /// A borrower wants a session, and waits for it until its deadline.
     #[inline]
     pub fn acquire(&mut self, request: Request, now: Instant) -> Acquired<S, E> {
-        if request.ticket.is_none() {
-            self.counters.acquires += 1;
-        }
+        self.counters.acquires += 1;
         if self.closed {
             self.counters.refused_closed += 1;
             return self.refuse(request, Refusal::Closed, now);
@@ -135,7 +133,13 @@ impl<S, E: Clone> Core<S, E> {
         if self.waiters.queued() > 0 {
             return None;
         }
-        self.first_lendable(now).filter(|&index| !self.is_stale(index, now))
+        let first = self.first_lendable(now);
+        // One that had to go may have been promised to somebody, who comes first.
+        if self.waiters.queued() > 0 {
+            self.dispatch(now);
+            return None;
+        }
+        first.filter(|&index| !self.is_stale(index, now))
     }
 
     /// Asks whether a waiter's turn has come.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::leases::LeaseId;
-use super::slots::{Phase, SlotId};
+use super::slots::{Phase, SlotId, Work};
 use super::{Core, later};
 use crate::event::{CloseReason, Event};
 
@@ -32,6 +32,8 @@ impl<S, E: Clone> Core<S, E> {
     ) -> Option<S> {
         if let Some(record) = self.leases.get(lease) {
             let slot = record.slot;
+            // Its borrower asks again, and is counted then.
+            self.counters.acquires -= 1;
             self.counters.served -= 1;
             self.counters.replaced += 1;
             self.note_born_broken(slot, now);
@@ -81,6 +83,7 @@ impl<S, E: Clone> Core<S, E> {
             Returned::Clean | Returned::NeedsReset => {
                 (slot.since, slot.verified) = (now, now);
                 (slot.suspect, slot.used) = (false, true);
+                self.freshest = self.freshest.max(Some(now));
                 slot.dirty |= state == Returned::NeedsReset;
                 if !slot.proven {
                     slot.proven = true;
@@ -104,7 +107,8 @@ impl<S, E: Clone> Core<S, E> {
         let Some(waiter) = self.waiters.front() else { return false };
         let slot = &self.slots[index];
         let stays = !slot.asked && slot.retiring.is_none() && !(slot.dirty && slot.load() == 0);
-        if !stays || slot.load() >= slot.limit || self.must_retire(index, now).is_some() {
+        let lendable = slot.load() < slot.limit && self.must_retire(index, now).is_none();
+        if !stays || !lendable || self.is_stale(index, now) {
             return false;
         }
         self.promise(index, waiter);
@@ -190,6 +194,10 @@ impl<S, E: Clone> Core<S, E> {
         match self.slots[index].phase {
             Phase::Reserved | Phase::Lent => {
                 self.slots.mark_retiring(index, reason);
+                // A check that nobody has started yet would tell nothing.
+                self.slots.end_lend_check(index);
+                let slot = &mut self.slots[index];
+                slot.asked &= slot.work != Work::None;
                 self.take_back_promises(index, 0);
                 self.relink(index);
                 if self.slots[index].leases == 0 {
