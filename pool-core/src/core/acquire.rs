@@ -57,9 +57,7 @@ impl<S, E: Clone> Core<S, E> {
     /// A borrower wants a session, and waits for it until its deadline.
     #[inline]
     pub fn acquire(&mut self, request: Request, now: Instant) -> Acquired<S, E> {
-        if request.ticket.is_none() {
-            self.counters.acquires += 1;
-        }
+        self.counters.acquires += 1;
         if self.closed {
             self.counters.refused_closed += 1;
             return self.refuse(request, Refusal::Closed, now);
@@ -265,7 +263,7 @@ impl<S, E: Clone> Core<S, E> {
 
     /// Whether it has to show a sign of life before it is lent.
     #[inline]
-    fn is_stale(&self, index: u32, now: Instant) -> bool {
+    pub(super) fn is_stale(&self, index: u32, now: Instant) -> bool {
         let slot = &self.slots[index];
         let after = self.config.check_after_idle;
         // Most are lent in the same tick of the cheap clock in which they came back.

@@ -32,6 +32,7 @@ impl<S, E: Clone> Core<S, E> {
     ) -> Option<S> {
         if let Some(record) = self.leases.get(lease) {
             let slot = record.slot;
+            self.counters.acquires -= 1;
             self.counters.served -= 1;
             self.counters.replaced += 1;
             self.note_born_broken(slot, now);
@@ -104,7 +105,8 @@ impl<S, E: Clone> Core<S, E> {
         let Some(waiter) = self.waiters.front() else { return false };
         let slot = &self.slots[index];
         let stays = !slot.asked && slot.retiring.is_none() && !(slot.dirty && slot.load() == 0);
-        if !stays || slot.load() >= slot.limit || self.must_retire(index, now).is_some() {
+        let full = slot.load() >= slot.limit;
+        if !stays || full || self.is_stale(index, now) || self.must_retire(index, now).is_some() {
             return false;
         }
         self.promise(index, waiter);
