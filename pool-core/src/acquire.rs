@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::core::{Acquired, Lease, Refusal, Request, Taken, WaiterId};
+use crate::backend::Moment;
+use crate::core::{Acquired, Lease, Refusal, Request, Taken, WaitPhase, WaiterId};
 use crate::domain::{Domain, ErrorOf, LocalChecks, Locate, Machine, SessionOf};
 use crate::error::AcquireError;
 use crate::event::{CloseReason, Event};
@@ -27,6 +28,8 @@ pub(crate) struct Acquiring<D: Domain, L> {
     site: &'static Location<'static>,
     request: Option<Request>,
     waiter: Option<WaiterId>,
+    /// What it waited for when it last looked, where slow acquires are logged.
+    waits_for: Option<WaitPhase>,
     /// Somebody is there to work for it, as far as it knows.
     attended: bool,
     /// On which runtime that somebody is.
@@ -61,6 +64,7 @@ impl<D: Domain, L: Locate<D>> Acquiring<D, L> {
             site,
             request: None,
             waiter: None,
+            waits_for: None,
             attended: true,
             driver_runtime: None,
         }
@@ -191,7 +195,7 @@ impl<D: Domain, L: Locate<D>> Acquiring<D, L> {
 
     #[inline]
     fn step(&mut self, broken: Option<Unusable<D>>, mut register: Option<Waker>) -> Step<D> {
-        let Self { shared, locate, at, timeout, site, request, waiter, .. } = self;
+        let Self { shared, locate, at, timeout, site, request, waiter, waits_for, .. } = self;
         let Some(shared) = shared else { return Step::Refused(Refusal::Closed) };
         if at.is_none() {
             *at = locate.locate(shared);
@@ -208,6 +212,7 @@ impl<D: Domain, L: Locate<D>> Acquiring<D, L> {
             (id, shared.hand_back(session), ticket, reason)
         });
         let (mut replaced, mut left) = (None, None);
+        let explain = shared.slow_acquire.is_some();
         let (step, attended, driver_runtime) = shared.at(now, |state, now| {
             let asked = state.machine.with_core(key, now, |core| {
                 if let Some((id, session, ticket, reason)) = broken {
@@ -231,7 +236,12 @@ impl<D: Domain, L: Locate<D>> Acquiring<D, L> {
                 match core.take(id, now) {
                     Taken::Ready(lease) => Ok(Step::Lease(lease)),
                     Taken::Refused(refusal) => Ok(Step::Refused(refusal)),
-                    Taken::Pending => Err(id),
+                    Taken::Pending => {
+                        if explain {
+                            *waits_for = Some(core.wait_phase(now));
+                        }
+                        Err(id)
+                    }
                 }
             });
             let step = match asked {
@@ -260,7 +270,7 @@ impl<D: Domain, L: Locate<D>> Acquiring<D, L> {
             unreachable!("a lease comes only from the pool that is asked")
         };
         let backend = shared.domain.backend(&place);
-        let reason = match quietly(|| backend.is_broken(&mut lease.session)) {
+        let reason = match quietly(|| backend.is_broken(&mut lease.session, Moment::Acquire)) {
             Some(false) => {
                 if shared.domain.is_observed() || shared.slow_acquire.is_some() {
                     self.tell(&shared, &place, &lease);
@@ -278,7 +288,8 @@ impl<D: Domain, L: Locate<D>> Acquiring<D, L> {
     fn tell(&self, shared: &Shared<D>, place: &D::Place, lease: &Lease<SessionOf<D>>) {
         let &Lease { slot, waited, uses, .. } = lease;
         if shared.slow_acquire.is_some_and(|limit| waited > limit) {
-            quietly(|| tracing::warn!(?waited, site = %self.site, "acquired slowly"));
+            let (site, waited_for) = (self.site, self.waits_for.unwrap_or(WaitPhase::Check));
+            quietly(|| tracing::warn!(?waited, ?waited_for, %site, "acquired slowly"));
         }
         shared.tell(place, &Event::Acquired { session: slot.number(), waited, uses });
     }

@@ -110,7 +110,7 @@ mod erased;
 #[cfg(feature = "metrics")]
 mod metrics;
 
-pub use backend::{Backend, ErrorKind};
+pub use backend::{Backend, ErrorKind, Moment};
 pub use clock::{Clock, SystemClock};
 pub use config::{Config, ConfigBuilder, ConfigError, Order};
 #[doc(hidden)]

@@ -74,8 +74,12 @@ where
         let this = &mut *self;
         ready!(this.runtime.poll_budget(cx));
         let mut polled = this.acquiring.poll(|| cx.waker().clone());
+        let shared = match &polled {
+            Poll::Ready(Ok(guard)) => Some(Guard::domain(guard)),
+            _ => this.acquiring.shared(),
+        };
         if !this.acquiring.is_attended()
-            && let Some(shared) = this.acquiring.shared()
+            && let Some(shared) = shared
             && let Err(error) = driver::ensure(shared, &this.runtime)
             && polled.is_pending()
         {

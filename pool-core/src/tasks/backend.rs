@@ -6,7 +6,7 @@ use std::future::{Future, ready};
 use std::sync::Arc;
 
 use super::runtime::Runtime;
-use crate::backend::ErrorKind;
+use crate::backend::{ErrorKind, Moment};
 use crate::domain::LocalChecks;
 
 /// Opens, checks and closes the sessions of an [`AsyncPool`](crate::AsyncPool).
@@ -26,6 +26,12 @@ pub trait AsyncBackend: Send + Sync + 'static {
 
     /// Whether the session is known to be unusable. Never waits.
     fn is_broken(&self, session: &mut Self::Session) -> bool;
+
+    /// See [`Backend::is_broken_at`](crate::Backend::is_broken_at).
+    fn is_broken_at(&self, session: &mut Self::Session, moment: Moment) -> bool {
+        let _ = moment;
+        self.is_broken(session)
+    }
 
     /// Asks the peer for a sign of life: one round trip.
     fn check(
@@ -89,8 +95,8 @@ impl<B: AsyncBackend> LocalChecks for AsyncAdapter<B> {
     type Error = B::Error;
 
     #[inline]
-    fn is_broken(&self, session: &mut B::Session) -> bool {
-        self.backend.is_broken(session)
+    fn is_broken(&self, session: &mut B::Session, moment: Moment) -> bool {
+        self.backend.is_broken_at(session, moment)
     }
 
     #[inline]
