@@ -5,6 +5,7 @@ mod asking;
 mod birth;
 mod closing;
 mod fronts;
+mod hooks;
 mod leases;
 mod log;
 mod panics;
