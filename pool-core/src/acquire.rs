@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::core::{Acquired, Lease, Refusal, Request, Taken, WaiterId};
+use crate::backend::Moment;
+use crate::core::{Acquired, Lease, Refusal, Request, Taken, WaitPhase, WaiterId};
 use crate::domain::{Domain, ErrorOf, LocalChecks, Locate, Machine, NotReady, SessionOf};
 use crate::error::AcquireError;
 use crate::event::{CloseReason, Event};
@@ -27,6 +28,8 @@ pub(crate) struct Acquiring<D: Domain, L> {
     site: &'static Location<'static>,
     request: Option<Request>,
     waiter: Option<WaiterId>,
+    /// What it waited for when it last looked, where slow acquires are logged.
+    waits_for: Option<WaitPhase>,
     /// Somebody is there to work for it, as far as it knows.
     attended: bool,
     /// On which runtime that somebody is.
@@ -59,7 +62,7 @@ pub(crate) fn acquire_ready<D: Domain>(
     }
     let found = shared.with_coarse(|state, now| state.machine.acquire_ready(key, site, now));
     let Ok(lease) = found else { return Err(None) };
-    match accept(shared, key, &place, lease, site) {
+    match accept(shared, key, &place, lease, site, None) {
         Ok(lease) => Ok(Guard::new(Arc::clone(shared), key, place, lease)),
         Err((lease, reason)) => {
             let ticket = lease.ticket;
@@ -77,12 +80,13 @@ fn accept<D: Domain>(
     place: &D::Place,
     mut lease: Lease<SessionOf<D>>,
     site: &'static Location<'static>,
+    waits_for: Option<WaitPhase>,
 ) -> Result<Lease<SessionOf<D>>, Unusable<D>> {
     let backend = shared.domain.backend(place);
-    match quietly(|| backend.is_broken(&mut lease.session)) {
+    match quietly(|| backend.is_broken(&mut lease.session, Moment::Acquire)) {
         Some(false) => {
             if shared.domain.is_observed() || shared.slow_acquire.is_some() {
-                tell(shared, key, place, &lease, site);
+                tell(shared, key, place, &lease, site, waits_for);
             }
             Ok(lease)
         }
@@ -98,11 +102,13 @@ fn tell<D: Domain>(
     place: &D::Place,
     lease: &Lease<SessionOf<D>>,
     site: &'static Location<'static>,
+    waits_for: Option<WaitPhase>,
 ) {
     let &Lease { slot, arrived, .. } = lease;
     let waited = shared.clock.now().saturating_duration_since(arrived);
     if shared.slow_acquire.is_some_and(|limit| waited > limit) {
-        quietly(|| tracing::warn!(?waited, %site, "acquired slowly"));
+        let waited_for = waits_for.unwrap_or(WaitPhase::Check);
+        quietly(|| tracing::warn!(?waited, ?waited_for, %site, "acquired slowly"));
     }
     let history = shared.with_core(key, |core, _| core.history(slot)).flatten();
     let uses = history.map_or(0, |(uses, _)| uses);
@@ -139,6 +145,7 @@ impl<D: Domain, L: Locate<D>> Acquiring<D, L> {
             site,
             request: None,
             waiter: None,
+            waits_for: None,
             attended: true,
             driver_runtime: None,
         }
@@ -268,7 +275,7 @@ impl<D: Domain, L: Locate<D>> Acquiring<D, L> {
 
     #[inline]
     fn step(&mut self, broken: Option<Unusable<D>>, mut register: Option<Waker>) -> Step<D> {
-        let Self { shared, locate, at, timeout, site, request, waiter, .. } = self;
+        let Self { shared, locate, at, timeout, site, request, waiter, waits_for, .. } = self;
         let Some(shared) = shared else { return Step::Refused(Refusal::Closed) };
         if at.is_none() {
             *at = locate.locate(shared);
@@ -285,6 +292,7 @@ impl<D: Domain, L: Locate<D>> Acquiring<D, L> {
             (id, shared.hand_back(session), ticket, reason)
         });
         let (mut replaced, mut left) = (None, None);
+        let explain = shared.slow_acquire.is_some();
         let (step, attended, driver_runtime) = shared.at(now, |state, now| {
             let asked = state.machine.with_core(key, now, |core| {
                 if let Some((id, session, ticket, reason)) = broken {
@@ -308,7 +316,12 @@ impl<D: Domain, L: Locate<D>> Acquiring<D, L> {
                 match core.take(id, now) {
                     Taken::Ready(lease) => Ok(Step::Lease(lease)),
                     Taken::Refused(refusal) => Ok(Step::Refused(refusal)),
-                    Taken::Pending => Err(id),
+                    Taken::Pending => {
+                        if explain {
+                            *waits_for = Some(core.wait_phase(now));
+                        }
+                        Err(id)
+                    }
                 }
             });
             let step = match asked {
@@ -336,7 +349,7 @@ impl<D: Domain, L: Locate<D>> Acquiring<D, L> {
         let (Some(shared), Some((key, place))) = (self.shared.take(), self.at.take()) else {
             unreachable!("a lease comes only from the pool that is asked")
         };
-        match accept(&shared, key, &place, lease, self.site) {
+        match accept(&shared, key, &place, lease, self.site, self.waits_for) {
             Ok(lease) => Ok(Guard::new(shared, key, place, lease)),
             Err(unusable) => {
                 (self.shared, self.at) = (Some(shared), Some((key, place)));

@@ -23,6 +23,15 @@ pub enum ErrorKind {
     Busy,
 }
 
+/// When a pool asks whether a session is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Moment {
+    /// It is about to be lent.
+    Acquire,
+    /// A lease of it has ended.
+    Release,
+}
+
 /// Opens, checks and closes the sessions of a [`Pool`](crate::Pool).
 ///
 /// Methods that may wait run on the pool's own worker threads or on the thread of the caller that
@@ -61,6 +70,13 @@ pub trait Backend: Send + Sync + 'static {
     /// Whether the session is known to be unusable, from what is already here: flags, a peek at
     /// the socket. Never waits; called at every borrow and return.
     fn is_broken(&self, session: &mut Self::Session) -> bool;
+
+    /// As [`is_broken`](Self::is_broken), for backends to which it matters when they are asked;
+    /// this is what the pool calls. By default the same. A decorator passes it on.
+    fn is_broken_at(&self, session: &mut Self::Session, moment: Moment) -> bool {
+        let _ = moment;
+        self.is_broken(session)
+    }
 
     /// Asks the peer for a sign of life: one round trip. May wait, up to `check_timeout`.
     ///

@@ -157,8 +157,9 @@ impl ConfigBuilder {
         /// believed to carry one more again, up to `leases_per_session`: above zero, default 60 s.
         limit_recovery: Duration;
         /// How many borrowers may wait: one more gets
-        /// [`AcquireError::Overloaded`](crate::AcquireError::Overloaded) at once. `None`, the
-        /// default, knows no limit.
+        /// [`AcquireError::Overloaded`](crate::AcquireError::Overloaded) at once. 1 and up;
+        /// `None`, the default, knows no limit. Whoever must not wait has
+        /// [`get_timeout`](crate::Pool::get_timeout) with zero.
         max_waiters: Option<usize>;
         /// Whether a pool that has never had a session tells its borrowers at once that there is
         /// nobody to connect to ([`ErrorKind::Unreachable`](crate::ErrorKind::Unreachable): the
@@ -215,7 +216,8 @@ impl ConfigBuilder {
         /// borrowers get that error at once.
         breaker_delay: Duration;
         /// A borrower that waited for longer than this is logged as a warning (`tracing`, target
-        /// `pool_core`), with what it waited for; `None`, the default, logs none.
+        /// `pool_core`) when it is served, with its line of code and what it waited for when it
+        /// last looked; `None`, the default, logs none.
         slow_acquire: Option<Duration>;
         /// A lease that is out for longer than this is logged as a warning, once, with the line
         /// that acquired it, and told as [`Event::HeldLong`](crate::Event::HeldLong); `None`, the
@@ -240,6 +242,9 @@ impl ConfigBuilder {
         }
         if c.min_idle > c.max_size {
             return refuse("min_idle", "at most max_size");
+        }
+        if c.max_waiters == Some(0) {
+            return refuse("max_waiters", "1 or more");
         }
         if c.max_connecting == 0 {
             return refuse("max_connecting", "1 or more");
@@ -309,6 +314,7 @@ mod tests {
             (Config::builder().leases_per_session(0), "leases_per_session"),
             (Config::builder().leases_per_session(10_001), "leases_per_session"),
             (Config::builder().max_closing(0), "max_closing"),
+            (Config::builder().max_waiters(Some(0)), "max_waiters"),
             (Config::builder().limit_recovery(zero), "limit_recovery"),
             (Config::builder().leak_after(Some(zero)), "leak_after"),
             (Config::builder().max_size(2).min_idle(3), "min_idle"),

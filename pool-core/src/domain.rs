@@ -7,6 +7,7 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::backend::Moment;
 use crate::core::{Core, Lease, LeaseId, Notice, Returned, Task};
 use crate::event::{Event, Observer};
 
@@ -18,8 +19,8 @@ pub trait LocalChecks: Send + Sync + 'static {
     /// Why a connect failed.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// See [`Backend::is_broken`](crate::Backend::is_broken).
-    fn is_broken(&self, session: &mut Self::Session) -> bool;
+    /// See [`Backend::is_broken_at`](crate::Backend::is_broken_at).
+    fn is_broken(&self, session: &mut Self::Session, moment: Moment) -> bool;
     /// See [`Backend::needs_reset`](crate::Backend::needs_reset).
     fn needs_reset(&self, session: &mut Self::Session) -> bool;
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::backend::{Backend, ErrorKind};
+use crate::backend::{Backend, ErrorKind, Moment};
 use crate::interrupt::{Interrupt, KillSwitch};
 use crate::tasks::AsyncBackend;
 
@@ -31,6 +31,10 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
 
     fn is_broken(&self, session: &mut B::Session) -> bool {
         (**self).is_broken(session)
+    }
+
+    fn is_broken_at(&self, session: &mut B::Session, moment: Moment) -> bool {
+        (**self).is_broken_at(session, moment)
     }
 
     fn check(&self, session: &mut B::Session) -> Result<(), B::Error> {
@@ -66,6 +70,8 @@ pub trait DynAsyncBackend<S, E>: Send + Sync + 'static {
     async fn connect(&self) -> Result<S, E>;
     /// See [`AsyncBackend::is_broken`].
     fn is_broken(&self, session: &mut S) -> bool;
+    /// See [`AsyncBackend::is_broken_at`].
+    fn is_broken_at(&self, session: &mut S, moment: Moment) -> bool;
     /// See [`AsyncBackend::check`].
     async fn check(&self, session: &mut S) -> Result<(), E>;
     /// See [`AsyncBackend::keepalive`].
@@ -88,6 +94,10 @@ impl<B: AsyncBackend> DynAsyncBackend<B::Session, B::Error> for B {
 
     fn is_broken(&self, session: &mut B::Session) -> bool {
         AsyncBackend::is_broken(self, session)
+    }
+
+    fn is_broken_at(&self, session: &mut B::Session, moment: Moment) -> bool {
+        AsyncBackend::is_broken_at(self, session, moment)
     }
 
     async fn check(&self, session: &mut B::Session) -> Result<(), B::Error> {
@@ -129,6 +139,10 @@ where
 
     fn is_broken(&self, session: &mut S) -> bool {
         (**self).is_broken(session)
+    }
+
+    fn is_broken_at(&self, session: &mut S, moment: Moment) -> bool {
+        (**self).is_broken_at(session, moment)
     }
 
     async fn check(&self, session: &mut S) -> Result<(), E> {

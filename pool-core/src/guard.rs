@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::backend::Moment;
 use crate::core::{Lease, LeaseId, Returned, SlotId};
 use crate::domain::{Domain, LocalChecks, Machine, SessionOf};
 use crate::event::CloseReason;
@@ -27,6 +28,8 @@ pub struct Guard<D: Domain> {
     broken: Option<CloseReason>,
     /// The peer refused this borrower.
     refused: AtomicBool,
+    /// In which state the session comes back, where the backend was asked already.
+    settled: Option<Returned>,
     /// Lent while its thread was unwinding already, so a panic says nothing about this session.
     born_unwinding: bool,
     slot: SlotId,
@@ -50,6 +53,7 @@ impl<D: Domain> Guard<D> {
             place,
             broken: None,
             refused: AtomicBool::new(false),
+            settled: None,
             born_unwinding: std::thread::panicking(),
             slot,
             ticket,
@@ -141,22 +145,23 @@ impl<D: Domain> Guard<D> {
             return None;
         }
         let state = guard.state();
-        guard.broken = match state {
-            Returned::Clean | Returned::Refused => None,
-            Returned::NeedsReset => Some(CloseReason::Interrupted),
-            Returned::Broken(reason) => Some(reason),
-        };
         let needed = state == Returned::NeedsReset;
+        let interrupted = Returned::Broken(CloseReason::Interrupted);
+        guard.settled = Some(if needed { interrupted } else { state });
         needed.then(|| guard.shared.with_core(guard.key, |core, _| core.config().reset_timeout))?
     }
 
     /// The reset came to its end, well or not.
     pub(crate) fn end_reset(guard: &mut Self, clean: bool) {
-        guard.broken = (!clean).then_some(CloseReason::ResetFailed);
+        let failed = Returned::Broken(CloseReason::ResetFailed);
+        guard.settled = Some(if clean { Returned::Clean } else { failed });
     }
 
     #[inline]
     fn state(&mut self) -> Returned {
+        if let Some(settled) = self.settled {
+            return settled;
+        }
         if let Some(reason) = self.broken {
             return Returned::Broken(reason);
         }
@@ -167,7 +172,9 @@ impl<D: Domain> Guard<D> {
         else {
             return Returned::Broken(CloseReason::Panicked);
         };
-        match quietly(|| (backend.is_broken(session), backend.needs_reset(session))) {
+        match quietly(|| {
+            (backend.is_broken(session, Moment::Release), backend.needs_reset(session))
+        }) {
             Some((false, _)) if *self.refused.get_mut() => Returned::Refused,
             Some((false, false)) => Returned::Clean,
             Some((false, true)) => Returned::NeedsReset,

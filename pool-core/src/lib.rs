@@ -107,10 +107,11 @@ mod keyed;
 mod clock;
 mod keepalive;
 mod erased;
+mod hooks;
 #[cfg(feature = "metrics")]
 mod metrics;
 
-pub use backend::{Backend, ErrorKind};
+pub use backend::{Backend, ErrorKind, Moment};
 pub use clock::{Clock, SystemClock};
 pub use config::{Config, ConfigBuilder, ConfigError, Order};
 #[doc(hidden)]
@@ -119,6 +120,7 @@ pub use erased::DynAsyncBackend;
 pub use error::{AcquireError, Closed, DrainTimeout, WarmError};
 pub use event::{CloseReason, Event, EventError, NotAcquired, Observer};
 pub use guard::{Guard, Scope};
+pub use hooks::{AsyncHooks, Hooked, Hooks};
 pub use interrupt::{Interrupt, KillSwitch};
 pub use keepalive::{Keepalive, KeepaliveStep};
 #[doc(hidden)]

@@ -1,13 +1,12 @@
 //! What the owner of a pool may do, written once for all fronts.
 
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::Instant;
 
 use crate::core::{Health, OldestLease};
 use crate::domain::{CoreOf, Domain, ErrorOf, Machine, SessionOf};
 use crate::error::{AcquireError, Closed, DrainTimeout, WarmError};
-use crate::shared::Shared;
+use crate::shared::{Shared, Watcher};
 use crate::stats::Stats;
 
 impl<D: Domain> Shared<D> {
@@ -40,14 +39,14 @@ impl<D: Domain> Shared<D> {
         self.lock().machine.with_core(key, now, |core| look(core, now))
     }
 
-    /// Whether the sessions that `warm` asked for are there; the waker is woken when there is news.
+    /// Whether the sessions that `warm` asked for are there; the watcher is woken when there is news.
     pub(crate) fn warmed(
         &self,
         key: D::Key,
         wanted: usize,
-        waker: Waker,
+        watcher: &Arc<Watcher>,
     ) -> Option<Result<(), AcquireError<ErrorOf<D>>>> {
-        if self.watch(waker) {
+        if self.watch(watcher) {
             return Some(Err(AcquireError::Closed));
         }
         let looked = self.with_core(key, |core, now| {
@@ -62,7 +61,23 @@ impl<D: Domain> Shared<D> {
         looked.unwrap_or(Some(Err(AcquireError::Closed)))
     }
 
-    /// Ends what `warm` began, and says how it went.
+    /// Asks for so many sessions of a core to be open, until the answer is dropped.
+    pub(crate) fn begin_warming(&self, key: D::Key, wanted: usize) -> Warming<'_, D> {
+        self.with(|state, _| state.warming.push((key, wanted)));
+        self.set_warming(key);
+        Warming { shared: self, key, wanted }
+    }
+
+    /// Of several who want some, the one that wants most decides.
+    fn set_warming(&self, key: D::Key) {
+        self.with(|state, now| {
+            let of_key = state.warming.iter().filter(|(of, _)| *of == key);
+            let most = of_key.map(|(_, wanted)| *wanted).max().unwrap_or(0);
+            state.machine.with_core(key, now, |core| core.warm(most));
+        });
+    }
+
+    /// Says how a warming went.
     pub(crate) fn end_warming(
         &self,
         key: D::Key,
@@ -71,7 +86,6 @@ impl<D: Domain> Shared<D> {
     ) -> Result<(), WarmError<ErrorOf<D>>> {
         let (opened, known) = self
             .with_core(key, |core, _| {
-                core.warm(0);
                 let known = match core.last_failure() {
                     Some(crate::core::ConnectFailure::Error(error)) => Some(Arc::clone(error)),
                     _ => None,
@@ -95,5 +109,23 @@ impl<D: Domain> Shared<D> {
         } else {
             Err(DrainTimeout { stats: Box::new(stats) })
         }
+    }
+}
+
+/// Somebody waits for sessions to be opened.
+pub(crate) struct Warming<'a, D: Domain> {
+    shared: &'a Shared<D>,
+    key: D::Key,
+    wanted: usize,
+}
+
+impl<D: Domain> Drop for Warming<'_, D> {
+    fn drop(&mut self) {
+        let Self { shared, key, wanted } = *self;
+        shared.with(|state, _| {
+            let place = state.warming.iter().position(|entry| *entry == (key, wanted));
+            place.map(|place| state.warming.swap_remove(place))
+        });
+        shared.set_warming(key);
     }
 }

@@ -7,9 +7,9 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Waker;
+use std::sync::{Arc, Weak};
+use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use crate::backend::ErrorKind;
@@ -48,9 +48,11 @@ pub(crate) struct State<D: Domain> {
     /// By the index of the core, then of the waiter.
     wakers: Vec<Vec<Option<Waker>>>,
     /// Those who wait for the end of a closed pool, or for sessions to be opened.
-    watchers: Vec<Waker>,
+    watchers: Vec<Weak<Watcher>>,
+    /// How many sessions of which core each of those wants to be open.
+    pub(crate) warming: Vec<(D::Key, usize)>,
     /// The errors that the core may still know, so that it never drops the last copy of one.
-    errors: Vec<Arc<ErrorOf<D>>>,
+    errors: Errors<ErrorOf<D>>,
     /// How the operations that run now can be ended.
     interrupts: HashMap<(D::Key, SlotId), Interrupt>,
     /// The driver task of an async pool, and the runtime that it is on, if that is known.
@@ -65,6 +67,28 @@ pub(crate) struct State<D: Domain> {
     /// Keeps an async pool without handles alive for its driver until all is closed. The driver
     /// takes it out at its end, so it is no cycle for ever.
     pub(crate) itself: Option<Arc<Shared<D>>>,
+}
+
+/// Somebody who waits for the end of a closed pool, or for sessions to be opened. The pool knows it
+/// for as long as it waits.
+pub(crate) struct Watcher(pub(crate) Waker);
+
+impl Wake for Watcher {
+    fn wake(self: Arc<Self>) {
+        self.0.wake_by_ref();
+    }
+}
+
+/// Errors of the backend, each dropped where its panic harms nobody. Declared after the books, and
+/// so dropped after them.
+struct Errors<E>(Vec<Arc<E>>);
+
+impl<E> Drop for Errors<E> {
+    fn drop(&mut self) {
+        for error in self.0.drain(..) {
+            quietly(|| drop(error));
+        }
+    }
 }
 
 /// What is to be done after the lock is released.
@@ -90,7 +114,8 @@ impl<D: Domain> Shared<D> {
             places: D::Places::default(),
             wakers: Vec::new(),
             watchers: Vec::new(),
-            errors: Vec::new(),
+            warming: Vec::new(),
+            errors: Errors(Vec::new()),
             interrupts: HashMap::new(),
             driver: None,
             driver_runtime: None,
@@ -212,11 +237,11 @@ impl<D: Domain> Shared<D> {
     ) {
         let (forgotten, interrupt): (Vec<_>, _) = self.with(|state, now| {
             if let ConnectFailure::Error(error) = &failure {
-                state.errors.push(Arc::clone(error));
+                state.errors.0.push(Arc::clone(error));
             }
             let interrupt = state.interrupts.remove(&(key, slot));
             state.machine.with_core(key, now, |core| core.connect_failed(slot, kind, failure, now));
-            let forgotten = state.errors.extract_if(.., |error| Arc::strong_count(error) == 1);
+            let forgotten = state.errors.0.extract_if(.., |error| Arc::strong_count(error) == 1);
             (forgotten.collect(), interrupt)
         });
         quietly(|| drop(interrupt));
@@ -236,22 +261,18 @@ impl<D: Domain> Shared<D> {
         None
     }
 
-    /// The waker is woken when a closed pool is drained, or a session that somebody waits for was
+    /// The watcher is woken when a closed pool is drained, or a session that somebody waits for was
     /// opened or could not be. True where the pool is drained.
-    pub(crate) fn watch(&self, waker: Waker) -> bool {
-        let (drained, unneeded) = self.with(|state, _| {
-            if state.machine.is_drained() {
-                return (true, Some(waker));
+    pub(crate) fn watch(&self, watcher: &Arc<Watcher>) -> bool {
+        self.with(|state, _| {
+            // Those who stopped waiting leave nothing behind.
+            state.watchers.retain(|other| other.strong_count() > 0);
+            let watcher = Arc::downgrade(watcher);
+            if !state.watchers.iter().any(|other| other.ptr_eq(&watcher)) {
+                state.watchers.push(watcher);
             }
-            let known = state.watchers.iter().any(|other| other.will_wake(&waker));
-            if known {
-                return (false, Some(waker));
-            }
-            state.watchers.push(waker);
-            (false, None)
-        });
-        discard(unneeded);
-        drained
+            state.machine.is_drained()
+        })
     }
 
     /// Shows every idle session of a core to the predicate, one at a time, outside the lock.
@@ -352,7 +373,7 @@ impl<D: Domain> State<D> {
                     outbox.interrupts.extend(self.interrupts.remove(&(key, slot)));
                 }
                 Said::Core(Notice::Progress | Notice::Drained) => {
-                    outbox.more.append(&mut self.watchers);
+                    outbox.more.extend(self.take_watchers());
                 }
                 Said::Forgotten => {
                     if let Some(wakers) = self.wakers.get_mut(D::index(key)) {
@@ -395,7 +416,13 @@ impl<D: Domain> State<D> {
     #[must_use]
     pub(crate) fn take_wakers(&mut self) -> Vec<Waker> {
         let waiting = self.wakers.iter_mut().flatten().filter_map(Option::take);
-        waiting.chain(self.watchers.drain(..)).collect()
+        let mut wakers: Vec<_> = waiting.collect();
+        wakers.extend(self.take_watchers());
+        wakers
+    }
+
+    fn take_watchers(&mut self) -> impl Iterator<Item = Waker> + '_ {
+        self.watchers.drain(..).filter_map(|watcher| watcher.upgrade().map(Waker::from))
     }
 }
 

@@ -40,7 +40,8 @@ pub(super) struct Gate<E> {
     breaker: Option<(Instant, E)>,
     /// A connect has succeeded since the last permanent error, so more than one may run.
     proven: bool,
-    /// After a permanent error nothing is opened but for a borrower.
+    /// After a permanent error nothing is opened but for a borrower, or for who waits for a warm
+    /// pool.
     demand_only: bool,
     pub(super) last_failure: Option<ConnectFailure<E>>,
     /// Somebody who never waits found nothing that could be lent.
@@ -219,16 +220,17 @@ impl<S, E: Clone> Core<S, E> {
         let resetting = self.slots.count(Phase::Resetting);
         let supply = (connecting + resetting) * each + self.slots.promised();
         let demand = queued.saturating_sub(supply).div_ceil(each);
+        let warming = self.gate.warm.saturating_sub(self.slots.staying());
+        let vain = usize::from(self.gate.asked_in_vain).saturating_sub(connecting);
+        let asked_for = demand.max(warming).max(vain);
         if self.gate.demand_only {
-            return demand;
+            return asked_for;
         }
         let idle = self.slots.count(Phase::Idle) - self.slots.aging_idle();
         let spare = idle + self.slots.count(Phase::Checking);
         let kept = self.config.min_idle.saturating_sub(spare + resetting + connecting);
         let succeeding = self.slots.overdue.saturating_sub(connecting);
-        let warming = self.gate.warm.saturating_sub(self.slots.staying());
-        let vain = usize::from(self.gate.asked_in_vain).saturating_sub(connecting);
-        demand.max(kept).max(succeeding).max(warming).max(vain)
+        asked_for.max(kept).max(succeeding)
     }
 
     /// Takes a slot for a new session.

@@ -82,7 +82,7 @@ impl<S, E: Clone> Core<S, E> {
     }
 
     /// What whoever waits now waits for.
-    pub(super) fn wait_phase(&self, now: Instant) -> WaitPhase {
+    pub(crate) fn wait_phase(&self, now: Instant) -> WaitPhase {
         let count = |phase| self.slots.count(phase);
         let full = self.slots.in_use() >= self.config.max_size;
         if count(Phase::Connecting) > 0 {
@@ -99,6 +99,9 @@ impl<S, E: Clone> Core<S, E> {
             WaitPhase::Backoff
         } else if self.gate.starved {
             WaitPhase::Total
+        } else if self.connect_is_wanted() {
+            // About to begin.
+            WaitPhase::Connect
         } else {
             WaitPhase::Return
         }

@@ -220,7 +220,8 @@ impl<S, E: Clone> Core<S, E> {
         }
         self.slots[index].purpose = purpose;
         self.slots[index].deadline = None;
-        if purpose == Purpose::Lend {
+        // A keepalive serves whoever comes meanwhile as well as a check for a borrower does.
+        if matches!(purpose, Purpose::Lend | Purpose::Keepalive) {
             self.slots.begin_lend_check(index);
         }
     }
@@ -331,6 +332,8 @@ impl<S, E: Clone> Core<S, E> {
             _ => CloseReason::CheckFailed,
         };
         self.slots[index].asked = false;
+        // Its task may never come back.
+        self.slots.end_lend_check(index);
         if self.slots[index].load() > 0 {
             self.retire(index, reason, now);
         } else {

@@ -252,7 +252,7 @@ where
         let Some((id, _)) = ByKey(key.clone()).locate(shared) else {
             return Err(WarmError { wanted: sessions, opened: 0, last_failure: None });
         };
-        shared.with_core(id, |core, _| core.warm(sessions));
+        let _warming = shared.begin_warming(id, sessions);
         wake_workers(shared);
         let warmed = watch(shared, deadline, |shared, waker| shared.warmed(id, sessions, waker));
         shared.end_warming(id, sessions, warmed)

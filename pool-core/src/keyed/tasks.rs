@@ -242,8 +242,8 @@ where
         added
     }
 
-    /// See [`Pool::warm`](crate::Pool::warm). It takes no place that somebody waits for. A future
-    /// that is dropped only ends the waiting.
+    /// See [`Pool::warm`](crate::Pool::warm). It takes no place that somebody waits for.
+    /// Dropping the future ends the waiting and the warming.
     ///
     /// # Errors
     ///
@@ -259,7 +259,7 @@ where
         let Some((id, _)) = ByKey(key.clone()).locate(shared) else {
             return Err(WarmError { wanted: sessions, opened: 0, last_failure: None });
         };
-        shared.with_core(id, |core, _| core.warm(sessions));
+        let _warming = shared.begin_warming(id, sessions);
         self.wake_driver();
         let warmed = watch(shared, deadline, |waker| shared.warmed(id, sessions, waker));
         shared.end_warming(id, sessions, warmed.await)

@@ -219,7 +219,7 @@ impl<B: Backend> Pool<B> {
     pub fn warm(&self, sessions: usize, timeout: Duration) -> Result<(), WarmError<B::Error>> {
         let shared = self.shared();
         let deadline = shared.clock.now().checked_add(timeout);
-        shared.with_core((), |core, _| core.warm(sessions));
+        let _warming = shared.begin_warming((), sessions);
         self.wake_workers();
         let warmed = watch(shared, deadline, |shared, waker| shared.warmed((), sessions, waker));
         shared.end_warming((), sessions, warmed)

@@ -1,7 +1,7 @@
 //! How a thread waits: for a session, for a closed pool to be drained, for sessions to be opened.
 
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 use std::time::Instant;
 
 use super::park::{park, waker};
@@ -11,7 +11,7 @@ use crate::backend::Backend;
 use crate::domain::{Domain, Locate, Machine};
 use crate::error::AcquireError;
 use crate::guard::Guard;
-use crate::shared::Shared;
+use crate::shared::{Shared, Watcher};
 
 /// Waits on this thread for a lease.
 pub(crate) fn wait<D, B, L>(
@@ -48,14 +48,15 @@ where
 pub(crate) fn watch<D: Domain, R>(
     shared: &Shared<D>,
     deadline: Option<Instant>,
-    mut look: impl FnMut(&Shared<D>, Waker) -> Option<R>,
+    mut look: impl FnMut(&Shared<D>, &Arc<Watcher>) -> Option<R>,
 ) -> Option<R> {
+    let watcher = Arc::new(Watcher(waker()));
     // The core knows no deadline of ours, so no worker wakes us where time is set by hand.
     if deadline.is_some_and(|at| shared.clock.sleep_for(at).is_none()) {
         shared.clock.subscribe(waker());
     }
     loop {
-        if let Some(answer) = look(shared, waker()) {
+        if let Some(answer) = look(shared, &watcher) {
             return Some(answer);
         }
         if deadline.is_some_and(|at| at <= shared.clock.now()) {

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::backend::{Backend, ErrorKind};
+use crate::backend::{Backend, ErrorKind, Moment};
 use crate::core::{ConnectFailure, Purpose, SlotId, Task};
 use crate::domain::{Domain, LocalChecks, Machine, SessionOf};
 use crate::interrupt::Interrupt;
@@ -28,8 +28,8 @@ impl<B: Backend> LocalChecks for Blocking<B> {
     type Error = B::Error;
 
     #[inline]
-    fn is_broken(&self, session: &mut B::Session) -> bool {
-        self.0.is_broken(session)
+    fn is_broken(&self, session: &mut B::Session, moment: Moment) -> bool {
+        self.0.is_broken_at(session, moment)
     }
 
     #[inline]
@@ -87,7 +87,8 @@ where
         {
             quietly(|| tracing::warn!(%error, "no second worker thread, deadlines may be late"));
         }
-        run(shared, job);
+        // Whatever panics in there in spite of all must not cost a worker that stays counted.
+        quietly(|| run(shared, job));
     }
 }
 

@@ -75,8 +75,12 @@ where
             ready!(runtime.poll_budget(cx));
         }
         let mut polled = this.acquiring.poll(|| cx.waker().clone());
+        let shared = match &polled {
+            Poll::Ready(Ok(guard)) => Some(Guard::domain(guard)),
+            _ => this.acquiring.shared(),
+        };
         if !this.acquiring.is_attended()
-            && let Some(shared) = this.acquiring.shared()
+            && let Some(shared) = shared
             && let Err(error) = driver::ensure(shared)
             && polled.is_pending()
         {

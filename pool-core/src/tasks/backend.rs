@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::future::{Future, ready};
 
-use crate::backend::ErrorKind;
+use crate::backend::{ErrorKind, Moment};
 use crate::domain::LocalChecks;
 
 /// Opens, checks and closes the sessions of an [`AsyncPool`](crate::AsyncPool).
@@ -24,6 +24,12 @@ pub trait AsyncBackend: Send + Sync + 'static {
 
     /// Whether the session is known to be unusable. Never waits.
     fn is_broken(&self, session: &mut Self::Session) -> bool;
+
+    /// See [`Backend::is_broken_at`](crate::Backend::is_broken_at).
+    fn is_broken_at(&self, session: &mut Self::Session, moment: Moment) -> bool {
+        let _ = moment;
+        self.is_broken(session)
+    }
 
     /// Asks the peer for a sign of life: one round trip.
     fn check(
@@ -84,8 +90,8 @@ impl<B: AsyncBackend> LocalChecks for AsyncAdapter<B> {
     type Error = B::Error;
 
     #[inline]
-    fn is_broken(&self, session: &mut B::Session) -> bool {
-        self.0.is_broken(session)
+    fn is_broken(&self, session: &mut B::Session, moment: Moment) -> bool {
+        self.0.is_broken_at(session, moment)
     }
 
     #[inline]

@@ -6,6 +6,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use super::backend::{AsyncAdapter, AsyncBackend};
+use super::pool::wake_driver;
 use super::runtime::Runtime;
 use crate::backend::ErrorKind;
 use crate::core::{ConnectFailure, Purpose, SlotId, Task};
@@ -65,6 +66,9 @@ where
                 End::Done(Ok(session)) => {
                     owed.answered = true;
                     shared.answer(key, slot, |core, now| core.connected(slot, session, now));
+                    // Where the pool was closed just now, its driver has gone, and this is to be
+                    // closed all the same.
+                    wake_driver(&shared);
                     return;
                 }
                 End::Done(Err(error)) => {
@@ -137,6 +141,12 @@ impl Within<'_> {
         let mut operation = Some(operation);
         let mut sleep = deadline.zip(self.runtime).map(|(at, runtime)| runtime.sleep_until(at));
         poll_fn(|cx| {
+            // Nobody wants what it may bring just now.
+            if self.interrupt.is_some_and(Interrupt::is_interrupted) {
+                let unwanted = operation.take();
+                quietly(|| drop(unwanted));
+                return Poll::Ready(End::Interrupted);
+            }
             let polled = operation.as_mut().and_then(|op| quietly(|| op.as_mut().poll(cx)));
             let end = match polled {
                 Some(Poll::Ready(output)) => End::Done(output),

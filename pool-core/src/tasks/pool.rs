@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::panic::Location;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::acquire::Acquire;
@@ -19,7 +19,7 @@ use crate::domain::{Domain, Machine, Single};
 use crate::error::{Closed, DrainTimeout, WarmError};
 use crate::event::{EventError, Observer};
 use crate::guard::Guard;
-use crate::shared::Shared;
+use crate::shared::{Shared, Watcher};
 use crate::stats::Stats;
 
 type Home<B> = Single<AsyncAdapter<B>>;
@@ -138,6 +138,10 @@ impl<B: AsyncBackend> AsyncPool<B> {
     /// See [`Pool::try_get`](crate::Pool::try_get).
     #[track_caller]
     pub fn try_get(&self) -> Option<AsyncPooled<B>> {
+        // Whoever only ever takes what is ready still wants its sessions to be looked after.
+        if self.shared().is_contended() {
+            self.wake_driver();
+        }
         self.acquiring(Some(Duration::ZERO), Location::caller()).try_now()
     }
 
@@ -203,6 +207,7 @@ impl<B: AsyncBackend> AsyncPool<B> {
     /// See [`Pool::retain`](crate::Pool::retain).
     pub fn retain(&self, keep: impl FnMut(&mut B::Session) -> bool) {
         self.shared().retain((), keep);
+        self.wake_driver();
     }
 
     /// See [`Pool::add`](crate::Pool::add).
@@ -224,8 +229,7 @@ impl<B: AsyncBackend> AsyncPool<B> {
     ) -> Result<(), WarmError<B::Error>> {
         let shared = self.shared();
         let deadline = shared.clock.now().checked_add(timeout);
-        let _warming = Warming(shared);
-        shared.with_core((), |core, _| core.warm(sessions));
+        let _warming = shared.begin_warming((), sessions);
         self.wake_driver();
         let warmed = watch(shared, deadline, |waker| shared.warmed((), sessions, waker));
         shared.end_warming((), sessions, warmed.await)
@@ -318,31 +322,26 @@ where
 pub(crate) async fn watch<D: Domain, R>(
     shared: &Shared<D>,
     deadline: Option<Instant>,
-    mut look: impl FnMut(Waker) -> Option<R>,
+    mut look: impl FnMut(&Arc<Watcher>) -> Option<R>,
 ) -> Option<R> {
     let mut sleep = shared.sleep_until(deadline);
+    let mut watcher = None;
     poll_fn(|cx| {
-        if let Some(answer) = look(cx.waker().clone()) {
+        let known = watcher.take().filter(|known: &Arc<Watcher>| known.0.will_wake(cx.waker()));
+        let known = known.unwrap_or_else(|| Arc::new(Watcher(cx.waker().clone())));
+        let watcher = watcher.insert(known);
+        if let Some(answer) = look(watcher) {
             return Poll::Ready(Some(answer));
         }
         match sleep.as_mut().map(|sleep| sleep.as_mut().poll(cx)) {
             Some(Poll::Ready(())) => {
                 shared.with(|state, now| state.machine.handle_timeout(now));
-                Poll::Ready(look(cx.waker().clone()))
+                Poll::Ready(look(watcher))
             }
             _ => Poll::Pending,
         }
     })
     .await
-}
-
-/// Ends the warming, also where nobody waits for it any more.
-struct Warming<'a, D: Domain<Key = ()>>(&'a Shared<D>);
-
-impl<D: Domain<Key = ()>> Drop for Warming<'_, D> {
-    fn drop(&mut self) {
-        self.0.with_core((), |core, _| core.warm(0));
-    }
 }
 
 /// What the last handle of a pool does: closes it without waiting. The driver holds the pool

@@ -5,7 +5,9 @@ use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
 #[cfg(feature = "tokio")]
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
+#[cfg(feature = "tokio")]
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 #[cfg(feature = "tokio")]
 use std::time::Duration;
@@ -43,12 +45,25 @@ pub trait Runtime: Clock {
     }
 }
 
+/// A number that differs from one tick of the cheap clock to the next.
+#[cfg(feature = "tokio")]
+#[inline]
+fn tick(coarse: Instant) -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let start = START.get_or_init(|| coarse);
+    let since = coarse.saturating_duration_since(*start);
+    // Never zero, which stands for no look yet.
+    since.as_secs() << 32 | u64::from(since.subsec_nanos()) << 1 | 1
+}
+
 /// Tokio, on whatever runtime the pool is used: several, one after another, are fine.
 #[cfg(feature = "tokio")]
 #[derive(Debug, Default)]
 pub struct TokioRuntime {
     /// Tokio's clock is the system's, not one that is paused or was.
     on_system_time: AtomicBool,
+    /// The tick of the cheap clock in which that was found out.
+    looked_at: AtomicU64,
 }
 
 #[cfg(feature = "tokio")]
@@ -57,9 +72,15 @@ impl Clock for TokioRuntime {
         tokio::time::Instant::now().into_std()
     }
 
+    #[inline]
     fn coarse(&self) -> Instant {
+        let coarse = coarse_now();
+        // A clock can be paused at any time, so it is looked at once in every tick of the cheap one.
+        if self.looked_at.load(Ordering::Relaxed) != tick(coarse) {
+            self.look_again(coarse);
+        }
         match self.on_system_time.load(Ordering::Relaxed) {
-            true => coarse_now(),
+            true => coarse,
             false => self.now(),
         }
     }
@@ -67,6 +88,15 @@ impl Clock for TokioRuntime {
 
 #[cfg(feature = "tokio")]
 impl TokioRuntime {
+    #[cold]
+    fn look_again(&self, coarse: Instant) {
+        self.looked_at.store(tick(coarse), Ordering::Relaxed);
+        // Elsewhere there is no clock to look at.
+        if tokio::runtime::Handle::try_current().is_ok() {
+            self.look_at_clock();
+        }
+    }
+
     /// Looks whether the time of the runtime we are on goes by, and is the system's.
     fn look_at_clock(&self) {
         let tokio_start = self.now();

@@ -1,0 +1,502 @@
+//! Asking for a session, and what the pool says of it: rows 26 to 28, and what users of other pools
+//! look for.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
+use std::time::Duration;
+
+use pool_core::core::WaitPhase;
+use pool_core::{
+    AcquireError, AsyncPool, Backend, Clock, CloseReason, Config, ConfigBuilder, ErrorKind, Event,
+    Guard, Observer, Pool,
+};
+use testkit::fake::{Behaviour, Executor, FakeAsyncBackend, FakeBackend, FakeError, ManualClock};
+
+use crate::log;
+use crate::rig::{HOUR, Lines, SECOND, poll_once, tasks, until, within_watchdog, yield_once};
+
+fn patient() -> ConfigBuilder {
+    Config::builder().acquire_timeout(Some(HOUR)).max_lifetime(None).idle_timeout(None)
+}
+
+fn pool(
+    executor: &Executor,
+    backend: &FakeAsyncBackend,
+    config: ConfigBuilder,
+) -> AsyncPool<FakeAsyncBackend> {
+    let config = config.seed(Some(7)).build().unwrap();
+    AsyncPool::builder_on(executor.runtime(), backend.clone()).config(config).build()
+}
+
+#[derive(Default)]
+struct Seen(Mutex<Vec<Event>>);
+
+impl Observer for Seen {
+    fn on_event(&self, event: &Event) {
+        self.0.lock().unwrap().push(event.clone());
+    }
+}
+
+impl Seen {
+    fn count(&self, kind: impl Fn(&Event) -> bool) -> usize {
+        self.0.lock().unwrap().iter().filter(|event| kind(event)).count()
+    }
+}
+
+#[test]
+fn row_26_check_after_idle_zero_checks_at_every_lease_after_a_use() {
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    let pool = pool(&executor, &backend, patient().check_after_idle(Duration::ZERO));
+    for _ in 0..200 {
+        drop(executor.block_on(pool.get()).unwrap());
+    }
+    assert_eq!(backend.0.checks.calls(), 199);
+}
+
+#[test]
+fn row_26_check_after_idle_zero_checks_what_is_handed_on_to_a_waiter_too() {
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    let pool = pool(&executor, &backend, patient().max_size(1).check_after_idle(Duration::ZERO));
+    let lease = executor.block_on(pool.get()).unwrap();
+    let mut waiting = Box::pin(pool.get());
+    assert!(poll_once(waiting.as_mut()).is_none());
+    drop(lease);
+    executor.run();
+    assert!(poll_once(waiting).is_some_and(|served| served.is_ok()));
+    assert_eq!(backend.0.checks.calls(), 1);
+}
+
+#[test]
+fn row_27_a_session_replaced_unseen_was_neither_acquired_nor_released() {
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    let seen = Arc::new(Seen::default());
+    let pool = AsyncPool::builder_on(executor.runtime(), backend.clone())
+        .config(patient().build().unwrap())
+        .observer(seen.clone())
+        .build();
+    executor.block_on(pool.get()).unwrap().killer()();
+    let killer = {
+        let lease = executor.block_on(pool.get()).unwrap();
+        lease.killer()
+    };
+    killer();
+    drop(executor.block_on(pool.get()).unwrap());
+    assert_eq!(pool.stats().counters.replaced, 1);
+    assert_eq!(seen.count(|event| matches!(event, Event::Acquired { .. })), 3);
+    assert_eq!(seen.count(|event| matches!(event, Event::Released { .. })), 3);
+}
+
+/// I5 at rest.
+#[track_caller]
+fn adds_up(pool: &AsyncPool<FakeAsyncBackend>) {
+    let stats = pool.stats();
+    let c = stats.counters;
+    let ended = c.served + c.timed_out + c.cancelled + c.failed + c.refused_closed + c.overloaded;
+    assert_eq!(c.acquires, ended + stats.waiting as u64, "{c:?}");
+}
+
+#[test]
+fn a_try_get_that_meets_a_broken_session_is_counted_once_or_not_at_all() {
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    let pool = pool(&executor, &backend, patient());
+    let leases = [(); 2].map(|()| executor.block_on(pool.get()).unwrap());
+    let killers = [leases[0].killer(), leases[1].killer()];
+    drop(leases);
+    killers[0]();
+    drop(pool.try_get());
+    adds_up(&pool);
+    killers[1]();
+    assert!(pool.try_get().is_none());
+    adds_up(&pool);
+}
+
+#[test]
+fn an_exchange_is_counted_as_the_acquire_that_it_is() {
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    let pool = pool(&executor, &backend, patient());
+    let mut lease = executor.block_on(pool.get()).unwrap();
+    Guard::mark_broken(&mut lease);
+    let lease = executor.block_on(pool.exchange(lease)).unwrap();
+    assert_eq!(lease.id, 1);
+    adds_up(&pool);
+}
+
+#[test]
+fn row_28_whoever_never_waits_finds_a_session_the_next_time() {
+    let zero = Duration::ZERO;
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    let tasks = pool(&executor, &backend, patient());
+    assert!(matches!(executor.block_on(tasks.get_timeout(zero)), Err(AcquireError::TimedOut(_))));
+    executor.run();
+    assert_eq!(executor.block_on(tasks.get_timeout(zero)).unwrap().id, 0);
+    assert_eq!(backend.0.truth.created(), 1);
+
+    let backend = FakeBackend::new();
+    let threads =
+        Pool::new(backend.clone(), patient().acquire_timeout(Some(zero)).build().unwrap());
+    assert!(threads.get().is_err_and(|error| error.is_timeout()));
+    until(|| threads.stats().idle == 1);
+    assert_eq!(threads.get().unwrap().id, 0);
+}
+
+#[test]
+fn row_28_a_try_get_that_finds_nothing_is_counted_nowhere_and_opens_nothing() {
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    let pool = pool(&executor, &backend, patient());
+    let before = pool.stats();
+    assert!(pool.try_get().is_none());
+    executor.run();
+    assert_eq!((pool.stats(), backend.0.connects.calls()), (before, 0));
+}
+
+/// Counts what is asked of it: a measure of work that is no time.
+struct Counting {
+    inner: ManualClock,
+    readings: Arc<AtomicUsize>,
+}
+
+impl Clock for Counting {
+    fn now(&self) -> std::time::Instant {
+        self.readings.fetch_add(1, Ordering::SeqCst);
+        self.inner.now()
+    }
+
+    fn sleep_for(&self, until: std::time::Instant) -> Option<Duration> {
+        self.inner.sleep_for(until)
+    }
+
+    fn subscribe(&self, on_jump: Waker) {
+        self.inner.subscribe(on_jump);
+    }
+}
+
+/// Sessions that were silent for too long, and how many calls of the backend and the clock one
+/// `try_get` costs.
+fn cost_of_a_try_get(sessions: usize) -> (u64, usize) {
+    let backend = FakeBackend::new();
+    let readings = Arc::new(AtomicUsize::new(0));
+    let clock = Arc::new(Counting { inner: ManualClock::new(), readings: Arc::clone(&readings) });
+    let config = patient().max_size(sessions).max_connecting(sessions).build().unwrap();
+    let pool = Pool::builder(backend.clone()).config(config).clock(clock.clone()).build();
+    for _ in 0..sessions {
+        pool.add(Backend::connect(&backend).unwrap()).unwrap();
+    }
+    // A moment in the past for all of them, so that none can be lent without a check.
+    clock.inner.advance(2 * SECOND);
+    until(|| pool.stats().idle == sessions);
+    let (probes, before) = (backend.probes.calls(), readings.load(Ordering::SeqCst));
+    assert!(pool.try_get().is_none());
+    (backend.probes.calls() - probes, readings.load(Ordering::SeqCst) - before)
+}
+
+#[test]
+fn row_28_a_try_get_costs_the_same_at_ten_and_at_ten_thousand_sessions() {
+    assert_eq!(cost_of_a_try_get(10), cost_of_a_try_get(10_000));
+}
+
+#[test]
+fn as_many_wait_as_may_and_one_more_is_told_at_once() {
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    let pool = pool(&executor, &backend, patient().max_size(1).max_waiters(Some(2)));
+    let lease = executor.block_on(pool.get()).unwrap();
+    let mut waiting = [(); 2].map(|()| Box::pin(pool.get()));
+    for acquire in &mut waiting {
+        assert!(poll_once(acquire.as_mut()).is_none());
+    }
+    let refused = poll_once(pool.get());
+    assert!(matches!(refused, Some(Err(AcquireError::Overloaded { waiting: 2 }))), "{refused:?}");
+    drop(lease);
+    let [first, second] = waiting;
+    drop(executor.block_on(first).unwrap());
+    drop(executor.block_on(second).unwrap());
+    assert_eq!(pool.stats().counters.overloaded, 1);
+    adds_up(&pool);
+}
+
+#[test]
+fn nobody_could_ever_be_served_where_nobody_may_wait() {
+    let error = Config::builder().max_waiters(Some(0)).build().unwrap_err();
+    assert_eq!(error.field(), "max_waiters");
+}
+
+#[test]
+fn a_slow_acquire_is_logged_with_how_long_and_for_what_it_waited() {
+    log::keep();
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    let config = patient().max_size(1).slow_acquire(Some(SECOND));
+    let pool = pool(&executor, &backend, config);
+    let lease = executor.block_on(pool.get()).unwrap();
+    let line = line!() + 1;
+    let mut waiting = Box::pin(pool.get());
+    assert!(poll_once(waiting.as_mut()).is_none());
+    executor.advance(3 * SECOND);
+    drop(lease);
+    drop(executor.block_on(waiting).unwrap());
+    let site = format!("asking.rs:{line}:");
+    let lines = log::lines(&["WARN", &site]);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("3s") && lines[0].contains("Return"), "{lines:?}");
+}
+
+#[test]
+fn a_lease_that_is_out_for_long_is_logged_once_with_the_line_that_acquired_it() {
+    log::keep();
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    let seen = Arc::new(Seen::default());
+    let config = patient().leak_after(Some(60 * SECOND)).build().unwrap();
+    let pool = AsyncPool::builder_on(executor.runtime(), backend)
+        .config(config)
+        .observer(seen.clone())
+        .build();
+    let line = line!() + 1;
+    let lease = executor.block_on(pool.get()).unwrap();
+    executor.advance(HOUR);
+    drop(lease);
+    let site = format!("asking.rs:{line}:");
+    let lines = log::lines(&["WARN", &site]);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    let long = |event: &Event| {
+        matches!(event, Event::HeldLong { site, held, .. }
+            if site.line() == line && *held == 60 * SECOND)
+    };
+    assert_eq!(seen.count(long), 1);
+    // One that comes back in time is not.
+    let line = line!() + 1;
+    let lease = executor.block_on(pool.get()).unwrap();
+    executor.advance(59 * SECOND);
+    drop(lease);
+    executor.advance(HOUR);
+    assert_eq!(log::lines(&["WARN", &format!("asking.rs:{line}:")]), Vec::<String>::new());
+}
+
+#[test]
+fn warming_waits_until_so_many_are_open() {
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    let tasks = pool(&executor, &backend, patient().max_size(4));
+    executor.block_on(tasks.warm(3, SECOND)).unwrap();
+    assert_eq!((tasks.stats().idle, backend.0.truth.created()), (3, 3));
+    executor.block_on(tasks.warm(100, SECOND)).unwrap();
+    assert_eq!(tasks.stats().idle, 4, "max_size at most");
+
+    let backend = FakeBackend::new();
+    let threads = Pool::new(backend.clone(), patient().max_size(4).build().unwrap());
+    threads.warm(3, 10 * SECOND).unwrap();
+    assert_eq!(threads.stats().idle, 3);
+}
+
+#[test]
+fn warming_fails_at_once_where_it_is_hopeless_and_in_time_where_it_takes_too_long() {
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    backend.0.connects.next(Behaviour::Err(ErrorKind::Permanent));
+    let tasks = pool(&executor, &backend, patient());
+    let start = executor.now();
+    let error = executor.block_on(tasks.warm(2, HOUR)).unwrap_err();
+    assert_eq!((error.wanted, error.opened), (2, 0));
+    let expected = FakeError(ErrorKind::Permanent);
+    assert_eq!(error.last_failure.as_deref(), Some(&expected));
+    assert_eq!(executor.now(), start);
+
+    backend.0.connects.always(Behaviour::Block);
+    let tasks = pool(&executor, &backend, patient());
+    let start = executor.now();
+    let error = executor.block_on(tasks.warm(2, 5 * SECOND)).unwrap_err();
+    assert_eq!((error.opened, executor.now() - start), (0, 5 * SECOND));
+
+    let backend = FakeBackend::new();
+    backend.connects.always(Behaviour::Err(ErrorKind::Permanent));
+    let threads = Pool::new(backend, patient().build().unwrap());
+    let error = within_watchdog(move || threads.warm(2, HOUR).unwrap_err().last_failure.is_some());
+    assert_eq!(error, Some(true));
+}
+
+#[test]
+fn a_warming_that_is_cancelled_asks_for_no_more() {
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    backend.0.connects.always(Behaviour::Block);
+    let tasks = pool(&executor, &backend, patient().max_connecting(1));
+    let mut warming = Box::pin(tasks.warm(4, HOUR));
+    assert!(poll_once(warming.as_mut()).is_none());
+    executor.run();
+    drop(warming);
+    backend.0.connects.open(10);
+    executor.run();
+    assert_eq!(backend.0.truth.created(), 1, "the one that was under way");
+}
+
+/// Counts who keeps it.
+struct Kept;
+
+impl Wake for Kept {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[test]
+fn whoever_stops_waiting_leaves_no_waker_behind() {
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    let pool = pool(&executor, &backend, patient().max_size(1));
+    let lease = executor.block_on(pool.get()).unwrap();
+    backend.0.connects.always(Behaviour::Block);
+    let kept = Arc::new(Kept);
+    let waker = Waker::from(Arc::clone(&kept));
+    let mut cx = Context::from_waker(&waker);
+    assert!(pin!(pool.get()).poll(&mut cx).is_pending());
+    assert!(pin!(pool.warm(1, HOUR)).poll(&mut cx).is_ready());
+    pool.resize(2);
+    assert!(pin!(pool.warm(2, HOUR)).poll(&mut cx).is_pending());
+    assert!(pin!(pool.close_timeout(HOUR)).poll(&mut cx).is_pending());
+    assert_eq!(Arc::strong_count(&kept), 2, "the waker at hand and the one kept here");
+    drop(lease);
+}
+
+#[test]
+fn two_warmings_at_once_both_get_what_they_asked_for() {
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    backend.0.connects.always(Behaviour::Block);
+    let tasks = pool(&executor, &backend, patient().max_connecting(1));
+    let mut many = Box::pin(tasks.warm(4, HOUR));
+    let mut few = Box::pin(tasks.warm(1, HOUR));
+    assert!(poll_once(many.as_mut()).is_none());
+    assert!(poll_once(few.as_mut()).is_none());
+    executor.run();
+    backend.0.connects.open(1);
+    executor.run();
+    assert!(poll_once(few).is_some_and(|warmed| warmed.is_ok()));
+    backend.0.connects.open(10);
+    let start = executor.now();
+    executor.block_on(many).unwrap();
+    assert_eq!((executor.now(), tasks.stats().idle), (start, 4));
+}
+
+#[test]
+fn health_says_why_nothing_can_be_had_and_who_waits_for_what() {
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    backend.0.connects.always(Behaviour::Err(ErrorKind::Transient));
+    let pool = pool(&executor, &backend, patient());
+    assert!(pool.health().is_ready(), "nothing is known against it");
+    let mut waiting = Box::pin(pool.get());
+    assert!(poll_once(waiting.as_mut()).is_none());
+    executor.advance(10 * SECOND);
+    let health = pool.health();
+    assert!(!health.is_ready() && health.failures_in_a_row > 3 && health.retry_in.is_some());
+    assert_eq!(health.longest_wait, Some(10 * SECOND));
+    assert_eq!(health.waiting_for, Some(WaitPhase::Backoff));
+    assert!(health.last_failure.is_some());
+    backend.0.connects.always(Behaviour::Ok);
+    let lease = executor.block_on(waiting).unwrap();
+    let health = pool.health();
+    assert!(health.is_ready() && health.last_failure.is_none() && health.retry_in.is_none());
+    assert_eq!(health.oldest_lease.map(|lease| lease.age), Some(Duration::ZERO));
+    drop(lease);
+    assert_eq!(pool.health().failures_in_a_row, 0, "it was used and found good");
+    executor.block_on(pool.close()).unwrap();
+    assert!(!pool.health().is_ready());
+}
+
+#[test]
+fn a_guard_knows_its_session_s_number_age_and_uses() {
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    let pool = pool(&executor, &backend, patient().check_after_idle(Duration::MAX));
+    let first = executor.block_on(pool.get()).unwrap();
+    let other = executor.block_on(pool.get()).unwrap();
+    assert_ne!(Guard::id(&first), Guard::id(&other));
+    assert!(!Guard::same_session(&first, &other));
+    assert_eq!((Guard::uses(&first), Guard::age(&first)), (0, Duration::ZERO));
+    let id = Guard::id(&first);
+    drop(first);
+    executor.advance(60 * SECOND);
+    let again = executor.block_on(pool.get()).unwrap();
+    assert_eq!((Guard::id(&again), Guard::uses(&again), Guard::age(&again)), (id, 1, 60 * SECOND));
+}
+
+#[test]
+fn a_use_that_was_cut_off_is_lent_to_nobody() {
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    let pool = pool(&executor, &backend, patient().max_size(1));
+    // Comes to its end.
+    executor.block_on(async {
+        let mut lease = pool.get().await.unwrap();
+        let scope = Guard::scope(&mut lease);
+        yield_once().await;
+        scope.done();
+    });
+    assert_eq!(executor.block_on(pool.get()).unwrap().id, 0);
+    // Is cancelled in between.
+    let mut task = Box::pin(async {
+        let mut lease = pool.get().await.unwrap();
+        let scope = Guard::scope(&mut lease);
+        std::future::pending::<()>().await;
+        scope.done();
+    });
+    assert!(poll_once(task.as_mut()).is_none());
+    drop(task);
+    assert_eq!(executor.block_on(pool.get()).unwrap().id, 1);
+    assert_eq!(pool.stats().counters.closed(CloseReason::Interrupted), 1);
+}
+
+#[test]
+fn a_scope_does_not_undo_what_was_marked_before() {
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    let pool = pool(&executor, &backend, patient());
+    let mut lease = executor.block_on(pool.get()).unwrap();
+    Guard::mark_broken(&mut lease);
+    Guard::scope(&mut lease).done();
+    drop(lease);
+    assert_eq!(executor.block_on(pool.get()).unwrap().id, 1);
+}
+
+#[test]
+fn whoever_is_refused_gets_another_lease_before_all_who_came_later() {
+    let (executor, lines) = (Executor::new(), Lines::default());
+    let pool = tasks(&executor, &lines, 2, patient().max_size(1));
+    let first = executor.block_on(pool.get()).unwrap();
+    let mut refused = executor.block_on(pool.get()).unwrap();
+    let mut later = Box::pin(pool.get());
+    assert!(poll_once(later.as_mut()).is_none());
+    Guard::refused(&mut refused);
+    let mut exchanged = Box::pin(pool.exchange(refused));
+    assert!(poll_once(exchanged.as_mut()).is_none());
+    assert_eq!(pool.leases_per_session(), 1);
+    drop(first);
+    executor.run();
+    assert!(poll_once(later.as_mut()).is_none());
+    assert!(poll_once(exchanged).is_some_and(|served| served.is_ok()));
+    assert_eq!(pool.stats().counters.refusals, 1);
+}
+
+#[test]
+fn a_reset_that_a_release_waited_for_is_not_asked_for_again() {
+    /// Always says that a session needs a reset.
+    #[derive(Clone, Default)]
+    struct Fussy(Arc<AtomicUsize>);
+    impl pool_core::AsyncBackend for Fussy {
+        type Session = ();
+        type Error = FakeError;
+        async fn connect(&self) -> Result<(), FakeError> {
+            Ok(())
+        }
+        fn is_broken(&self, (): &mut ()) -> bool {
+            false
+        }
+        async fn check(&self, (): &mut ()) -> Result<(), FakeError> {
+            Ok(())
+        }
+        fn needs_reset(&self, (): &mut ()) -> bool {
+            true
+        }
+        async fn reset(&self, (): &mut ()) -> Result<(), FakeError> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        }
+    }
+    let (executor, backend) = (Executor::new(), Fussy::default());
+    let config = patient().build().unwrap();
+    let pool = AsyncPool::builder_on(executor.runtime(), backend.clone()).config(config).build();
+    let lease = executor.block_on(pool.get()).unwrap();
+    executor.block_on(pool.release(lease));
+    assert_eq!(pool.stats().idle, 1, "it is ready for the next borrower");
+    executor.run();
+    assert_eq!(backend.0.load(Ordering::SeqCst), 1);
+}
