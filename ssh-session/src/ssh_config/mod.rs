@@ -41,6 +41,7 @@ mod file;
 mod host;
 mod keywords;
 mod local;
+mod options;
 mod paths;
 mod setting;
 pub(crate) mod tokens;

@@ -1,12 +1,19 @@
 //! Which host keys to believe.
 
+mod certificate;
+mod key;
+pub mod known_hosts;
+mod refused;
+
 use std::path::PathBuf;
 
-use crate::known_hosts::{Authority, Lookup, Names};
-use crate::{
-    CertificateProblem, Fingerprint, HostCertificate, HostKey, HostKeyProblem, HostKeyRefused,
-    KnownHosts, PresentedKey, SshError, Target,
-};
+use crate::{SshError, Target};
+use known_hosts::{Authority, KnownHosts, Lookup, Names};
+
+pub use certificate::{CertificateProblem, HostCertificate, PresentedKey};
+pub use key::{Fingerprint, HostKey, is_deep};
+
+pub use refused::{HostKeyProblem, HostKeyRefused};
 
 /// What to do about host keys. A key that changed or is revoked is refused by all but the last.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -1,11 +1,16 @@
 //! As whom to log in.
 
+pub mod login;
+mod prompt;
+
 use std::fmt;
 use std::path::PathBuf;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::{Answers, AskPassword, Prompt, SshError, Target};
+use crate::{SshError, Target};
+
+pub use prompt::{Answers, AskPassword, Prompt, Question};
 
 /// One way to prove who we are. Secrets are wiped from memory when dropped and never printed.
 #[derive(Clone)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ssh_key::{Certificate, PublicKey};
 
-use crate::ssh_config::{HostConfig, IdentityAgent, Proxy, SshConfig, StrictHostKeyChecking};
+use super::{HostConfig, IdentityAgent, Proxy, SshConfig, StrictHostKeyChecking};
 use crate::{
     Auth, HostKeyPolicy, HostKeys, KeepaliveOptions, KnownHosts, Options, Route, SshError, Target,
 };

@@ -7,7 +7,7 @@ use ssh_key::certificate::CertType;
 use ssh_key::public::KeyData;
 use ssh_key::{Certificate, HashAlg, PublicKey};
 
-use crate::fingerprint::is_deep;
+use super::key::is_deep;
 use crate::pattern::{self, Case};
 use crate::{HostKey, printable};
 
