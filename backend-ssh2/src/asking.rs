@@ -1,4 +1,5 @@
-//! What only the user can say: passwords that are asked for, and answers to a server's prompts.
+//! What may wait for others than the server: passwords that are asked for, answers to a server's
+//! prompts, and files.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -16,8 +17,8 @@ const TOO_LONG: usize = 64 * 1024;
 
 const FIELD: &str = "keyboard_interactive";
 
-/// Runs what may wait for a human, on a thread of its own: the deadline goes on meanwhile, and a
-/// panic stays there.
+/// Runs what may wait for a human, for a file that is far away, or for the rounds of an encrypted
+/// key, on a thread of its own: the deadline goes on meanwhile, and a panic stays there.
 pub(crate) fn ask<T: Send + 'static>(
     dial: &Dial<'_>,
     question: &'static str,

@@ -30,6 +30,33 @@ macro_rules! shared_setters {
             self
         }
 
+        /// Logs in with a private key file, and where that is not encrypted with `secret` as a
+        /// password: for callers who know one secret and not what it is for. Once the key turned
+        /// out to be encrypted, `secret` is its passphrase and never sent to a server.
+        pub fn private_key_or_password(
+            mut self,
+            path: impl Into<std::path::PathBuf>,
+            secret: &str,
+        ) -> Self {
+            self.settings.auth.push(ssh_session::Auth::key_file_or_password(path, secret));
+            self
+        }
+
+        /// Whether a private key file of one's own that others may read or write is refused, as by
+        /// OpenSSH; default true. Those who must use such a file, say one that a container mounts,
+        /// set it to false.
+        pub fn strict_key_modes(mut self, strict: bool) -> Self {
+            self.settings.key_rules.strict_modes = strict;
+            self
+        }
+
+        /// The fewest bits that an RSA key may have, a server's, its authority's and one's own:
+        /// OpenSSH's `RequiredRSASize`, 1,024 and up, default 1,024.
+        pub fn required_rsa_size(mut self, bits: u32) -> Self {
+            self.settings.key_rules.required_rsa_size = bits;
+            self
+        }
+
         /// Logs in with a private key from memory: the text of a key file.
         pub fn private_key_data(
             mut self,

@@ -17,9 +17,12 @@ pub(crate) struct Settings {
     host: String,
     port: u16,
     username: String,
-    /// Also what the private key is encrypted with, if it is.
+    /// Without a passphrase beside it, also what the private key is encrypted with, if it is.
     password: Option<String>,
     private_key: Option<PathBuf>,
+    passphrase: Option<String>,
+    strict_key_modes: bool,
+    required_rsa_size: u32,
     proxy_jump: Vec<Settings>,
     proxy_command: Option<String>,
     host_keys: String,
@@ -85,13 +88,18 @@ macro_rules! apply {
         if let Some(command) = $settings.proxy_command {
             builder = builder.proxy_command(command);
         }
-        let password = $settings.password;
-        if let Some(path) = $settings.private_key {
-            builder = builder.private_key(path, password.as_deref());
-        }
-        match password {
-            Some(password) => builder.password(password),
-            None => builder,
+        builder = builder
+            .strict_key_modes($settings.strict_key_modes)
+            .required_rsa_size($settings.required_rsa_size);
+        match ($settings.private_key, $settings.passphrase, $settings.password) {
+            (Some(path), None, Some(secret)) => builder.private_key_or_password(path, &secret),
+            (Some(path), passphrase, password) => {
+                builder = builder.private_key(path, passphrase.as_deref());
+                password.into_iter().fold(builder, |builder, password| builder.password(password))
+            }
+            (None, _, password) => {
+                password.into_iter().fold(builder, |builder, password| builder.password(password))
+            }
         }
     }};
 }

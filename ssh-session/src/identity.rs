@@ -126,6 +126,11 @@ impl Hash {
                 self.path(path);
                 self.option(passphrase.as_ref().map(|secret| secret.expose_secret().as_bytes()));
             }
+            Auth::KeyFileOrPassword { path, secret } => {
+                self.field("key file or password");
+                self.path(path);
+                self.field(secret.expose_secret());
+            }
             Auth::KeyData { key, passphrase } => {
                 self.field("key data");
                 self.field(key.expose_secret());
@@ -239,6 +244,8 @@ mod tests {
             options(Auth::key_file("/l")),
             options(Auth::encrypted_key_file("/k", "p")),
             options(Auth::encrypted_key_file("/k", "")),
+            options(Auth::key_file_or_password("/k", "p")),
+            options(Auth::key_file_or_password("/k", "q")),
             options(Auth::key_data("/k")),
             options(Auth::key_data("p")),
             options(Auth::key_file("/k").with_certificate("/c")),

@@ -22,6 +22,7 @@ mod command;
 mod endpoint;
 mod error;
 mod error_text;
+mod files;
 mod home;
 mod host_keys;
 mod identity;
@@ -39,10 +40,14 @@ mod text;
 mod valid;
 
 pub use auth::login;
-pub use auth::{Answers, AskPassword, Auth, CertificateSource, Prompt, Question};
+pub use auth::{
+    Answers, AskPassword, Auth, CertificateSource, KeyRules, MOST_ROUNDS, Methods, OpenedKey,
+    Prompt, Question,
+};
 pub use command::{Command, Pty, Stdin};
 pub use endpoint::Endpoint;
 pub use error::{ConnectProblem, KeyProblem, Kind, PartialOutput, Phase, SshError};
+pub use files::small_text;
 pub use home::Home;
 pub use host_keys::known_hosts::{self, KnownHosts};
 pub use host_keys::{

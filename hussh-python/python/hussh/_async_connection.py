@@ -29,11 +29,11 @@ class AsyncConnection(Own):
 
     Many tasks may run commands on it at once. A task that is cancelled ends its command and
     nothing else. It is not reopened when it dies; an `AsyncConnectionPool` of one does that.
-    Pickled, it is its configuration, password included.
+    Pickled, it is its configuration, its secrets only with `pickle_secrets=True`.
 
     All times are in seconds; 0 is none. `timeout` is for connecting; without one, connecting takes
-    `connect_timeout` at most. `host_keys`, `proxy_jump` and `proxy_command`: as for
-    `Connection`. `key_path` is the old name of
+    `connect_timeout` at most. `passphrase`, `host_keys`, `proxy_jump`, `proxy_command` and the
+    rest: as for `Connection`. `key_path` is the old name of
     `private_key`.
     """
 
@@ -55,6 +55,10 @@ class AsyncConnection(Own):
         keepalive_count_max: int = 3,
         host_keys: str = "accept-new",
         connect_timeout: float = 10.0,
+        passphrase: str | None = None,
+        strict_key_modes: bool = True,
+        required_rsa_size: int = 1024,
+        pickle_secrets: bool = False,
     ) -> None:
         if key_path is not None and private_key is not None:
             raise TypeError("`key_path` and `private_key` are the same thing: give one of them")
@@ -71,6 +75,10 @@ class AsyncConnection(Own):
             DEFAULTS_FAILED,
             proxy_jump,
             proxy_command,
+            passphrase=passphrase,
+            strict_key_modes=strict_key_modes,
+            required_rsa_size=required_rsa_size,
+            pickle_secrets=pickle_secrets,
         )
         self._wanted = False
         self._native: PerProcess[_native.Session] = PerProcess()

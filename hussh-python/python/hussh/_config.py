@@ -24,6 +24,7 @@ class Config:
     port: int
     username: str
     password: str | None = field(repr=False)
+    """Without a passphrase beside it, also what opens the private key."""
     private_key: str | None
     keepalive_interval: float | None
     keepalive_count_max: int
@@ -34,6 +35,16 @@ class Config:
     hops: tuple[Config, ...] = ()
     """The hosts to go through, in order."""
     proxy_command: str | None = field(default=None, repr=False)
+    passphrase: str | None = field(default=None, repr=False)
+    strict_key_modes: bool = True
+    required_rsa_size: int = 1024
+    pickle_secrets: bool = False
+
+    @property
+    def has_secrets(self) -> bool:
+        """Whether there is a password or a passphrase in it, be it a hop's."""
+        own = self.password is not None or self.passphrase is not None
+        return own or any(hop.has_secrets for hop in self.hops)
 
     @property
     def target(self) -> tuple[str, int, str]:
@@ -54,6 +65,9 @@ class Config:
             "username": self.username,
             "password": self.password,
             "private_key": None if key is None else os.path.expandvars(os.path.expanduser(key)),
+            "passphrase": self.passphrase,
+            "strict_key_modes": self.strict_key_modes,
+            "required_rsa_size": self.required_rsa_size,
             "proxy_jump": [hop.settings() for hop in self.hops],
             "proxy_command": self.proxy_command,
             "host_keys": self.host_keys,
@@ -76,18 +90,32 @@ def checked(
     defaults_failed: str,
     proxy_jump: object = None,
     proxy_command: str | None = None,
+    *,
+    passphrase: str | None = None,
+    strict_key_modes: bool = True,
+    required_rsa_size: int = 1024,
+    pickle_secrets: bool = False,
 ) -> Config:
     """A configuration whose values are of the right types and in range."""
     for name, value in (("host", host), ("host_keys", host_keys)):
         if not isinstance(value, str):
             raise TypeError(f"`{name}` must be a str, not {type(value).__name__}")
-    texts = (("username", username), ("password", password), ("proxy_command", proxy_command))
+    texts = (
+        ("username", username),
+        ("password", password),
+        ("passphrase", passphrase),
+        ("proxy_command", proxy_command),
+    )
     for name, text in texts:
         if text is not None and not isinstance(text, str):
             raise TypeError(f"`{name}` must be a str or None, not {type(text).__name__}")
     if proxy_jump is not None and proxy_command is not None:
         raise TypeError("`proxy_jump` and `proxy_command` are mutually exclusive")
+    if passphrase is not None and private_key is None:
+        raise TypeError("`passphrase` is for a `private_key`, and there is none")
     limit = seconds("connect_timeout", connect_timeout) or 10.0
+    strict = flag("strict_key_modes", strict_key_modes)
+    rsa_size = count("required_rsa_size", required_rsa_size, least=1024)
     return Config(
         host=host,
         port=22 if port is None else count("port", port, least=1, most=65535),
@@ -99,13 +127,22 @@ def checked(
         host_keys=host_keys,
         connect_timeout=limit,
         defaults_failed=defaults_failed,
-        hops=hops(proxy_jump, host_keys, limit, defaults_failed),
+        hops=hops(proxy_jump, host_keys, limit, defaults_failed, strict, rsa_size),
         proxy_command=proxy_command,
+        passphrase=passphrase,
+        strict_key_modes=strict,
+        required_rsa_size=rsa_size,
+        pickle_secrets=flag("pickle_secrets", pickle_secrets),
     )
 
 
 def hops(
-    proxy_jump: object, host_keys: str, connect_timeout: float, defaults_failed: str
+    proxy_jump: object,
+    host_keys: str,
+    connect_timeout: float,
+    defaults_failed: str,
+    strict_key_modes: bool,
+    required_rsa_size: int,
 ) -> tuple[Config, ...]:
     """The configurations of the hosts on the way."""
     return tuple(
@@ -121,6 +158,8 @@ def hops(
             host_keys="accept-new" if ":" in host_keys else host_keys,
             connect_timeout=connect_timeout,
             defaults_failed=defaults_failed,
+            strict_key_modes=strict_key_modes,
+            required_rsa_size=required_rsa_size,
         )
         for place in places(proxy_jump)
     )
@@ -178,6 +217,13 @@ def seconds(name: str, value: float | None, per_second: float = 1) -> float | No
         raise InvalidArgumentError(f"`{name}` must be 0 or more, not {value}", parameter=name)
     # Far enough for everybody, and within what the native half can count.
     return min(value / per_second, 1e9) or None
+
+
+def flag(name: str, value: bool) -> bool:
+    """Yes or no, and nothing that would be taken for one of them."""
+    if not isinstance(value, bool):
+        raise TypeError(f"`{name}` must be a bool, not {type(value).__name__}")
+    return value
 
 
 def count(name: str, value: int, *, least: int, most: int = 2**32 - 1) -> int:

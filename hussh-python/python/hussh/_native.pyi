@@ -21,6 +21,9 @@ class _Settings(TypedDict):
     username: str
     password: str | None
     private_key: str | None
+    passphrase: str | None
+    strict_key_modes: bool
+    required_rsa_size: int
     proxy_jump: list[_Settings]
     proxy_command: str | None
     host_keys: str

@@ -88,6 +88,10 @@ class _Pooling(Own):
         keepalive_count_max: int = 3,
         channels_per_connection: int = 1,
         host_keys: str = "accept-new",
+        passphrase: str | None = None,
+        strict_key_modes: bool = True,
+        required_rsa_size: int = 1024,
+        pickle_secrets: bool = False,
     ) -> None:
         self._config = checked(
             host,
@@ -102,6 +106,10 @@ class _Pooling(Own):
             self._defaults_failed,
             proxy_jump,
             proxy_command,
+            passphrase=passphrase,
+            strict_key_modes=strict_key_modes,
+            required_rsa_size=required_rsa_size,
+            pickle_secrets=pickle_secrets,
         )
         self._limits = checked_pool(
             max_connections,
@@ -149,15 +157,15 @@ class ConnectionPool(_Pooling):
 
     Connections are opened when they are needed, lent to one borrower at a time (or to a few,
     `channels_per_connection`), checked when they were idle, and replaced when they died. Pickled,
-    it is its configuration, password included: whoever unpickles it opens connections of its own.
-    So does a forked child.
+    it is its configuration: whoever unpickles it opens connections of its own. So does a forked
+    child. A password or passphrase is pickled with `pickle_secrets=True` only.
 
     All times are in seconds; `None` or 0 is none. `acquire_timeout` is how long a borrower waits,
     `idle_timeout` and `max_lifetime` are how long connections are kept. `host_keys` is
     "accept-new" (unknown hosts are recorded in `~/.ssh/known_hosts`, changed keys refused),
     "strict", a pin ("SHA256:…") or "danger-accept-any". Without password and key, the agent's keys
-    and then the default key files are tried. `proxy_jump` and `proxy_command` are as for
-    `Connection`.
+    and then the default key files are tried. `passphrase`, `proxy_jump`, `proxy_command` and the
+    rest are as for `Connection`.
     """
 
     def connection(self) -> PooledConnection:

@@ -11,6 +11,7 @@ use crate::{SshError, Target};
 use known_hosts::{Authority, KnownHosts, Lookup, Names};
 
 pub use certificate::{CertificateProblem, HostCertificate, PresentedKey};
+pub(crate) use key::rsa_size;
 pub use key::{Fingerprint, HostKey, is_deep};
 
 pub use refused::{HostKeyProblem, HostKeyRefused};

@@ -1,7 +1,6 @@
 //! From a configuration to everything a backend needs.
 
 use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use ssh_key::{Certificate, PublicKey};
@@ -9,6 +8,7 @@ use ssh_key::{Certificate, PublicKey};
 use super::{HostConfig, IdentityAgent, Proxy, SshConfig, StrictHostKeyChecking};
 use crate::{
     Auth, HostKeyPolicy, HostKeys, KeepaliveOptions, KnownHosts, Options, Route, SshError, Target,
+    small_text,
 };
 
 impl Options {
@@ -151,9 +151,11 @@ fn certificates(key: &Path, host: &HostConfig) -> Vec<PathBuf> {
         name.push(end);
         PathBuf::from(name)
     };
-    let public = text(&beside(".pub")).and_then(|text| PublicKey::from_openssh(&text).ok());
+    let public =
+        small_text(&beside(".pub")).ok().and_then(|text| PublicKey::from_openssh(&text).ok());
     let is_for = |certificate: &&PathBuf| {
-        let read = text(certificate).and_then(|text| Certificate::from_openssh(&text).ok());
+        let read =
+            small_text(certificate).ok().and_then(|text| Certificate::from_openssh(&text).ok());
         match (read, &public) {
             (Some(read), Some(public)) => read.public_key() == public.key_data(),
             (Some(_), None) => host.identity_files.len() == 1,
@@ -166,10 +168,4 @@ fn certificates(key: &Path, host: &HostConfig) -> Vec<PathBuf> {
         found.push(own);
     }
     found
-}
-
-/// A short text file, if there is one.
-fn text(path: &Path) -> Option<String> {
-    let short = fs::metadata(path).is_ok_and(|data| data.is_file() && data.len() < 1 << 16);
-    short.then(|| fs::read_to_string(path).ok()).flatten()
 }
