@@ -6,9 +6,10 @@ use std::thread;
 use std::time::Duration;
 
 use ssh_session::login::{Attempt, Dialogue, Login};
-use ssh_session::{ExposeSecret as _, Phase, Prompt, SshError};
+use ssh_session::{ExposeSecret as _, Phase, Prompt, SshError, Target};
 use ssh2::KeyboardInteractivePrompt;
 
+use crate::deadline::Deadline;
 use crate::dial::Dial;
 
 /// libssh2 has no way to give a dialogue up. But it refuses to send a packet as long as this would
@@ -24,6 +25,17 @@ pub(crate) fn ask<T: Send + 'static>(
     question: &'static str,
     ask: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, SshError> {
+    within(&dial.options.target, &dial.deadline, Phase::Authenticate, question, ask)
+}
+
+/// The same before there is a session.
+pub(crate) fn within<T: Send + 'static>(
+    target: &Target,
+    deadline: &Deadline,
+    phase: Phase,
+    question: &'static str,
+    ask: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, SshError> {
     let (sender, receiver) = mpsc::channel();
     let asking = thread::Builder::new().name("hussh-ask".into()).spawn(move || {
         // Nobody waits any more if this fails.
@@ -32,14 +44,14 @@ pub(crate) fn ask<T: Send + 'static>(
     if let Err(error) = asking {
         return Err(SshError::invalid(question, format!("cannot be asked for: {error}")));
     }
-    receiver.recv_timeout(dial.deadline.remaining().unwrap_or(Duration::MAX)).map_err(|error| {
-        match error {
-            RecvTimeoutError::Timeout => dial.late(Phase::Authenticate),
+    receiver.recv_timeout(deadline.remaining().unwrap_or(Duration::MAX)).map_err(
+        |error| match error {
+            RecvTimeoutError::Timeout => deadline.late(target, phase),
             RecvTimeoutError::Disconnected => {
                 SshError::invalid(question, "was asked for, and the function for that panicked")
             }
-        }
-    })
+        },
+    )
 }
 
 /// Answers the prompts of one keyboard-interactive authentication. What one credential declines to

@@ -27,8 +27,8 @@ pub(crate) fn open(wanted: &Wanted, rules: &KeyRules) -> Result<Key, KeyProblem>
                 let detail = "it is in a device; let an agent hold it";
                 return Err(KeyProblem::Malformed(detail.into()));
             }
-            let public = key.public_key().to_bytes().map_err(malformed)?;
-            let text = key.to_openssh(LineEnding::LF).map_err(malformed)?;
+            let public = key.public_key().to_bytes().map_err(|error| malformed(&error))?;
+            let text = key.to_openssh(LineEnding::LF).map_err(|error| malformed(&error))?;
             let text = text.as_str().to_owned().into();
             Key { text, passphrase: None, public: Some(public), certificate: None }
         }
@@ -39,6 +39,6 @@ pub(crate) fn open(wanted: &Wanted, rules: &KeyRules) -> Result<Key, KeyProblem>
     Ok(key)
 }
 
-fn malformed(error: ssh_key::Error) -> KeyProblem {
+fn malformed(error: &ssh_key::Error) -> KeyProblem {
     KeyProblem::Malformed(error.to_string())
 }

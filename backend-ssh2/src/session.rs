@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ssh_session::{Command, Options, Output, Phase, Session, SshError, Target};
+use ssh_session::{Command, FirstKeys, Options, Output, Phase, Session, SshError, Target};
 
 use crate::dial::dial;
 use crate::link::Link;
 use crate::process::Ssh2Process;
-use crate::way::FirstKeys;
 use crate::{exec, service};
 
 /// A logged-in connection, ended when dropped. Any number of threads may use it at once; how many
@@ -29,7 +28,8 @@ impl Ssh2Session {
         Self::connect_as_before(options, &FirstKeys::new(options))
     }
 
-    /// Like [`connect`](Self::connect), for servers that must have the keys they had before.
+    /// Like [`connect`](Self::connect), for servers that must have the keys that were trusted on
+    /// first use before.
     pub(crate) fn connect_as_before(
         options: &Options,
         first_keys: &FirstKeys,

@@ -147,6 +147,30 @@ macro_rules! shared_setters {
             self
         }
 
+        /// Files of keys that are refused whatever else is said, one public key a line: OpenSSH's
+        /// `RevokedHostKeys`. One that cannot be read refuses all. Default: none.
+        pub fn revoked_host_keys(
+            mut self,
+            files: impl IntoIterator<Item = impl Into<std::path::PathBuf>>,
+        ) -> Self {
+            self.settings.host_keys.revoked = files.into_iter().map(Into::into).collect();
+            self
+        }
+
+        /// Whether connecting fails where a new host's key cannot be recorded; default false, with
+        /// which that is a warning (`tracing`), and a pool is bound to the key.
+        pub fn must_record_host_keys(mut self, must: bool) -> Self {
+            self.settings.host_keys.must_record = must;
+            self
+        }
+
+        /// Whether names of new hosts are recorded as hashes, as with OpenSSH's `HashKnownHosts`;
+        /// default false.
+        pub fn hash_known_hosts(mut self, hash: bool) -> Self {
+            self.settings.host_keys.hash_names = hash;
+            self
+        }
+
         /// The known_hosts files to read; new hosts are added to the first. Default: OpenSSH's, of
         /// the user and of the system.
         pub fn known_hosts(

@@ -1,7 +1,7 @@
 //! The words that SSH backends share: whom to talk to, as whom, which host keys to believe, what
 //! to run, what came back, and what went wrong.
 //!
-//! Nothing here waits for a peer. A backend is given [`Options`], asks [`HostKeys`] about the key a
+//! Nothing here waits for a peer. A backend is given [`Options`], asks a [`HostKeyCheck`] about the key a
 //! server presents *before* it sends any credential, and answers in [`Output`] and [`SshError`].
 //!
 //! ```
@@ -51,8 +51,9 @@ pub use files::small_text;
 pub use home::Home;
 pub use host_keys::known_hosts::{self, KnownHosts};
 pub use host_keys::{
-    CertificateProblem, Fingerprint, HostCertificate, HostKey, HostKeyPolicy, HostKeyProblem,
-    HostKeyRefused, HostKeys, PendingKey, Preferences, PresentedKey, Verdict, is_deep,
+    CertificateProblem, Fingerprint, FirstKey, FirstKeys, HostCertificate, HostKey,
+    HostKeyAlgorithms, HostKeyCheck, HostKeyPolicy, HostKeyProblem, HostKeyRefused, HostKeys,
+    NewKey, Pin, PresentedKey, SignatureAlgorithms, UNRECORDED, Verdict, is_deep,
 };
 pub use identity::Identity;
 pub use options::{KeepaliveOptions, Options};

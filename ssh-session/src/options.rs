@@ -89,6 +89,7 @@ impl Options {
             let least = KeyRules::REQUIRED_RSA_SIZE;
             return Err(SshError::invalid("required_rsa_size", format!("must be {least} or more")));
         }
+        self.host_keys.validate()?;
         self.auth.iter().try_for_each(Auth::validate)?;
         self.route.validate()
     }

@@ -21,6 +21,11 @@ const ALGORITHMS: [&str; 8] = [
     "ssh-dss",
 ];
 
+/// Whether there are keys of a type that OpenSSH believes.
+pub(super) fn is_key_type(name: &str) -> bool {
+    ALGORITHMS.contains(&name)
+}
+
 /// A SHA-256 fingerprint of a public key, written `SHA256:…` as OpenSSH writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint(ssh_key::Fingerprint);
@@ -96,6 +101,11 @@ impl HostKey {
     /// The key's SHA-256 fingerprint.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
+    }
+
+    /// The bits of an RSA key; `None` for keys of other types.
+    pub(crate) fn rsa_size(&self) -> Option<u32> {
+        rsa_size(&self.blob)
     }
 
     /// The type's name and the key in base64, as known_hosts files have it.

@@ -40,21 +40,18 @@ impl Options {
         let target = Target::new(host.host_name.as_str(), host.port, host.user.as_str())?;
         let mut options = Self::new(target);
         options.auth = auth(host);
-        options.host_keys = HostKeys {
-            policy: match host.strict_host_key_checking {
-                Some(StrictHostKeyChecking::Yes | StrictHostKeyChecking::Ask) => {
-                    HostKeyPolicy::Strict
-                }
-                Some(StrictHostKeyChecking::AcceptNew | StrictHostKeyChecking::No) | None => {
-                    HostKeyPolicy::AcceptNew
-                }
-            },
-            files: KnownHosts::user_and_system(
-                &host.user_known_hosts_files,
-                &host.global_known_hosts_files,
-            ),
-            alias: host.host_key_alias.clone(),
+        let policy = match host.strict_host_key_checking {
+            Some(StrictHostKeyChecking::Yes | StrictHostKeyChecking::Ask) => HostKeyPolicy::Strict,
+            Some(StrictHostKeyChecking::AcceptNew | StrictHostKeyChecking::No) | None => {
+                HostKeyPolicy::AcceptNew
+            }
         };
+        options.host_keys = HostKeys::new(policy);
+        options.host_keys.files = KnownHosts::user_and_system(
+            &host.user_known_hosts_files,
+            &host.global_known_hosts_files,
+        );
+        options.host_keys.alias = host.host_key_alias.clone();
         if let Some(timeout) = host.connect_timeout {
             options.connect_timeout = timeout;
         }

@@ -184,6 +184,27 @@ pub(crate) const AGREED: &[Row<'_>] = &[
         )],
         &["a", "real", "b"],
     ),
+    (
+        "final, and an include behind a host's condition",
+        &[
+            (
+                "config",
+                "Match final all\n ConnectTimeout 8\nHost b\n Include DIR/inner\nHost c\n \
+                 Include DIR/last\n",
+            ),
+            ("inner", "Port 7\nMatch final\n User last\nHost *\n IdentitiesOnly yes\n"),
+            ("last", "Match final host c\n Port 9\n"),
+        ],
+        &["a", "b", "c"],
+    ),
+    (
+        "patterns with more behind a star",
+        &[(
+            "config",
+            "Host web*.corp\n Port 1\nHost !db*.corp *\n Port 2\nMatch host a*b\n User m\n",
+        )],
+        &["web", "web1.corp", "db", "db1.corp", "a", "ab"],
+    ),
     ("canonical alone starts no second pass", &[("config", "Match canonical\n Port 9\n")], &["a"]),
     (
         "match ends a host block, and a host block a match",
