@@ -83,6 +83,7 @@ pub use ssh_session::{
     Answers, AskPassword, Auth, CertificateSource, Chunk, Command, ConnectProblem, ExitStatus,
     Fingerprint, HostKeyPolicy, HostKeyProblem, HostKeyRefused, KeyProblem, Kind, Output,
     PartialOutput, Phase, Pin, Prompt, Pty, Question, SecretString, SshConfig, SshError, Target,
+    UNRECORDED,
 };
 
 #[cfg(all(feature = "russh", not(feature = "ssh2")))]

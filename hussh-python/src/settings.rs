@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hussh::{
     AsyncConnection, AsyncConnectionBuilder, AsyncConnectionPool, AsyncConnectionPoolBuilder,
-    Command, Error, HostKeyPolicy, JumpHost, Pty,
+    Command, Error, HostKeyPolicy, JumpHost, Pin, Pty,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -25,7 +25,9 @@ pub(crate) struct Settings {
     required_rsa_size: u32,
     proxy_jump: Vec<Settings>,
     proxy_command: Option<String>,
-    host_keys: String,
+    /// The name of a policy, or pins.
+    host_keys: Vec<String>,
+    must_record_host_keys: bool,
     connect_timeout: Seconds,
     keepalive_interval: Option<Seconds>,
     keepalive_count_max: u32,
@@ -79,6 +81,7 @@ macro_rules! apply {
         let mut builder = $builder
             .port($settings.port)
             .host_keys(policy)
+            .must_record_host_keys($settings.must_record_host_keys)
             .connect_timeout($settings.connect_timeout.0)
             .keepalive_interval(span($settings.keepalive_interval))
             .keepalive_count_max($settings.keepalive_count_max);
@@ -104,12 +107,15 @@ macro_rules! apply {
     }};
 }
 
-fn policy(text: &str) -> Result<HostKeyPolicy, Error> {
-    Ok(match text {
-        "accept-new" => HostKeyPolicy::AcceptNew,
-        "strict" => HostKeyPolicy::Strict,
-        "danger-accept-any" => HostKeyPolicy::DangerAcceptAny,
-        pin => HostKeyPolicy::Pinned(pin.parse().map_err(Error::Ssh)?),
+fn policy(texts: &[String]) -> Result<HostKeyPolicy, Error> {
+    Ok(match texts {
+        [text] if text == "accept-new" => HostKeyPolicy::AcceptNew,
+        [text] if text == "strict" => HostKeyPolicy::Strict,
+        [text] if text == "danger-accept-any" => HostKeyPolicy::DangerAcceptAny,
+        pins => {
+            let pins = pins.iter().map(|pin| pin.parse::<Pin>());
+            HostKeyPolicy::Pinned(pins.collect::<Result<_, _>>().map_err(Error::Ssh)?)
+        }
     })
 }
 

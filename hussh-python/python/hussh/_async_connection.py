@@ -10,7 +10,7 @@ from typing import TypeVar, cast
 from . import _log, _native
 from ._base import Own
 from ._command import AsyncOnOutput, Command, Pty, Stdin, command_settings
-from ._config import Config, checked, seconds
+from ._config import Config, HostKeys, checked, seconds
 from ._connection import closed
 from ._loop import finish
 from ._process import PerProcess
@@ -53,11 +53,12 @@ class AsyncConnection(Own):
         timeout: float | None = 0,
         *,
         keepalive_count_max: int = 3,
-        host_keys: str = "accept-new",
+        host_keys: HostKeys = "accept-new",
         connect_timeout: float = 10.0,
         passphrase: str | None = None,
         strict_key_modes: bool = True,
         required_rsa_size: int = 1024,
+        must_record_host_keys: bool = False,
         pickle_secrets: bool = False,
     ) -> None:
         if key_path is not None and private_key is not None:
@@ -78,6 +79,7 @@ class AsyncConnection(Own):
             passphrase=passphrase,
             strict_key_modes=strict_key_modes,
             required_rsa_size=required_rsa_size,
+            must_record_host_keys=must_record_host_keys,
             pickle_secrets=pickle_secrets,
         )
         self._wanted = False
