@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use ssh_key::{Certificate, PublicKey};
 
 use super::{HostConfig, IdentityAgent, Proxy, SshConfig, StrictHostKeyChecking};
+use crate::login::Method;
 use crate::{
-    Auth, HostKeyPolicy, HostKeys, KeepaliveOptions, KnownHosts, Options, Route, SshError, Target,
-    small_text,
+    Auth, HostKeyPolicy, HostKeys, KeepaliveOptions, KeyRules, KnownHosts, Methods, Options, Route,
+    SshError, Target, small_text,
 };
 
 impl Options {
@@ -26,8 +27,8 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// [`SshError::Config`] as [`SshConfig::host`], and for `RevokedHostKeys` and
-    /// `ProxyUseFdpass`, without which the session would be another one;
+    /// [`SshError::Config`] as [`SshConfig::host`], and for the keywords that are not obeyed and
+    /// without which the session would be another one (see [`ssh_config`](crate::ssh_config));
     /// [`SshError::InvalidInput`] for a target that makes no sense, and for a loop of jump hosts.
     pub fn from_ssh_config(alias: &str, config: &SshConfig) -> Result<Self, SshError> {
         resolve(&config.host(alias)?, config, &mut Vec::new())
@@ -52,6 +53,13 @@ impl Options {
             &host.global_known_hosts_files,
         );
         options.host_keys.alias = host.host_key_alias.clone();
+        options.host_keys.algorithms = host.host_key_algorithms.clone();
+        options.host_keys.ca_algorithms = host.ca_signature_algorithms.clone();
+        options.host_keys.revoked = host.revoked_host_keys.clone();
+        options.host_keys.hash_names = host.hash_known_hosts;
+        options.key_rules.required_rsa_size =
+            host.required_rsa_size.max(KeyRules::REQUIRED_RSA_SIZE);
+        options.methods = methods(host);
         if let Some(timeout) = host.connect_timeout {
             options.connect_timeout = timeout;
         }
@@ -105,6 +113,20 @@ fn resolve(
         },
     };
     Ok(options)
+}
+
+fn methods(host: &HostConfig) -> Methods {
+    let asks = host.number_of_password_prompts > 0;
+    let mut methods = Methods::default();
+    methods.password = host.password_authentication && asks;
+    methods.public_key = host.pubkey_authentication;
+    methods.keyboard_interactive = host.kbd_interactive_authentication && asks;
+    methods.preferred = host.preferred_authentications.as_ref().map(|names| {
+        let all = [Method::PublicKey, Method::KeyboardInteractive, Method::Password];
+        let known = |name: &String| all.into_iter().find(|method| method.name() == name);
+        names.iter().filter_map(known).collect()
+    });
+    methods
 }
 
 fn auth(host: &HostConfig) -> Vec<Auth> {
