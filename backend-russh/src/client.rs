@@ -1,46 +1,25 @@
 //! What russh asks us about: the server's key, and what to do when it is all over.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use russh::client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
 use russh::keys::PublicKeyOrCertificate;
 use russh::{Channel, ChannelId, ChannelOpenFailure};
 use ssh_session::{
-    Fingerprint, HostKey, HostKeyPolicy, HostKeyProblem, HostKeyRefused, HostKeys, Options,
-    PresentedKey, Route, SshError, Target, Verdict, printable,
+    Fingerprint, HostKey, HostKeyCheck, HostKeyProblem, HostKeyRefused, PresentedKey, SshError,
+    Target, Verdict, printable,
 };
 
 use crate::line::{End, Line};
 
-/// The key that the first session of a pool was shown; later ones must be shown the same.
-pub(crate) type FirstKey = Arc<OnceLock<Fingerprint>>;
-
-/// Those of each jump host and of the target.
-#[derive(Debug)]
-pub(crate) struct FirstKeys {
-    pub(crate) hops: Vec<FirstKey>,
-    pub(crate) target: FirstKey,
-}
-
-impl FirstKeys {
-    pub(crate) fn new(options: &Options) -> Self {
-        let hops = match &options.route {
-            Route::Jump(hops) => hops.iter().map(|_| FirstKey::default()).collect(),
-            _ => Vec::new(),
-        };
-        Self { hops, target: FirstKey::default() }
-    }
-}
-
 /// A host key we believe, to be recorded once login succeeded.
-pub(crate) type Believed = Arc<Mutex<Option<(Fingerprint, Verdict)>>>;
+pub(crate) type Believed = Arc<Mutex<Option<Verdict>>>;
 
 /// Our side of russh's session task. When it is dropped, the task is at its end.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) target: Target,
-    pub(crate) host_keys: HostKeys,
-    pub(crate) first_key: FirstKey,
+    pub(crate) check: Arc<HostKeyCheck>,
     pub(crate) believed: Believed,
     pub(crate) line: Arc<Line>,
     /// The key of this session. russh asks about that of the first key exchange only; those after it
@@ -96,19 +75,9 @@ impl Handler for Client {
                 Err(self.refused(&key, HostKeyProblem::NotTheFirst { first }))
             };
         }
-        let (host_keys, target) = (self.host_keys.clone(), self.target.clone());
-        let asking = tokio::task::spawn_blocking(move || host_keys.verify(&target, &presented));
-        let verdict =
-            asking.await.map_err(|_| russh::Error::Inconsistent)?.map_err(Problem::Ssh)?;
-        if let Some(first) = self.first_key.get()
-            && *first != key.fingerprint()
-            && self.host_keys.policy != HostKeyPolicy::DangerAcceptAny
-        {
-            return Err(self.refused(&key, HostKeyProblem::NotTheFirst { first: *first }));
-        }
+        let verdict = self.check.verify(&presented).map_err(Problem::Ssh)?;
         self.shown = Some(key.fingerprint());
-        *self.believed.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((key.fingerprint(), verdict));
+        *self.believed.lock().unwrap_or_else(PoisonError::into_inner) = Some(verdict);
         Ok(true)
     }
 

@@ -1,22 +1,20 @@
 //! From a host's name to a logged-in session, under one deadline.
 
-use std::sync::OnceLock;
-
 use pool_core::Interrupt;
 use ssh_session::{
-    Fingerprint, HostKey, HostKeyPolicy, HostKeyProblem, HostKeyRefused, Options, Phase,
-    PresentedKey, SshError, Verdict, net, printable,
+    FirstKey, FirstKeys, HostKeyCheck, Options, Phase, PresentedKey, SshError, net, printable,
 };
 use ssh2::{BlockDirections, Error, MethodType, Session};
 
+use crate::asking::{ask, within};
 use crate::deadline::Deadline;
 use crate::ffi::{self, Finishing};
 use crate::login;
 use crate::socket::Pending;
-use crate::way::{FirstKeys, Way};
+use crate::way::Way;
 
-/// The key that the first session of a pool was shown; later ones must be shown the same.
-pub(crate) type FirstKey = OnceLock<Fingerprint>;
+/// What host keys are called where the files that know them cannot be read.
+const FIELD: &str = "known_hosts";
 
 /// What a finished dial leaves.
 pub(crate) struct Dialled {
@@ -66,14 +64,22 @@ impl<'a> Dial<'a> {
         first_key: &FirstKey,
         deadline: Deadline,
     ) -> Result<Self, SshError> {
-        let dial = Self::new(options, way, deadline)?;
-        match dial.run(first_key) {
+        let (asked, first_key) = (options.clone(), first_key.clone());
+        let read = move || HostKeyCheck::read(&asked, &first_key);
+        let check = within(&options.target, &deadline, Phase::Handshake, FIELD, read)??;
+        let dial = Self::new(options, way, deadline, &check)?;
+        match dial.run(&check) {
             Ok(()) => Ok(dial),
             Err(error) => Err(dial.give_up(error)),
         }
     }
 
-    fn new(options: &'a Options, way: Way, deadline: Deadline) -> Result<Self, SshError> {
+    fn new(
+        options: &'a Options,
+        way: Way,
+        deadline: Deadline,
+        check: &HostKeyCheck,
+    ) -> Result<Self, SshError> {
         let failed = |error: Error| handshake_error(options, error.message());
         let mut session = Session::new().map_err(failed)?;
         session.set_blocking(false);
@@ -81,8 +87,8 @@ impl<'a> Dial<'a> {
         session.set_tcp_stream(way.socket.clone());
         session.set_banner(concat!("SSH-2.0-hussh_", env!("CARGO_PKG_VERSION"))).map_err(failed)?;
         let supported = session.supported_algs(MethodType::HostKey).map_err(failed)?;
-        let mut wanted = options.host_keys.preferences(&options.target)?.algorithms();
-        wanted.retain(|method| supported.contains(method));
+        let mut wanted = check.algorithms();
+        wanted.retain(|method| supported.contains(&method.as_str()));
         session.method_pref(MethodType::HostKey, &wanted.join(",")).map_err(failed)?;
         Ok(Self { options, session, way, deadline })
     }
@@ -109,21 +115,11 @@ impl<'a> Dial<'a> {
         error
     }
 
-    fn run(&self, first_key: &FirstKey) -> Result<(), SshError> {
+    fn run(&self, check: &HostKeyCheck) -> Result<(), SshError> {
         self.handshake()?;
-        let presented = self.presented_key()?;
-        let verdict = self.options.host_keys.verify(&self.options.target, &presented)?;
-        let key = presented.key();
-        self.compare_with_first(key, first_key)?;
+        let verdict = check.verify(&self.presented_key()?)?;
         login::login(self)?;
-        let _ = first_key.set(key.fingerprint());
-        if let Verdict::New(pending) = verdict {
-            // As OpenSSH does: a folder that cannot be written keeps nobody from working.
-            if let Err(error) = pending.record() {
-                tracing::warn!(%error, "new host key not recorded");
-            }
-        }
-        Ok(())
+        ask(self, FIELD, move || verdict.accept())?
     }
 
     fn handshake(&self) -> Result<(), SshError> {
@@ -151,23 +147,6 @@ impl<'a> Dial<'a> {
         PresentedKey::from_wire(&blob).ok_or_else(|| {
             handshake_error(self.options, "the server's host key is of a kind we don't know")
         })
-    }
-
-    fn compare_with_first(&self, key: &HostKey, first_key: &FirstKey) -> Result<(), SshError> {
-        match first_key.get() {
-            Some(first)
-                if *first != key.fingerprint()
-                    && self.options.host_keys.policy != HostKeyPolicy::DangerAcceptAny =>
-            {
-                Err(SshError::HostKey(Box::new(HostKeyRefused {
-                    target: self.options.target.clone(),
-                    problem: HostKeyProblem::NotTheFirst { first: *first },
-                    algorithm: key.algorithm().to_owned(),
-                    presented: key.fingerprint(),
-                })))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Repeats a call until it no longer would block.
@@ -215,13 +194,7 @@ impl<'a> Dial<'a> {
 
     /// The deadline has passed.
     pub(crate) fn late(&self, phase: Phase) -> SshError {
-        SshError::Timeout {
-            target: self.options.target.clone(),
-            phase,
-            elapsed: self.deadline.elapsed(),
-            partial: None,
-            maybe_started: false,
-        }
+        self.deadline.late(&self.options.target, phase)
     }
 
     pub(crate) fn lost(&self, phase: Phase, detail: String) -> SshError {

@@ -15,6 +15,9 @@ use crate::dial::{Dial, StepError};
 use crate::ffi;
 use crate::keys;
 
+/// What a private key is called where it cannot be read.
+const FIELD: &str = "private_key";
+
 /// Logs in, with as many credentials as the server wants.
 pub(crate) fn login(dial: &Dial<'_>) -> Result<(), SshError> {
     let plan = Login::new(dial.options);
@@ -32,9 +35,14 @@ pub(crate) fn login(dial: &Dial<'_>) -> Result<(), SshError> {
                     answer => talk.plan.asked(answer.ok().flatten()),
                 }
             }
+            Some(Attempt::Inspect(key)) => {
+                let rules = dial.options.key_rules;
+                let encrypted = ask(dial, FIELD, move || key.is_encrypted(&rules))?;
+                talk.plan.inspected(encrypted);
+            }
             Some(Attempt::Password(password)) => talk.password(&password)?,
             Some(Attempt::KeyboardInteractive(dialogue)) => talk.converse(dialogue)?,
-            Some(Attempt::Key(key)) => talk.key(&key)?,
+            Some(Attempt::Key(key)) => talk.key(key)?,
             Some(Attempt::Agent(agent)) => talk.agent(&agent)?,
             Some(_) => return Err(SshError::invalid("auth", "has a way that is not known here")),
             None => talk.look_for_more()?,
@@ -94,32 +102,25 @@ impl Talk<'_> {
         }
     }
 
-    fn key(&mut self, key: &Key) -> Result<(), SshError> {
+    fn key(&mut self, key: Key) -> Result<(), SshError> {
         let target = &self.dial.options.target;
-        let failed = |problem| SshError::KeyFile {
-            target: target.clone(),
-            path: key.path().cloned(),
-            problem,
-        };
-        let read = || {
-            let private = keys::from_text(key.read()?, key.passphrase.as_ref())?;
-            let certificate = key.certificate.as_ref();
-            let certificate =
-                certificate.map(|source| source.read(private.public.as_deref())).transpose()?;
-            Ok((private, certificate))
-        };
-        let (private, certificate) = match read() {
-            Ok(read) => read,
+        let (name, path) = (key.name(), key.path().cloned());
+        let failed =
+            |problem| SshError::KeyFile { target: target.clone(), path: path.clone(), problem };
+        let rules = self.dial.options.key_rules;
+        let private = match ask(self.dial, FIELD, move || keys::open(&key, &rules))? {
+            Ok(private) => private,
             Err(problem) => {
                 self.plan.not_sent(failed(problem));
                 return Ok(());
             }
         };
+        let certificate = private.certificate;
         let public = match &certificate {
             Some(text) => ssh_key::Certificate::from_openssh(text)
                 .and_then(|certificate| certificate.to_bytes())
                 .ok(),
-            None => private.public.clone(),
+            None => private.public,
         };
         if public.is_some_and(|public| !self.plan.is_new_key(&public)) {
             self.plan.exhausted();
@@ -141,7 +142,7 @@ impl Talk<'_> {
                 self.plan.not_sent(failed(problem));
                 Ok(())
             }
-            _ => self.judge(key.name(), Method::PublicKey, sent),
+            _ => self.judge(name, Method::PublicKey, sent),
         }
     }
 

@@ -81,7 +81,8 @@ pub use pool_core::Stats;
 pub use ssh_session::{
     Answers, AskPassword, Auth, CertificateSource, Chunk, Command, ConnectProblem, ExitStatus,
     Fingerprint, HostKeyPolicy, HostKeyProblem, HostKeyRefused, KeyProblem, Kind, Output,
-    PartialOutput, Phase, Prompt, Pty, Question, SecretString, SshConfig, SshError, Target,
+    PartialOutput, Phase, Pin, Prompt, Pty, Question, SecretString, SshConfig, SshError, Target,
+    UNRECORDED,
 };
 
 #[cfg(all(feature = "russh", not(feature = "ssh2")))]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use pool_core::{Config, ConfigBuilder, ConfigError};
 use ssh_session::{
-    Auth, ExposeSecret as _, HostKeys, KeepaliveOptions, Options, ProxyCommand, Route,
-    SecretString, SshConfig, SshError, Target,
+    Auth, ExposeSecret as _, HostKeys, KeepaliveOptions, KeyRules, Methods, Options, ProxyCommand,
+    Route, SecretString, SshConfig, SshError, Target,
 };
 
 use crate::JumpHost;
@@ -20,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) port: u16,
     pub(crate) username: String,
     pub(crate) auth: Vec<Auth>,
+    pub(crate) methods: Methods,
+    pub(crate) key_rules: KeyRules,
     pub(crate) host_keys: HostKeys,
     pub(crate) way: Way,
     pub(crate) connect_timeout: Duration,
@@ -45,6 +47,8 @@ impl Settings {
             port: 22,
             username,
             auth: Vec::new(),
+            methods: Methods::default(),
+            key_rules: KeyRules::default(),
             host_keys: HostKeys::default(),
             way: Way::Direct,
             connect_timeout: Options::CONNECT_TIMEOUT,
@@ -90,6 +94,8 @@ impl Settings {
         if options.auth.is_empty() {
             options.auth.push(Auth::Auto);
         }
+        options.methods = self.methods;
+        options.key_rules = self.key_rules;
         options.host_keys = self.host_keys;
         options.route = route;
         options.connect_timeout = self.connect_timeout;
@@ -102,10 +108,21 @@ impl Settings {
 
 impl From<Options> for Settings {
     fn from(options: Options) -> Self {
-        let Options { target, auth, host_keys, route, connect_timeout, keepalive } = options;
+        let Options {
+            target,
+            auth,
+            methods,
+            key_rules,
+            host_keys,
+            route,
+            connect_timeout,
+            keepalive,
+        } = options;
         let mut settings = Self::new(target.host().to_owned(), target.user().to_owned());
         settings.port = target.port();
         settings.auth = auth;
+        settings.methods = methods;
+        settings.key_rules = key_rules;
         settings.host_keys = host_keys;
         settings.way = Way::Configured(route);
         settings.connect_timeout = connect_timeout;

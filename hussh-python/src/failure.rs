@@ -123,6 +123,8 @@ fn host_key_problem(refused: &HostKeyRefused) -> &'static str {
         HostKeyProblem::Revoked { .. } => "revoked",
         HostKeyProblem::Unknown { .. } => "unknown",
         HostKeyProblem::NotPinned { .. } => "not pinned",
+        HostKeyProblem::NotCertified { .. } => "not certified",
+        HostKeyProblem::TooShort { .. } => "too short",
         _ => "refused",
     }
 }

@@ -203,6 +203,11 @@ pub enum KeyProblem {
     Missing,
     /// The file cannot be read.
     Unreadable(Arc<io::Error>),
+    /// Others may read or write the file, so that whoever has the key is not known.
+    TooOpen {
+        /// The file's mode, without its type.
+        mode: u32,
+    },
     /// The key is encrypted and no passphrase was given.
     PassphraseNeeded,
     /// The key is encrypted, but not with this passphrase.

@@ -59,7 +59,13 @@ impl fmt::Display for SshError {
                     Some(path) => write!(f, "{} ", path.display())?,
                     None => f.write_str("from memory ")?,
                 }
-                problem.fmt(f)
+                problem.fmt(f)?;
+                match (problem, path) {
+                    (KeyProblem::TooOpen { .. }, Some(path)) => {
+                        write!(f, "; chmod 600 '{}'", path.display())
+                    }
+                    _ => Ok(()),
+                }
             }
             Self::Agent { target, detail } => {
                 write!(f, "{target}: cannot log in with the SSH agent: {detail}")
@@ -133,6 +139,7 @@ impl fmt::Display for KeyProblem {
         match self {
             Self::Missing => f.write_str("does not exist"),
             Self::Unreadable(source) => write!(f, "cannot be read: {source}"),
+            Self::TooOpen { mode } => write!(f, "is open to others (its mode is {mode:04o})"),
             Self::PassphraseNeeded => f.write_str("is encrypted; give its passphrase"),
             Self::WrongPassphrase => f.write_str("is encrypted with another passphrase"),
             Self::Malformed(detail) => write!(f, "cannot be used: {detail}"),

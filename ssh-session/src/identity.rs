@@ -91,6 +91,9 @@ impl Hash {
         self.field(options.target.user());
         self.number(options.auth.len());
         options.auth.iter().for_each(|auth| self.auth(auth));
+        self.number(options.key_rules.required_rsa_size as usize);
+        self.number(usize::from(options.key_rules.strict_modes));
+        self.field(format!("{:?}", options.methods));
         self.host_keys(&options.host_keys);
         match &options.route {
             Route::Direct => self.field("direct"),
@@ -125,6 +128,11 @@ impl Hash {
                 self.field("key file");
                 self.path(path);
                 self.option(passphrase.as_ref().map(|secret| secret.expose_secret().as_bytes()));
+            }
+            Auth::KeyFileOrPassword { path, secret } => {
+                self.field("key file or password");
+                self.path(path);
+                self.field(secret.expose_secret());
             }
             Auth::KeyData { key, passphrase } => {
                 self.field("key data");
@@ -171,16 +179,23 @@ impl Hash {
     }
 
     fn host_keys(&mut self, host_keys: &HostKeys) {
-        let HostKeys { policy, files, alias } = host_keys;
+        let HostKeys { policy, files, alias, algorithms, ca_algorithms, revoked, .. } = host_keys;
         match policy {
             HostKeyPolicy::AcceptNew => self.field("accept-new"),
             HostKeyPolicy::Strict => self.field("strict"),
-            HostKeyPolicy::Pinned(pin) => {
+            HostKeyPolicy::Pinned(pins) => {
                 self.field("pinned");
-                self.field(pin.to_string());
+                self.number(pins.len());
+                pins.iter().for_each(|pin| self.field(pin.to_string()));
             }
             HostKeyPolicy::DangerAcceptAny => self.field("any"),
         }
+        for names in [algorithms.names(), ca_algorithms.names()] {
+            self.number(names.len());
+            names.iter().for_each(|name| self.field(name));
+        }
+        self.paths(revoked.iter().map(AsRef::as_ref));
+        self.number(usize::from(host_keys.must_record));
         self.paths(files.user_files().iter().map(AsRef::as_ref));
         self.paths(files.system_files().iter().map(AsRef::as_ref));
         self.option(alias.as_deref().map(str::as_bytes));
@@ -207,7 +222,7 @@ mod tests {
 
     fn pin(letter: char) -> HostKeyPolicy {
         let text = format!("SHA256:{}", letter.to_string().repeat(42) + "A");
-        HostKeyPolicy::Pinned(text.parse::<Fingerprint>().expect("a fingerprint"))
+        HostKeyPolicy::pinned([text.parse::<Fingerprint>().expect("a fingerprint")])
     }
 
     #[test]
@@ -239,6 +254,8 @@ mod tests {
             options(Auth::key_file("/l")),
             options(Auth::encrypted_key_file("/k", "p")),
             options(Auth::encrypted_key_file("/k", "")),
+            options(Auth::key_file_or_password("/k", "p")),
+            options(Auth::key_file_or_password("/k", "q")),
             options(Auth::key_data("/k")),
             options(Auth::key_data("p")),
             options(Auth::key_file("/k").with_certificate("/c")),

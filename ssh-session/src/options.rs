@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Auth, HostKeys, Route, SshError, Target};
+use crate::{Auth, HostKeys, KeyRules, Methods, Route, SshError, Target};
 
 /// Everything a backend needs to open a session.
 #[derive(Debug, Clone)]
@@ -12,6 +12,10 @@ pub struct Options {
     /// How to log in: tried in order until the server is satisfied. A refused one is not tried
     /// again.
     pub auth: Vec<Auth>,
+    /// Which methods those may be sent by.
+    pub methods: Methods,
+    /// What keys have to be like, a server's and ours.
+    pub key_rules: KeyRules,
     /// Which host keys to believe.
     pub host_keys: HostKeys,
     /// How to get there.
@@ -33,6 +37,8 @@ impl Options {
         Self {
             target,
             auth: Vec::new(),
+            methods: Methods::default(),
+            key_rules: KeyRules::default(),
             host_keys: HostKeys::default(),
             route: Route::Direct,
             connect_timeout: Self::CONNECT_TIMEOUT,
@@ -79,6 +85,11 @@ impl Options {
         if let Some(keepalive) = self.keepalive {
             keepalive.validate()?;
         }
+        if self.key_rules.required_rsa_size < KeyRules::REQUIRED_RSA_SIZE {
+            let least = KeyRules::REQUIRED_RSA_SIZE;
+            return Err(SshError::invalid("required_rsa_size", format!("must be {least} or more")));
+        }
+        self.host_keys.validate()?;
         self.auth.iter().try_for_each(Auth::validate)?;
         self.route.validate()
     }

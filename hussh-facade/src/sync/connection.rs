@@ -46,11 +46,9 @@ impl<L: Library> Connection<L> {
     /// `user@host` and `ssh://user@host:port` are fine. What is set on the builder takes the place of
     /// what the files say; credentials come behind theirs.
     ///
-    /// Read are `Host`, `Match`, `Include`, `HostName`, `Port`, `User`, `IdentityFile`,
-    /// `CertificateFile`, `IdentitiesOnly`, `IdentityAgent`, `UserKnownHostsFile`,
-    /// `GlobalKnownHostsFile`, `HostKeyAlias`, `StrictHostKeyChecking`, `ServerAliveInterval`,
-    /// `ServerAliveCountMax`, `ProxyJump`, `ProxyCommand` and `ConnectTimeout`. Nobody is asked
-    /// anything: `StrictHostKeyChecking ask` is `yes`, and without that line new hosts are recorded.
+    /// Nobody is asked anything: `StrictHostKeyChecking ask` is `yes`, and without that line new
+    /// hosts are recorded. What of the files is obeyed, what is an error since it would have to be,
+    /// and what changes nothing is told by the documentation of `ssh_session::ssh_config`.
     ///
     /// # Errors
     ///

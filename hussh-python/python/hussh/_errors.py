@@ -138,7 +138,7 @@ class HostKeyError(SSHError, ConnectionError, RuntimeError):
     fingerprint: str | None = None
     """The fingerprint of the key that the server presented."""
     problem: str | None = None
-    """"changed", "revoked", "unknown" or "not pinned"."""
+    """"changed", "revoked", "unknown", "not certified", "too short" or "not pinned"."""
 
 
 class KnownHostsError(SSHError, OSError, RuntimeError):

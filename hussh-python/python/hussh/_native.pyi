@@ -10,6 +10,7 @@ __all__ = [
     "log_level",
     "log_take",
     "log_waiting",
+    "not_recorded_take",
     "open_pool",
 ]
 
@@ -21,9 +22,13 @@ class _Settings(TypedDict):
     username: str
     password: str | None
     private_key: str | None
+    passphrase: str | None
+    strict_key_modes: bool
+    required_rsa_size: int
     proxy_jump: list[_Settings]
     proxy_command: str | None
-    host_keys: str
+    host_keys: list[str]
+    must_record_host_keys: bool
     connect_timeout: float
     keepalive_interval: float | None
     keepalive_count_max: int
@@ -76,4 +81,5 @@ def connect(settings: _Settings) -> Operation: ...
 def open_pool(settings: _Settings, pool: _PoolSettings) -> tuple[str, object]: ...
 def log_level(level: int) -> None: ...
 def log_waiting() -> bool: ...
+def not_recorded_take() -> list[tuple[str, str]]: ...
 def log_take() -> list[tuple[int, str, str]]: ...

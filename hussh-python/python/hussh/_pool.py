@@ -10,7 +10,7 @@ from typing import Literal, TypeVar, cast, overload
 from . import _log, _native
 from ._base import Lent, Own
 from ._command import Command, OnOutput, Pty, Stdin, command_settings
-from ._config import checked, checked_pool, count, seconds
+from ._config import HostKeys, checked, checked_pool, count, seconds
 from ._connection import DEFAULTS_FAILED, run
 from ._errors import SSHError
 from ._process import PerProcess
@@ -87,7 +87,12 @@ class _Pooling(Own):
         keepalive_interval: float | None = 30.0,
         keepalive_count_max: int = 3,
         channels_per_connection: int = 1,
-        host_keys: str = "accept-new",
+        host_keys: HostKeys = "accept-new",
+        passphrase: str | None = None,
+        strict_key_modes: bool = True,
+        required_rsa_size: int = 1024,
+        must_record_host_keys: bool = False,
+        pickle_secrets: bool = False,
     ) -> None:
         self._config = checked(
             host,
@@ -102,6 +107,11 @@ class _Pooling(Own):
             self._defaults_failed,
             proxy_jump,
             proxy_command,
+            passphrase=passphrase,
+            strict_key_modes=strict_key_modes,
+            required_rsa_size=required_rsa_size,
+            must_record_host_keys=must_record_host_keys,
+            pickle_secrets=pickle_secrets,
         )
         self._limits = checked_pool(
             max_connections,
@@ -149,15 +159,15 @@ class ConnectionPool(_Pooling):
 
     Connections are opened when they are needed, lent to one borrower at a time (or to a few,
     `channels_per_connection`), checked when they were idle, and replaced when they died. Pickled,
-    it is its configuration, password included: whoever unpickles it opens connections of its own.
-    So does a forked child.
+    it is its configuration: whoever unpickles it opens connections of its own. So does a forked
+    child. A password or passphrase is pickled with `pickle_secrets=True` only.
 
     All times are in seconds; `None` or 0 is none. `acquire_timeout` is how long a borrower waits,
     `idle_timeout` and `max_lifetime` are how long connections are kept. `host_keys` is
     "accept-new" (unknown hosts are recorded in `~/.ssh/known_hosts`, changed keys refused),
-    "strict", a pin ("SHA256:…") or "danger-accept-any". Without password and key, the agent's keys
-    and then the default key files are tried. `proxy_jump` and `proxy_command` are as for
-    `Connection`.
+    "strict", "danger-accept-any", or pins. Without password and key, the agent's keys
+    and then the default key files are tried. `passphrase`, `proxy_jump`, `proxy_command` and the
+    rest are as for `Connection`.
     """
 
     def connection(self) -> PooledConnection:

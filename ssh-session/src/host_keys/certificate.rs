@@ -7,7 +7,8 @@ use ssh_key::certificate::CertType;
 use ssh_key::public::KeyData;
 use ssh_key::{Certificate, HashAlg, PublicKey};
 
-use crate::fingerprint::is_deep;
+use super::SignatureAlgorithms;
+use super::key::is_deep;
 use crate::pattern::{self, Case};
 use crate::{HostKey, printable};
 
@@ -68,6 +69,17 @@ pub enum CertificateProblem {
         /// The hosts that it is for, escaped and cut.
         principals: String,
     },
+    /// It was signed by an algorithm that is not allowed (`CASignatureAlgorithms`), such as one with
+    /// SHA-1.
+    SignatureAlgorithm {
+        /// The algorithm's name, escaped and cut.
+        name: String,
+    },
+    /// Its authority is an RSA key with too few bits (`RequiredRSASize`).
+    ShortAuthority {
+        /// How many it has.
+        bits: u32,
+    },
     /// It has a condition that we don't know.
     CriticalOption {
         /// Its name, escaped and cut.
@@ -99,9 +111,33 @@ impl HostCertificate {
         &self.authority
     }
 
-    /// Whether it holds now for a host of this name.
-    pub(crate) fn check(&self, principal: &str) -> Result<(), CertificateProblem> {
+    /// Its number, as its authority counts.
+    pub(super) fn serial(&self) -> u64 {
+        self.certificate.serial()
+    }
+
+    /// What its authority calls it.
+    pub(super) fn key_id(&self) -> &str {
+        self.certificate.key_id()
+    }
+
+    /// Whether it holds now for a host of this name, signed by one of these algorithms and by a key
+    /// of so many bits, if that is RSA.
+    pub(super) fn check(
+        &self,
+        principal: &str,
+        (algorithms, required_rsa_size): (&SignatureAlgorithms, u32),
+    ) -> Result<(), CertificateProblem> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+        // Whether SHA-1 can be checked at all is up to which features of a crate below are on.
+        let signature = self.certificate.signature().algorithm();
+        if !algorithms.allow(signature.as_str()) {
+            let name = printable(signature.as_str().as_bytes());
+            return Err(CertificateProblem::SignatureAlgorithm { name });
+        }
+        if let Some(bits) = self.authority.rsa_size().filter(|bits| *bits < required_rsa_size) {
+            return Err(CertificateProblem::ShortAuthority { bits });
+        }
         self.check_at(principal, now)
     }
 
@@ -157,6 +193,12 @@ impl fmt::Display for CertificateProblem {
             Self::Expired => f.write_str("has expired"),
             Self::NoPrincipals => f.write_str("names no host"),
             Self::WrongPrincipal { principals } => write!(f, "is for other hosts ({principals})"),
+            Self::SignatureAlgorithm { name } => {
+                write!(f, "is signed by {name}, which is not allowed (CASignatureAlgorithms)")
+            }
+            Self::ShortAuthority { bits } => {
+                write!(f, "is signed by an RSA key of {bits} bits, which are too few")
+            }
             Self::CriticalOption { name } => {
                 write!(f, "has the critical option {name:?}, which is not known")
             }

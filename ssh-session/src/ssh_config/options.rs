@@ -1,14 +1,15 @@
 //! From a configuration to everything a backend needs.
 
 use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use ssh_key::{Certificate, PublicKey};
 
-use crate::ssh_config::{HostConfig, IdentityAgent, Proxy, SshConfig, StrictHostKeyChecking};
+use super::{HostConfig, IdentityAgent, Proxy, SshConfig, StrictHostKeyChecking};
+use crate::login::Method;
 use crate::{
-    Auth, HostKeyPolicy, HostKeys, KeepaliveOptions, KnownHosts, Options, Route, SshError, Target,
+    Auth, HostKeyPolicy, HostKeys, KeepaliveOptions, KeyRules, KnownHosts, Methods, Options, Route,
+    SshError, Target, small_text,
 };
 
 impl Options {
@@ -26,8 +27,8 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// [`SshError::Config`] as [`SshConfig::host`], and for `RevokedHostKeys` and
-    /// `ProxyUseFdpass`, without which the session would be another one;
+    /// [`SshError::Config`] as [`SshConfig::host`], and for the keywords that are not obeyed and
+    /// without which the session would be another one (see [`ssh_config`](crate::ssh_config));
     /// [`SshError::InvalidInput`] for a target that makes no sense, and for a loop of jump hosts.
     pub fn from_ssh_config(alias: &str, config: &SshConfig) -> Result<Self, SshError> {
         resolve(&config.host(alias)?, config, &mut Vec::new())
@@ -40,21 +41,25 @@ impl Options {
         let target = Target::new(host.host_name.as_str(), host.port, host.user.as_str())?;
         let mut options = Self::new(target);
         options.auth = auth(host);
-        options.host_keys = HostKeys {
-            policy: match host.strict_host_key_checking {
-                Some(StrictHostKeyChecking::Yes | StrictHostKeyChecking::Ask) => {
-                    HostKeyPolicy::Strict
-                }
-                Some(StrictHostKeyChecking::AcceptNew | StrictHostKeyChecking::No) | None => {
-                    HostKeyPolicy::AcceptNew
-                }
-            },
-            files: KnownHosts::user_and_system(
-                &host.user_known_hosts_files,
-                &host.global_known_hosts_files,
-            ),
-            alias: host.host_key_alias.clone(),
+        let policy = match host.strict_host_key_checking {
+            Some(StrictHostKeyChecking::Yes | StrictHostKeyChecking::Ask) => HostKeyPolicy::Strict,
+            Some(StrictHostKeyChecking::AcceptNew | StrictHostKeyChecking::No) | None => {
+                HostKeyPolicy::AcceptNew
+            }
         };
+        options.host_keys = HostKeys::new(policy);
+        options.host_keys.files = KnownHosts::user_and_system(
+            &host.user_known_hosts_files,
+            &host.global_known_hosts_files,
+        );
+        options.host_keys.alias = host.host_key_alias.clone();
+        options.host_keys.algorithms = host.host_key_algorithms.clone();
+        options.host_keys.ca_algorithms = host.ca_signature_algorithms.clone();
+        options.host_keys.revoked = host.revoked_host_keys.clone();
+        options.host_keys.hash_names = host.hash_known_hosts;
+        options.key_rules.required_rsa_size =
+            host.required_rsa_size.max(KeyRules::REQUIRED_RSA_SIZE);
+        options.methods = methods(host);
         if let Some(timeout) = host.connect_timeout {
             options.connect_timeout = timeout;
         }
@@ -110,6 +115,20 @@ fn resolve(
     Ok(options)
 }
 
+fn methods(host: &HostConfig) -> Methods {
+    let asks = host.number_of_password_prompts > 0;
+    let mut methods = Methods::default();
+    methods.password = host.password_authentication && asks;
+    methods.public_key = host.pubkey_authentication;
+    methods.keyboard_interactive = host.kbd_interactive_authentication && asks;
+    methods.preferred = host.preferred_authentications.as_ref().map(|names| {
+        let all = [Method::PublicKey, Method::KeyboardInteractive, Method::Password];
+        let known = |name: &String| all.into_iter().find(|method| method.name() == name);
+        names.iter().filter_map(known).collect()
+    });
+    methods
+}
+
 fn auth(host: &HostConfig) -> Vec<Auth> {
     let agent = |only| match &host.identity_agent {
         IdentityAgent::Environment => env::var_os("SSH_AUTH_SOCK")
@@ -151,9 +170,11 @@ fn certificates(key: &Path, host: &HostConfig) -> Vec<PathBuf> {
         name.push(end);
         PathBuf::from(name)
     };
-    let public = text(&beside(".pub")).and_then(|text| PublicKey::from_openssh(&text).ok());
+    let public =
+        small_text(&beside(".pub")).ok().and_then(|text| PublicKey::from_openssh(&text).ok());
     let is_for = |certificate: &&PathBuf| {
-        let read = text(certificate).and_then(|text| Certificate::from_openssh(&text).ok());
+        let read =
+            small_text(certificate).ok().and_then(|text| Certificate::from_openssh(&text).ok());
         match (read, &public) {
             (Some(read), Some(public)) => read.public_key() == public.key_data(),
             (Some(_), None) => host.identity_files.len() == 1,
@@ -166,10 +187,4 @@ fn certificates(key: &Path, host: &HostConfig) -> Vec<PathBuf> {
         found.push(own);
     }
     found
-}
-
-/// A short text file, if there is one.
-fn text(path: &Path) -> Option<String> {
-    let short = fs::metadata(path).is_ok_and(|data| data.is_file() && data.len() < 1 << 16);
-    short.then(|| fs::read_to_string(path).ok()).flatten()
 }

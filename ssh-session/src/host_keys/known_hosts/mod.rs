@@ -16,23 +16,20 @@
 //! too, also with `accept-new`: whoever sits in between chooses the type.
 
 mod append;
+mod content;
 mod line;
 mod name;
 
-use std::fs;
-use std::io::{self, Read as _};
-use std::os::unix::fs::FileTypeExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use line::{Line, Marker};
+use content::Content;
+use line::Marker;
 
 pub(crate) use name::{DEFAULT_PORT, Names};
 
-use crate::{HostCertificate, HostKey, Preferences, SshError};
-
-/// The largest file: a million hosts and more.
-const LARGEST: u64 = 64 << 20;
+use crate::{HostCertificate, HostKey, SshError};
 
 /// The files that know hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +76,7 @@ pub(crate) enum Authority {
 }
 
 /// A line about the host asked for.
+#[derive(Debug)]
 struct Found {
     marker: Option<Marker>,
     key: HostKey,
@@ -143,7 +141,7 @@ impl KnownHosts {
     ///
     /// [`SshError::KnownHosts`] if a file is there but cannot be read.
     pub fn lookup(&self, host: &str, port: u16, key: &HostKey) -> Result<Lookup, SshError> {
-        self.lookup_names(&Names::of(host, port), key)
+        Ok(self.read(&Names::of(host, port))?.lookup(key))
     }
 
     /// Adds a host's key to the first file, creating file and folder if need be, unless the files
@@ -155,146 +153,152 @@ impl KnownHosts {
     /// [`SshError::KnownHosts`] if the host's name would be a pattern or a comment in the file, if
     /// the file cannot be written, or somebody else keeps it locked for 2 s.
     pub fn add(&self, host: &str, port: u16, key: &HostKey) -> Result<(), SshError> {
-        self.add_names(&Names::of(host, port), key)
+        self.record(&Names::of(host, port), key, false).map(drop)
     }
 
-    pub(crate) fn lookup_names(&self, names: &Names, key: &HostKey) -> Result<Lookup, SshError> {
-        let lookup = judge(self.lines_about(&names.own)?, key);
-        if let (Lookup::Unknown, Some(without_port)) = (&lookup, &names.without_port) {
-            let lookup = judge(self.lines_about(without_port)?, key);
-            // A key that differs there says nothing about this port's server.
-            return Ok(if lookup == Lookup::Known { lookup } else { Lookup::Unknown });
-        }
-        Ok(lookup)
-    }
-
-    /// Where the files name the authority of a certificate for this host, or revoke it.
-    pub(crate) fn authority(
-        &self,
-        names: &Names,
-        certificate: &HostCertificate,
-    ) -> Result<Authority, SshError> {
-        let mut authority = Authority::Unknown;
-        for found in self.lines_about(&names.own)? {
-            let is_signer = found.key == *certificate.authority();
-            match found.marker {
-                Some(Marker::Revoked) if is_signer || found.key == *certificate.key() => {
-                    return Ok(Authority::Revoked { path: found.path, line: found.line });
-                }
-                Some(Marker::CertAuthority) if is_signer && authority == Authority::Unknown => {
-                    authority = Authority::Named { path: found.path, line: found.line };
-                }
-                _ => {}
-            }
-        }
-        if let (Authority::Unknown, Some(without_port)) = (&authority, &names.without_port) {
-            let names = Names { own: without_port.clone(), without_port: None };
-            let there = self.authority(&names, certificate)?;
-            // What is revoked there says nothing about this port's server.
-            if let Authority::Named { .. } = there {
-                return Ok(there);
-            }
-        }
-        Ok(authority)
-    }
-
-    pub(crate) fn preferences_names(&self, names: &Names) -> Result<Preferences, SshError> {
-        let mut found = self.lines_about(&names.own)?;
-        let mut certificates = has_authority(&found);
-        if let Some(without_port) = &names.without_port {
-            let there = self.lines_about(without_port)?;
-            certificates |= has_authority(&there);
-            if found.is_empty() {
-                found = there;
-            }
-        }
-        let mut known: Vec<String> = Vec::new();
-        for found in found.into_iter().filter(|found| found.marker.is_none()) {
-            if !known.iter().any(|known| known == found.key.algorithm()) {
-                known.push(found.key.algorithm().to_owned());
-            }
-        }
-        Ok(Preferences { known, certificates })
-    }
-
-    pub(crate) fn add_names(&self, names: &Names, key: &HostKey) -> Result<(), SshError> {
-        let Some(path) = self.written() else { return Ok(()) };
-        if !names.can_be_written() {
-            let text = "the host's name would be a pattern or a comment in it";
-            return Err(unusable(path, io::Error::new(io::ErrorKind::InvalidInput, text)));
-        }
-        append::locked(path, |append| {
-            // Another process may have met the host first. What it recorded is judged at the next
-            // connect; two keys for one host would hide a change.
-            if self.lines_about(&names.own)?.iter().all(|found| found.marker.is_some()) {
-                append
-                    .line(&format!("{} {}", names.own, key.to_text()))
-                    .map_err(|source| unusable(path, source))?;
-            }
-            Ok(())
-        })
-    }
-
-    fn lines_about(&self, name: &str) -> Result<Vec<Found>, SshError> {
-        let mut found = Vec::new();
+    /// All that the files say about a host, from one reading.
+    pub(crate) fn read(&self, names: &Names) -> Result<Known, SshError> {
+        let mut known = Known::default();
         for path in self.user.iter().chain(&self.system) {
-            let content = match content(path) {
+            let content = match Content::of(path) {
                 Ok(content) => content,
                 Err(error) if is_absent(&error) => continue,
                 Err(error) => return Err(unusable(path, error)),
             };
-            for (index, text) in content.split(|byte| *byte == b'\n').enumerate() {
-                let number = index + 1;
-                match Line::parse(text) {
-                    Ok(Some(line)) if line.is_about(name) => found.push(Found {
-                        marker: line.marker,
-                        key: line.key,
-                        path: path.clone(),
-                        line: number,
-                    }),
-                    Ok(_) => {}
-                    Err(problem) => tracing::warn!(
-                        path = %path.display(),
-                        line = number,
-                        problem,
-                        "known_hosts line skipped"
-                    ),
-                }
+            known.own.extend(found(&content, &names.own, path));
+            if let Some(without_port) = &names.without_port {
+                known.without_port.extend(found(&content, without_port, path));
             }
         }
-        Ok(found)
+        Ok(known)
+    }
+
+    /// Adds a line for a host, unless one is there by now.
+    pub(crate) fn record(
+        &self,
+        names: &Names,
+        key: &HostKey,
+        hash_names: bool,
+    ) -> Result<Recorded, SshError> {
+        let Some(path) = self.written() else { return Ok(Recorded::Nowhere(None)) };
+        if !names.can_be_written() {
+            let text = "the host's name would be a pattern or a comment in it";
+            return Err(unusable(path, io::Error::new(io::ErrorKind::InvalidInput, text)));
+        }
+        let failed = |source| unusable(path, source);
+        // Another process may have met the host first: two keys for one host would hide a change.
+        let known = || {
+            let known = self.read(&Names { without_port: None, ..names.clone() })?;
+            Ok(match known.lookup(key) {
+                Lookup::Known => Some(Recorded::Known),
+                Lookup::Changed { key, path, line } => Some(Recorded::Other { key, path, line }),
+                Lookup::Revoked { .. } | Lookup::Unknown => None,
+            })
+        };
+        append::locked(path, |append| {
+            if let Some(known) = known()? {
+                return Ok(known);
+            }
+            let name = match hash_names {
+                true => name::hashed(&names.own)
+                    .ok_or_else(|| failed(io::Error::other("no randomness to hash its name")))?,
+                false => names.own.clone(),
+            };
+            append.line(&format!("{name} {}", key.to_text())).map_err(failed)?;
+            // Such as /dev/null takes every line and keeps none.
+            Ok(known()?.unwrap_or_else(|| Recorded::Nowhere(Some(path.clone()))))
+        })
     }
 }
 
-fn has_authority(found: &[Found]) -> bool {
-    found.iter().any(|found| found.marker == Some(Marker::CertAuthority))
+/// What became of a line that was to be added.
+#[derive(Debug)]
+pub(crate) enum Recorded {
+    /// The files know the host by this key now.
+    Known,
+    /// They know it by another one, by now.
+    Other { key: HostKey, path: PathBuf, line: usize },
+    /// There is no file to be written to, or this one keeps nothing.
+    Nowhere(Option<PathBuf>),
 }
 
-/// A file, whole. `/dev/null` is one, too; a pipe would be waited for.
-fn content(path: &Path) -> io::Result<Vec<u8>> {
-    let kind = fs::metadata(path)?.file_type();
-    if kind.is_dir() {
-        return Err(io::Error::from(io::ErrorKind::IsADirectory));
-    }
-    if !kind.is_file() && !kind.is_char_device() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
-    }
-    let mut content = Vec::new();
-    fs::File::open(path)?.take(LARGEST + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > LARGEST {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 64 MiB"));
-    }
-    Ok(content)
+/// What the files say about a host.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    own: Vec<Found>,
+    /// By its name without the port, where it has one of its own.
+    without_port: Vec<Found>,
 }
 
-fn judge(found: Vec<Found>, key: &HostKey) -> Lookup {
+impl Known {
+    pub(crate) fn lookup(&self, key: &HostKey) -> Lookup {
+        let lookup = judge(&self.own, key);
+        if lookup == Lookup::Unknown {
+            // A key that differs there says nothing about this port's server.
+            let there = judge(&self.without_port, key);
+            return if there == Lookup::Known { there } else { lookup };
+        }
+        lookup
+    }
+
+    /// What the files say about the authority of a certificate.
+    pub(crate) fn authority_of(&self, certificate: &HostCertificate) -> Authority {
+        match authority(&self.own, certificate) {
+            // What is revoked there says nothing about this port's server.
+            Authority::Unknown => match authority(&self.without_port, certificate) {
+                named @ Authority::Named { .. } => named,
+                _ => Authority::Unknown,
+            },
+            other => other,
+        }
+    }
+
+    /// Where an authority for the host is named.
+    pub(crate) fn authority(&self) -> Option<(&Path, usize)> {
+        let all = self.own.iter().chain(&self.without_port);
+        all.filter(|found| found.marker == Some(Marker::CertAuthority))
+            .map(|found| (found.path.as_path(), found.line))
+            .next()
+    }
+
+    /// The types of keys that the host is known by, in the files' order.
+    pub(crate) fn key_types(&self) -> Vec<&str> {
+        let found = if self.own.is_empty() { &self.without_port } else { &self.own };
+        let mut types: Vec<&str> = Vec::new();
+        for found in found.iter().filter(|found| found.marker.is_none()) {
+            if !types.contains(&found.key.algorithm()) {
+                types.push(found.key.algorithm());
+            }
+        }
+        types
+    }
+}
+
+/// The lines of a file about a name.
+fn found(content: &Content, name: &str, path: &Path) -> Vec<Found> {
+    let mut found = Vec::new();
+    for line in content.about(name, path) {
+        match line.key(content.text()) {
+            Ok(key) => found.push(Found {
+                marker: line.marker,
+                key,
+                path: path.to_owned(),
+                line: line.number,
+            }),
+            Err(problem) => content::skipped(path, line.number, problem),
+        }
+    }
+    found
+}
+
+fn judge(found: &[Found], key: &HostKey) -> Lookup {
     let mut same_type = None;
     let mut other = None;
     let mut known = false;
     for found in found {
         match found.marker {
             Some(Marker::Revoked) if found.key == *key => {
-                return Lookup::Revoked { path: found.path, line: found.line };
+                return Lookup::Revoked { path: found.path.clone(), line: found.line };
             }
             Some(_) => {}
             None if found.key == *key => known = true,
@@ -308,9 +312,29 @@ fn judge(found: Vec<Found>, key: &HostKey) -> Lookup {
     }
     match same_type.or(other) {
         _ if known => Lookup::Known,
-        Some(Found { key, path, line, .. }) => Lookup::Changed { key, path, line },
+        Some(Found { key, path, line, .. }) => {
+            Lookup::Changed { key: key.clone(), path: path.clone(), line: *line }
+        }
         None => Lookup::Unknown,
     }
+}
+
+fn authority(found: &[Found], certificate: &HostCertificate) -> Authority {
+    let mut authority = Authority::Unknown;
+    for found in found {
+        let is_signer = found.key == *certificate.authority();
+        let (path, line) = (found.path.clone(), found.line);
+        match found.marker {
+            Some(Marker::Revoked) if is_signer || found.key == *certificate.key() => {
+                return Authority::Revoked { path, line };
+            }
+            Some(Marker::CertAuthority) if is_signer && authority == Authority::Unknown => {
+                authority = Authority::Named { path, line };
+            }
+            _ => {}
+        }
+    }
+    authority
 }
 
 fn is_absent(error: &io::Error) -> bool {

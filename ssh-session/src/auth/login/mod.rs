@@ -19,7 +19,8 @@ use std::collections::HashSet;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::{Answers, AskPassword, Options, SshError, printable};
+use crate::host_keys::rsa_size;
+use crate::{Answers, AskPassword, KeyProblem, Options, SshError, printable};
 
 pub use dialogue::Dialogue;
 pub use way::{Agent, Key, KeySource};
@@ -58,6 +59,9 @@ impl Method {
 pub enum Attempt {
     /// Ask the user, where that may wait, and tell [`Login::asked`].
     Ask(AskPassword),
+    /// Find out whether a key is encrypted ([`Key::is_encrypted`]), where that may wait, and tell
+    /// [`Login::inspected`].
+    Inspect(Key),
     /// Send a password.
     Password(SecretString),
     /// Let the server ask, and answer each prompt by [`Dialogue::answer`], where that may wait.
@@ -84,6 +88,8 @@ pub struct Login<'a> {
     tried: Vec<String>,
     /// It has accepted one, and wants another.
     in_part: bool,
+    /// A password that was not sent, since it is a private key's passphrase, or may be.
+    withheld: bool,
     /// What kept us from asking the server, in order.
     local: Vec<SshError>,
 }
@@ -100,6 +106,7 @@ impl<'a> Login<'a> {
             last_key: Vec::new(),
             tried: Vec::new(),
             in_part: false,
+            withheld: false,
             local: Vec::new(),
         }
     }
@@ -112,17 +119,7 @@ impl<'a> Login<'a> {
 
     /// What to do next; `None` when there is nothing left.
     pub fn attempt(&mut self) -> Option<Attempt> {
-        let (index, method) = self.ways.iter().enumerate().find_map(|(index, way)| {
-            let method = way.methods().iter().find(|method| {
-                // Unasked, a server gets each kind of credential in its own way.
-                way.unjudged != Some(**method)
-                    && match &self.offered {
-                        Some(_) => self.takes(**method),
-                        None => way.methods().first() == Some(*method),
-                    }
-            });
-            method.filter(|_| !way.spent).map(|method| (index, *method))
-        })?;
+        let (index, method) = self.next()?;
         self.current = index;
         let way = &mut self.ways[index];
         Some(match (&way.kind, method) {
@@ -132,6 +129,7 @@ impl<'a> Login<'a> {
                 Attempt::KeyboardInteractive(Dialogue::password(password.clone()))
             }
             (Kind::AskPassword(ask), _) => Attempt::Ask(ask.clone()),
+            (Kind::KeysPassword(key), _) => Attempt::Inspect(key.clone()),
             (Kind::Answers(answers), _) => {
                 Attempt::KeyboardInteractive(Dialogue::answers(Answers::clone(answers)))
             }
@@ -156,6 +154,30 @@ impl<'a> Login<'a> {
         way.kind = Kind::Password(password);
     }
 
+    /// What is known of the key of [`Attempt::Inspect`]: whether it is encrypted. Where it is, or
+    /// that is not known, what was given with it is not sent.
+    pub fn inspected(&mut self, encrypted: Result<bool, KeyProblem>) {
+        let way = &mut self.ways[self.current];
+        let Kind::KeysPassword(key) = &way.kind else { return };
+        let (passphrase, path) = (key.passphrase.clone(), key.path().cloned());
+        match (encrypted, passphrase) {
+            (Ok(false) | Err(KeyProblem::Missing), Some(password)) => {
+                way.kind = Kind::Password(password);
+            }
+            (encrypted, _) => {
+                way.spent = true;
+                self.withheld = true;
+                let told = |error: &SshError| matches!(error, SshError::KeyFile { path: told, .. } if *told == path);
+                if let Err(problem) = encrypted
+                    && !self.local.iter().any(told)
+                {
+                    let target = self.options.target.clone();
+                    self.local.push(SshError::KeyFile { target, path, problem });
+                }
+            }
+        }
+    }
+
     /// What the server said it takes, without having been sent anything to judge.
     pub fn offered<N: AsRef<str>>(&mut self, methods: impl IntoIterator<Item = N>) {
         let short = |name: &N| name.as_ref().len() <= LONGEST_METHOD;
@@ -166,7 +188,7 @@ impl<'a> Login<'a> {
     /// Whether the server takes a kind of credential, as far as is known.
     pub fn takes(&self, method: Method) -> bool {
         let known = |offered: &Vec<String>| offered.iter().any(|name| name == method.name());
-        self.offered.as_ref().is_none_or(known)
+        self.options.methods.allow(method) && self.offered.as_ref().is_none_or(known)
     }
 
     /// Whether a credential is left, be it one that the server does not take for now.
@@ -174,9 +196,14 @@ impl<'a> Login<'a> {
         self.ways.iter().any(|way| !way.spent)
     }
 
-    /// Whether a key was not sent before, whatever it is called: by its public half, or its
-    /// certificate, in wire format. It counts as sent from now on.
+    /// Whether a key may be sent, and was not before, whatever it is called: by its public half, or
+    /// its certificate, in wire format. It counts as sent from now on.
     pub fn is_new_key(&mut self, public: &[u8]) -> bool {
+        let required = self.options.key_rules.required_rsa_size;
+        if let Some(bits) = rsa_size(public).filter(|bits| *bits < required) {
+            self.too_short(bits, required);
+            return false;
+        }
         self.last_key = public.to_vec();
         self.keys.insert(public.to_vec())
     }
@@ -228,7 +255,10 @@ impl<'a> Login<'a> {
         tracing::debug!(%error, "credential not sent");
         let way = &mut self.ways[self.current];
         way.spent |= !matches!(way.kind, Kind::Agent(_));
-        if !way.is_optional() {
+        // A key that would be tried unasked and may not be is worth a word, as with `ssh`.
+        let too_open =
+            matches!(error, SshError::KeyFile { problem: KeyProblem::TooOpen { .. }, .. });
+        if too_open || !way.is_optional() {
             self.local.push(error);
         }
     }
@@ -258,9 +288,17 @@ impl<'a> Login<'a> {
             tried.insert(0, "one that it accepted, but it wants another".into());
         }
         tried.extend(local.iter().map(|error| format!("not sent: {error}")));
+        if self.withheld {
+            tried.push("not sent: password, which is the private key's passphrase".into());
+        }
         for way in self.ways.iter().filter(|way| !way.spent && way.unjudged.is_none()) {
             if !way.is_optional() {
-                tried.push(format!("not sent: {}, which it does not take", way.name()));
+                let allow = |method: &Method| self.options.methods.allow(*method);
+                let why = match way.methods().iter().any(allow) {
+                    true => "which it does not take",
+                    false => "which is not allowed here",
+                };
+                tried.push(format!("not sent: {}, {why}", way.name()));
             }
         }
         let offered = self.offered.take().unwrap_or_default();
@@ -271,6 +309,39 @@ impl<'a> Login<'a> {
             return SshError::Agent { target, detail };
         }
         SshError::AuthenticationFailed { target, tried, offered }
+    }
+
+    /// A key of ours is an RSA key with too few bits.
+    fn too_short(&mut self, bits: u32, required: u32) {
+        let target = self.options.target.clone();
+        let detail = format!("it is an RSA key of {bits} bits, fewer than {required}");
+        self.local.push(match &self.ways[self.current].kind {
+            Kind::Key(key) => SshError::KeyFile {
+                target,
+                path: key.path().cloned(),
+                problem: KeyProblem::Malformed(detail),
+            },
+            _ => SshError::Agent { target, detail: format!("of one of its keys: {detail}") },
+        });
+    }
+
+    /// The way that goes next, and how its credential is sent.
+    fn next(&self) -> Option<(usize, Method)> {
+        let methods = &self.options.methods;
+        let mut ways = Vec::new();
+        for (index, way) in self.ways.iter().enumerate().filter(|(_, way)| !way.spent) {
+            let mut allowed: Vec<_> =
+                way.methods().iter().copied().filter(|method| methods.allow(*method)).collect();
+            allowed.sort_by_key(|method| methods.rank(*method));
+            if self.offered.is_none() {
+                // Unasked, a server gets each kind of credential in its own way.
+                allowed.truncate(1);
+            }
+            let next = |method: &Method| way.unjudged != Some(*method) && self.takes(*method);
+            ways.extend(allowed.into_iter().find(next).map(|method| (index, method)));
+        }
+        // The first of those that are equal.
+        ways.into_iter().min_by_key(|(_, method)| methods.rank(*method))
     }
 
     fn give_up(&mut self, error: SshError) {

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::{CertificateProblem, Fingerprint, Target};
+use super::{CertificateProblem, Fingerprint, Pin};
+use crate::Target;
 
 /// Which key was refused, and why.
 #[derive(Debug, Clone)]
@@ -58,12 +59,28 @@ pub enum HostKeyProblem {
         /// The file to add it to, if there is one.
         path: Option<PathBuf>,
     },
-    /// The key is not the pinned one.
-    NotPinned {
-        /// The fingerprint of the pinned key.
-        pinned: Fingerprint,
+    /// The host is not known, but an authority for it is: its key is believed with a certificate of
+    /// that authority only, and never on first use.
+    NotCertified {
+        /// The file that names the authority.
+        path: PathBuf,
+        /// The line in that file, from 1.
+        line: usize,
     },
-    /// The key is not the one that the first session of the same pool was shown.
+    /// The key is an RSA key with too few bits (`RequiredRSASize`).
+    TooShort {
+        /// How many it has.
+        bits: u32,
+        /// How many it must have.
+        required: u32,
+    },
+    /// The key is none of the pinned ones.
+    NotPinned {
+        /// The pinned keys.
+        pinned: Vec<Pin>,
+    },
+    /// The key is not the one that the first session of the same pool trusted on first use, which
+    /// could not be recorded.
     NotTheFirst {
         /// The fingerprint of the first session's key.
         first: Fingerprint,
@@ -102,16 +119,36 @@ impl fmt::Display for HostKeyRefused {
                     None => f.write_str(" it to a known_hosts file"),
                 }
             }
-            HostKeyProblem::NotPinned { pinned } => write!(
+            HostKeyProblem::NotCertified { path, line } => write!(
                 f,
-                "{target}: the server presented host key {algorithm} {presented}, not the pinned \
-                 {pinned}"
+                "{target}: unknown host key {algorithm} {presented}, without a certificate of the \
+                 authority that {}:{line} names for this host; if it is right, add it to a \
+                 known_hosts file",
+                path.display()
             ),
+            HostKeyProblem::TooShort { bits, required } => write!(
+                f,
+                "{target}: host key {algorithm} {presented} has {bits} bits, fewer than {required} \
+                 (RequiredRSASize)"
+            ),
+            HostKeyProblem::NotPinned { pinned } => {
+                let pins: Vec<String> = pinned.iter().map(Pin::to_string).collect();
+                write!(
+                    f,
+                    "{target}: the server presented host key {algorithm} {presented}, not the \
+                     pinned {}",
+                    pins.join(" or ")
+                )?;
+                if pinned.iter().any(|pin| pin.algorithm().is_none()) {
+                    f.write_str("; if it has that one, too, write the key's type before the pin")?;
+                }
+                Ok(())
+            }
             HostKeyProblem::NotTheFirst { first } => write!(
                 f,
                 "{target}: HOST KEY CHANGED: the server presented {algorithm} {presented}, but \
-                 this pool's first session saw {first}; make a new pool if the host really has a \
-                 new key"
+                 this pool's first session trusted {first}, which could not be recorded; if the \
+                 host really has a new key, add it to a known_hosts file"
             ),
         }
     }

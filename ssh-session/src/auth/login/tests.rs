@@ -1,7 +1,7 @@
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Attempt, Login, Method};
-use crate::{Auth, KeyProblem, Kind, Options, Prompt, SshError, Target};
+use crate::{Auth, KeyProblem, Kind, Methods, Options, Prompt, SshError, Target};
 
 fn options(auth: impl IntoIterator<Item = Auth>) -> Options {
     let target = Target::new("h", 22, "u").expect("a target");
@@ -24,6 +24,16 @@ fn play(auth: impl IntoIterator<Item = Auth>, lines: &[(&str, &str)]) -> SshErro
             Attempt::Ask(ask) => {
                 assert_eq!(*wanted, "ask");
                 login.asked(ask.ask(&options.target));
+                continue;
+            }
+            Attempt::Inspect(_) => {
+                assert_eq!(*wanted, "inspect");
+                login.inspected(match *said {
+                    "encrypted" => Ok(true),
+                    "plain" => Ok(false),
+                    "missing" => Err(KeyProblem::Missing),
+                    _ => Err(KeyProblem::Malformed("no key".into())),
+                });
                 continue;
             }
             Attempt::Password(password) => {
@@ -208,4 +218,60 @@ fn debug_shows_no_secret() {
     assert!(!format!("{login:?}").contains("geheim"));
     login.offered(["publickey"]);
     assert!(!format!("{:?}", login.attempt()).contains("geheim"));
+}
+
+#[test]
+fn a_secret_beside_a_key_is_sent_only_where_it_is_no_passphrase() {
+    let auth = || [Auth::key_file_or_password("k", "p")];
+    let refused = "?publickey,password";
+    for known in ["encrypted", "garbled"] {
+        let error = play(auth(), &[("key k", refused), ("inspect", known)]).to_string();
+        assert!(error.contains("password, which is the private key's passphrase"), "{error}");
+        // A server that does not even look at keys.
+        let error = play(auth(), &[("key k", "?password"), ("inspect", known)]).to_string();
+        assert!(error.contains("passphrase"), "{error}");
+    }
+    for known in ["plain", "missing"] {
+        play(auth(), &[("key k", refused), ("inspect", known), ("password p", refused)]);
+    }
+    // Said apart, it is what it is said to be.
+    let both = [Auth::key_file_or_password("k", "p"), Auth::password("p")];
+    play(both, &[("key k", refused), ("inspect", "encrypted"), ("password p", refused)]);
+}
+
+#[test]
+fn methods_that_are_not_allowed_are_not_used_and_the_order_is_the_one_preferred() {
+    let refused = "?publickey,password,keyboard-interactive";
+    let target = Target::new("h", 22, "u").expect("a target");
+    let with = |set: fn(&mut Methods)| {
+        let mut options =
+            Options::new(target.clone()).auth(Auth::password("p")).auth(Auth::key_file("k"));
+        set(&mut options.methods);
+        let mut login = Login::new(&options);
+        let mut sent = Vec::new();
+        while let Some(attempt) = login.attempt() {
+            let (name, method) = match attempt {
+                Attempt::Password(_) => ("password", Method::Password),
+                Attempt::Key(_) => ("key", Method::PublicKey),
+                Attempt::KeyboardInteractive(_) => ("answer", Method::KeyboardInteractive),
+                other => panic!("{other:?}"),
+            };
+            sent.push(name);
+            login.refused(name.into(), method, Some(list(&refused[1..])));
+        }
+        sent.join(" ")
+    };
+    assert_eq!(with(|_| {}), "password key");
+    assert_eq!(with(|methods| methods.password = false), "answer key");
+    assert_eq!(with(|methods| methods.public_key = false), "password");
+    let no_words = |methods: &mut Methods| {
+        methods.password = false;
+        methods.keyboard_interactive = false;
+    };
+    assert_eq!(with(no_words), "key");
+    let prefer = |methods: &mut Methods| {
+        methods.preferred = Some(vec![Method::PublicKey, Method::KeyboardInteractive]);
+    };
+    assert_eq!(with(prefer), "key answer");
+    assert_eq!(with(|methods| methods.preferred = Some(Vec::new())), "");
 }

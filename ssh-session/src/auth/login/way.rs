@@ -1,15 +1,12 @@
 //! Each way to log in, as far as it was gone.
 
-use std::fs;
-use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use ssh_key::{Certificate, public::KeyData};
 
 use super::Method;
-use crate::{Answers, AskPassword, Auth, CertificateSource, KeyProblem, printable};
+use crate::{Answers, AskPassword, Auth, CertificateSource, KeyProblem, files, printable};
 
 #[derive(Debug)]
 pub(super) struct Way {
@@ -23,6 +20,8 @@ pub(super) struct Way {
 pub(super) enum Kind {
     Password(SecretString),
     AskPassword(AskPassword),
+    /// A password, unless this key is encrypted.
+    KeysPassword(Key),
     Answers(Answers),
     Key(Key),
     Agent(Agent),
@@ -86,7 +85,7 @@ impl Way {
     /// How its credential can be sent, the best first.
     pub(super) fn methods(&self) -> &'static [Method] {
         match self.kind {
-            Kind::Password(_) | Kind::AskPassword(_) => {
+            Kind::Password(_) | Kind::AskPassword(_) | Kind::KeysPassword(_) => {
                 &[Method::Password, Method::KeyboardInteractive]
             }
             Kind::Answers(_) => &[Method::KeyboardInteractive],
@@ -111,7 +110,7 @@ impl Way {
 
     pub(super) fn name(&self) -> String {
         match &self.kind {
-            Kind::Password(_) | Kind::AskPassword(_) => "password".into(),
+            Kind::Password(_) | Kind::AskPassword(_) | Kind::KeysPassword(_) => "password".into(),
             Kind::Answers(_) => "keyboard-interactive".into(),
             Kind::Key(key) => key.name(),
             Kind::Agent(_) => "agent".into(),
@@ -134,6 +133,10 @@ impl Kind {
             Auth::KeyboardInteractive(answers) => Self::Answers(answers.clone()),
             Auth::KeyFile { path, passphrase } => {
                 Self::Key(key(KeySource::File(path.clone()), passphrase))
+            }
+            Auth::KeyFileOrPassword { path, secret } => {
+                let key = key(KeySource::File(path.clone()), &Some(secret.clone()));
+                return vec![Self::Key(key.clone()), Self::KeysPassword(key)];
             }
             Auth::KeyData { key: text, passphrase } => {
                 Self::Key(key(KeySource::Text(text.clone()), passphrase))
@@ -179,26 +182,6 @@ impl Key {
             KeySource::Text(_) => None,
         }
     }
-
-    /// Its text. To be called where that may wait.
-    ///
-    /// # Errors
-    ///
-    /// If the file is not there, or cannot be read.
-    pub fn read(&self) -> Result<SecretString, KeyProblem> {
-        match &self.source {
-            KeySource::Text(text) => Ok(text.clone()),
-            KeySource::File(path) => {
-                fs::read_to_string(path).map(Into::into).map_err(|error| match error.kind() {
-                    io::ErrorKind::NotFound => KeyProblem::Missing,
-                    io::ErrorKind::InvalidData => {
-                        KeyProblem::Malformed("it is not a text file".into())
-                    }
-                    _ => KeyProblem::Unreadable(Arc::new(error)),
-                })
-            }
-        }
-    }
 }
 
 impl CertificateSource {
@@ -212,7 +195,7 @@ impl CertificateSource {
         let malformed = |detail: String| KeyProblem::Malformed(format!("its certificate {detail}"));
         let text = match self {
             Self::Text(text) => text.clone(),
-            Self::File(path) => fs::read_to_string(path).map_err(|error| {
+            Self::File(path) => files::small_text(path).map_err(|error| {
                 malformed(format!("{} cannot be read: {error}", path.display()))
             })?,
         };
@@ -243,6 +226,7 @@ impl std::fmt::Debug for Kind {
         match self {
             Self::Password(_) => f.write_str("Password"),
             Self::AskPassword(ask) => ask.fmt(f),
+            Self::KeysPassword(key) => write!(f, "Password or passphrase of {key:?}"),
             Self::Answers(answers) => answers.fmt(f),
             Self::Key(key) => key.fmt(f),
             Self::Agent(agent) => agent.fmt(f),

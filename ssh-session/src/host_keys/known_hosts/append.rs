@@ -18,10 +18,10 @@ pub(super) struct Append(File);
 
 /// Opens a file for appending and runs `add` under its lock. Missing folders are created for the
 /// user alone, as is the file.
-pub(super) fn locked(
+pub(super) fn locked<T>(
     path: &Path,
-    add: impl FnOnce(&mut Append) -> Result<(), SshError>,
-) -> Result<(), SshError> {
+    add: impl FnOnce(&mut Append) -> Result<T, SshError>,
+) -> Result<T, SshError> {
     let mut append = open(path).map_err(|source| unusable(path, source))?;
     // Closing the file releases the lock.
     add(&mut append)

@@ -1,11 +1,20 @@
 //! As whom to log in.
 
+pub mod login;
+mod private_key;
+mod prompt;
+mod rules;
+
 use std::fmt;
 use std::path::PathBuf;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::{Answers, AskPassword, Prompt, SshError, Target};
+use crate::{SshError, Target};
+
+pub use private_key::{MOST_ROUNDS, OpenedKey};
+pub use prompt::{Answers, AskPassword, Prompt, Question};
+pub use rules::{KeyRules, Methods};
 
 /// One way to prove who we are. Secrets are wiped from memory when dropped and never printed.
 #[derive(Clone)]
@@ -31,6 +40,16 @@ pub enum Auth {
         key: SecretString,
         /// What the key is encrypted with, if it is.
         passphrase: Option<SecretString>,
+    },
+    /// A private key in a file, and a secret that is its passphrase or, where the key is not
+    /// encrypted, a password. It is never sent to a server once the key turned out to be
+    /// encrypted, nor where nobody can tell. Where both are known, give both: a
+    /// [`KeyFile`](Self::KeyFile) and a [`Password`](Self::Password).
+    KeyFileOrPassword {
+        /// The private key's file.
+        path: PathBuf,
+        /// Its passphrase, or the password.
+        secret: SecretString,
     },
     /// A private key with a certificate for it, signed by an authority that the server believes.
     Certificate {
@@ -96,6 +115,11 @@ impl Auth {
         Self::KeyFile { path: path.into(), passphrase: Some(passphrase.into().into()) }
     }
 
+    /// A private key file, and what is its passphrase or, if it has none, a password.
+    pub fn key_file_or_password(path: impl Into<PathBuf>, secret: impl Into<String>) -> Self {
+        Self::KeyFileOrPassword { path: path.into(), secret: secret.into().into() }
+    }
+
     /// A private key from memory, as the text of its file.
     pub fn key_data(key: impl Into<String>) -> Self {
         Self::KeyData { key: key.into().into(), passphrase: None }
@@ -122,6 +146,7 @@ impl Auth {
             Self::Password(_) | Self::AskPassword(_) => "password",
             Self::KeyboardInteractive(_) => "keyboard-interactive",
             Self::KeyFile { .. } => "private key file",
+            Self::KeyFileOrPassword { .. } => "private key file or password",
             Self::KeyData { .. } => "private key",
             Self::Certificate { .. } => "certificate",
             Self::Agent | Self::AgentWith { .. } => "agent",
@@ -141,10 +166,14 @@ impl Auth {
             false => Ok(()),
         };
         match self {
-            Self::Password(password) if password.expose_secret().contains('\0') => {
+            Self::Password(password) | Self::KeyFileOrPassword { secret: password, .. }
+                if password.expose_secret().contains('\0') =>
+            {
                 Err(SshError::invalid("password", "has a NUL character in it"))
             }
-            Self::KeyFile { path: file, .. } => path(file),
+            Self::KeyFile { path: file, .. } | Self::KeyFileOrPassword { path: file, .. } => {
+                path(file)
+            }
             Self::Certificate { key, certificate } => {
                 if !matches!(**key, Self::KeyFile { .. } | Self::KeyData { .. }) {
                     return Err(SshError::invalid(
@@ -176,6 +205,7 @@ impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::KeyFile { path, .. } => write!(f, "KeyFile({path:?})"),
+            Self::KeyFileOrPassword { path, .. } => write!(f, "KeyFileOrPassword({path:?})"),
             Self::Certificate { key, certificate } => {
                 write!(f, "Certificate({key:?}, {certificate:?})")
             }
@@ -229,6 +259,7 @@ mod tests {
             Auth::password("geheim"),
             Auth::encrypted_key_file("k", "geheim"),
             Auth::key_data("geheim").with_certificate("c"),
+            Auth::key_file_or_password("k", "geheim"),
             Auth::ask_password(|_| Some("geheim".into())),
             Auth::keyboard_interactive(|_| Some(vec!["geheim".into()])),
         ] {

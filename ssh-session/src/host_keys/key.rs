@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use base64ct::{Base64, Encoding as _};
-use ssh_key::{HashAlg, PublicKey};
+use ssh_key::public::RsaPublicKey;
+use ssh_key::{Certificate, HashAlg, PublicKey};
 
 use crate::SshError;
 
@@ -19,6 +20,11 @@ const ALGORITHMS: [&str; 8] = [
     "sk-ecdsa-sha2-nistp256@openssh.com",
     "ssh-dss",
 ];
+
+/// Whether there are keys of a type that OpenSSH believes.
+pub(super) fn is_key_type(name: &str) -> bool {
+    ALGORITHMS.contains(&name)
+}
 
 /// A SHA-256 fingerprint of a public key, written `SHA256:…` as OpenSSH writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,8 +69,7 @@ impl HostKey {
             return None;
         }
         // The parser takes certificates for keys of the type that they certify.
-        let (length, rest) = blob.split_first_chunk()?;
-        let name = rest.get(..u32::from_be_bytes(*length) as usize)?;
+        let name = name(blob)?;
         let key = PublicKey::from_bytes(blob).ok()?;
         let algorithm = key.algorithm().as_str().to_owned();
         // A second encoding of the same key would get a second fingerprint.
@@ -98,10 +103,35 @@ impl HostKey {
         self.fingerprint
     }
 
+    /// The bits of an RSA key; `None` for keys of other types.
+    pub(crate) fn rsa_size(&self) -> Option<u32> {
+        rsa_size(&self.blob)
+    }
+
     /// The type's name and the key in base64, as known_hosts files have it.
     pub(crate) fn to_text(&self) -> String {
         format!("{} {}", self.algorithm, Base64::encode_string(&self.blob))
     }
+}
+
+/// The bits of an RSA key in wire format, or of the one that a certificate is for; `None` for keys of
+/// other types, and for what is none.
+pub(crate) fn rsa_size(blob: &[u8]) -> Option<u32> {
+    if is_deep(blob) {
+        return None;
+    }
+    // The parser of keys takes certificates, too, and reads something else in them.
+    let key = match name(blob)?.ends_with(b"-cert-v01@openssh.com") {
+        true => Certificate::from_bytes(blob).ok()?.public_key().clone(),
+        false => PublicKey::from_bytes(blob).ok()?.key_data().clone(),
+    };
+    key.rsa().map(RsaPublicKey::key_size)
+}
+
+/// The name of its type, which anything in wire format begins with.
+fn name(blob: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = blob.split_first_chunk()?;
+    rest.get(..u32::from_be_bytes(*length) as usize)
 }
 
 /// Whether a certificate's authority has a certificate itself, and so on: to be asked of whatever a
