@@ -2,14 +2,16 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use russh::Names;
 use russh::client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
 use russh::keys::PublicKeyOrCertificate;
 use russh::{Channel, ChannelId, ChannelOpenFailure};
 use ssh_session::{
-    Fingerprint, HostKey, HostKeyCheck, HostKeyProblem, HostKeyRefused, PresentedKey, SshError,
-    Target, Verdict, printable,
+    Crypto, Fingerprint, HostKey, HostKeyCheck, HostKeyProblem, HostKeyRefused, Offer,
+    PresentedKey, SshError, Target, Verdict, printable,
 };
 
+use crate::config;
 use crate::line::{End, Line};
 
 /// A host key we believe, to be recorded once login succeeded.
@@ -19,6 +21,8 @@ pub(crate) type Believed = Arc<Mutex<Option<Verdict>>>;
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) target: Target,
+    pub(crate) crypto: Crypto,
+    pub(crate) offer: Arc<Offer>,
     pub(crate) check: Arc<HostKeyCheck>,
     pub(crate) believed: Believed,
     pub(crate) line: Arc<Line>,
@@ -41,6 +45,10 @@ impl From<russh::Error> for Problem {
 }
 
 impl Client {
+    fn failed(&self, detail: String) -> Problem {
+        Problem::Ssh(SshError::Handshake { target: self.target.clone(), detail })
+    }
+
     fn refused(&self, key: &HostKey, problem: HostKeyProblem) -> Problem {
         Problem::Ssh(SshError::HostKey(Box::new(HostKeyRefused {
             target: self.target.clone(),
@@ -67,6 +75,8 @@ impl Handler for Client {
                 detail: "the server's host key is of a kind we don't know".into(),
             })
         })?;
+        // russh has checked the signature, but not that it is by what was agreed on.
+        self.line.check_signature().map_err(|detail| self.failed(detail))?;
         let key = presented.key().clone();
         if let Some(first) = self.shown {
             return if first == key.fingerprint() {
@@ -79,6 +89,15 @@ impl Handler for Client {
         self.shown = Some(key.fingerprint());
         *self.believed.lock().unwrap_or_else(PoisonError::into_inner) = Some(verdict);
         Ok(true)
+    }
+
+    async fn kex_done(
+        &mut self,
+        _: Option<&[u8]>,
+        names: &Names,
+        _: &mut Session,
+    ) -> Result<(), Problem> {
+        config::check(&self.crypto, &self.offer, names).map_err(|detail| self.failed(detail))
     }
 
     async fn disconnected(&mut self, reason: DisconnectReason<Problem>) -> Result<(), Problem> {

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use ssh_session::login::{Attempt, Dialogue, Login};
 use ssh_session::{ExposeSecret as _, Phase, Prompt, SshError, Target};
-use ssh2::KeyboardInteractivePrompt;
 
 use crate::deadline::Deadline;
 use crate::dial::Dial;
+use crate::ffi::{Prompt as Asked, Prompter};
 
 /// libssh2 has no way to give a dialogue up. But it refuses to send a packet as long as this would
 /// be, before anything of it was sent.
@@ -83,7 +83,7 @@ impl<'a, 'p> Conversation<'a, 'p> {
         &mut self,
         name: &str,
         instructions: &str,
-        prompts: &[ssh2::Prompt<'_>],
+        prompts: &[Asked<'_>],
     ) -> Result<Vec<String>, End> {
         let target = &self.dial.options.target;
         let questions = prompts.iter().map(|prompt| (prompt.text.as_bytes(), prompt.echo));
@@ -115,13 +115,8 @@ impl<'a, 'p> Conversation<'a, 'p> {
     }
 }
 
-impl KeyboardInteractivePrompt for Conversation<'_, '_> {
-    fn prompt<'a>(
-        &mut self,
-        name: &str,
-        instructions: &str,
-        prompts: &[ssh2::Prompt<'a>],
-    ) -> Vec<String> {
+impl Prompter for Conversation<'_, '_> {
+    fn prompt(&mut self, name: &str, instructions: &str, prompts: &[Asked<'_>]) -> Vec<String> {
         self.answer(name, instructions, prompts).unwrap_or_else(|end| {
             self.end = Some(end);
             vec!["\0".repeat(TOO_LONG)]

@@ -209,7 +209,7 @@ fn a_server_that_never_stops_sending_keeps_nobody_from_leaving() {
 fn closing_does_not_wait_for_a_flood_to_end() {
     on_both(|server, session| {
         let session = Arc::new(session);
-        let running = std::sync::Arc::clone(&session);
+        let running = Arc::clone(&session);
         let flood = std::thread::spawn(move || running.exec(&Command::new("cat /dev/zero")));
         std::thread::sleep(Duration::from_millis(500));
         let elapsed = within(Duration::from_secs(30), server, move || {

@@ -10,12 +10,12 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::ExposeSecret as _;
 use sha2::Sha256;
 
-use crate::{Auth, CertificateSource, HostKeyPolicy, HostKeys, Options, Route};
+use crate::{Algorithms, Auth, CertificateSource, Crypto, HostKeyPolicy, HostKeys, Options, Route};
 
 /// Whose session it is: sessions may be shared only where this is equal.
 ///
 /// It covers host, port and user, every credential in its order, the way there with all its hops,
-/// and which host keys are believed. Not timeouts and heartbeats: they change nothing about who
+/// which host keys are believed, and what may be agreed on with the server. Not timeouts and heartbeats: they change nothing about who
 /// is who. Two passwords for one user make two identities; so do two files with one key, which
 /// costs a connection at worst. A key file stands for itself by its path: no file is read for this.
 ///
@@ -95,6 +95,7 @@ impl Hash {
         self.number(usize::from(options.key_rules.strict_modes));
         self.field(format!("{:?}", options.methods));
         self.host_keys(&options.host_keys);
+        self.crypto(&options.crypto);
         match &options.route {
             Route::Direct => self.field("direct"),
             Route::Jump(hops) => {
@@ -178,6 +179,19 @@ impl Hash {
         self.option(socket.as_deref().map(std::ffi::OsStr::as_bytes));
     }
 
+    fn crypto(&mut self, crypto: &Crypto) {
+        for which in [
+            Algorithms::KeyExchange,
+            Algorithms::HostKeys,
+            Algorithms::Ciphers,
+            Algorithms::Macs,
+            Algorithms::CaSignatures,
+        ] {
+            self.field(crypto.names(which).join(","));
+        }
+        self.field(crypto.min_rsa_bits().to_le_bytes());
+    }
+
     fn host_keys(&mut self, host_keys: &HostKeys) {
         let HostKeys { policy, files, alias, algorithms, ca_algorithms, revoked, .. } = host_keys;
         match policy {
@@ -208,8 +222,8 @@ mod tests {
 
     use super::Identity;
     use crate::{
-        Auth, Fingerprint, HostKeyPolicy, HostKeys, KeepaliveOptions, Options, ProxyCommand, Route,
-        Target,
+        Auth, Crypto, Fingerprint, HostKeyPolicy, HostKeys, KeepaliveOptions, Options,
+        ProxyCommand, Route, Target,
     };
 
     fn options(auth: Auth) -> Options {
@@ -276,6 +290,8 @@ mod tests {
             keys(HostKeys::default().files(["/x"])),
             keys(HostKeys::default().files(["/x", "/y"])),
             keys(HostKeys::default().alias("other")),
+            password("p").crypto(Crypto::modern()),
+            password("p").crypto(Crypto::compatible()),
             through(vec![password("p")]),
             through(vec![password("q")]),
             through(vec![password("p"), password("q")]),

@@ -19,6 +19,7 @@
 
 mod auth;
 mod command;
+mod crypto;
 mod endpoint;
 mod error;
 mod error_text;
@@ -27,6 +28,7 @@ mod home;
 mod host_keys;
 mod identity;
 pub mod net;
+mod opening;
 mod options;
 mod output;
 mod pattern;
@@ -45,6 +47,7 @@ pub use auth::{
     Prompt, Question,
 };
 pub use command::{Command, Pty, Stdin};
+pub use crypto::{Algorithms, Crypto, Lists, Offer, is_aead};
 pub use endpoint::Endpoint;
 pub use error::{ConnectProblem, KeyProblem, Kind, Outlook, PartialOutput, Phase, SshError};
 pub use files::small_text;
@@ -56,6 +59,7 @@ pub use host_keys::{
     NewKey, Pin, PresentedKey, SignatureAlgorithms, UNRECORDED, Verdict, is_deep,
 };
 pub use identity::Identity;
+pub use opening::Opening;
 pub use options::{KeepaliveOptions, Options};
 pub use output::{ExitStatus, Output};
 pub use proxy::ProxyCommand;

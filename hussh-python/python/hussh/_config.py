@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,17 @@ HostKeys = str | list[str] | tuple[str, ...]
 """The name of a policy, a pin, or several pins."""
 
 POLICIES = ("accept-new", "strict", "danger-accept-any")
+CRYPTO_LISTS = (
+    "kex_algorithms",
+    "host_key_algorithms",
+    "ciphers",
+    "macs",
+    "ca_signature_algorithms",
+)
+
+Crypto = str | Mapping[str, str]
+"""What may be agreed on with a server: "default", "modern" or "compatible", or a dict with one of
+them as "policy" and lists as in `ssh_config` ("+aes128-cbc") by the names in `CRYPTO_LISTS`."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,8 @@ class Config:
     required_rsa_size: int = 1024
     must_record_host_keys: bool = False
     pickle_secrets: bool = False
+    crypto: tuple[tuple[str, str], ...] = ()
+    """A policy and the lists that differ from it, by their names."""
 
     @property
     def has_secrets(self) -> bool:
@@ -82,6 +96,7 @@ class Config:
             "connect_timeout": self.connect_timeout,
             "keepalive_interval": self.keepalive_interval,
             "keepalive_count_max": self.keepalive_count_max,
+            "crypto": list(self.crypto),
         }
 
 
@@ -104,6 +119,7 @@ def checked(
     required_rsa_size: int = 1024,
     must_record_host_keys: bool = False,
     pickle_secrets: bool = False,
+    crypto: Crypto = "default",
 ) -> Config:
     """A configuration whose values are of the right types and in range."""
     if not isinstance(host, str):
@@ -144,7 +160,26 @@ def checked(
         required_rsa_size=rsa_size,
         must_record_host_keys=must_record,
         pickle_secrets=flag("pickle_secrets", pickle_secrets),
+        crypto=_crypto(crypto),
     )
+
+
+def _crypto(crypto: Crypto) -> tuple[tuple[str, str], ...]:
+    """A policy, and lists by the names that they have in errors."""
+    if isinstance(crypto, str):
+        return (("policy", crypto),)
+    if not isinstance(crypto, Mapping):
+        raise TypeError(f"`crypto` must be a str or a dict, not {type(crypto).__name__}")
+    names = ("policy", *CRYPTO_LISTS)
+    for name, value in crypto.items():
+        if name not in names:
+            known = ", ".join(names)
+            problem = f"`crypto` has {name!r}, which is none of {known}"
+            raise InvalidArgumentError(problem, parameter="crypto")
+        if not isinstance(value, str):
+            raise TypeError(f"`crypto[{name!r}]` must be a str, not {type(value).__name__}")
+    # The policy first, whatever the order: the lists change it.
+    return tuple((name, crypto[name]) for name in names if name in crypto)
 
 
 def hops(

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::SshError;
 use crate::pattern::{self, Case};
+use crate::{Algorithms, Crypto, SshError};
 
 /// What the names of certificates' algorithms end in.
 const CERTIFICATE: &str = "-cert-v01@openssh.com";
@@ -97,6 +97,14 @@ impl HostKeyAlgorithms {
         &self.names
     }
 
+    /// What a policy has, unless somebody said otherwise for this host.
+    pub(super) fn or_of(self, crypto: &Crypto) -> Self {
+        if self != Self::default() {
+            return self;
+        }
+        Self { names: crypto.names(Algorithms::HostKeys).to_vec(), ..self }
+    }
+
     /// What to ask a server for, whose host is known by keys of these types. Certificates are asked
     /// for only where they can be checked.
     pub(super) fn for_host(&self, known: &[&str], certificates: bool) -> Vec<String> {
@@ -133,6 +141,14 @@ impl SignatureAlgorithms {
     /// The names, in their order.
     pub fn names(&self) -> &[String] {
         &self.0
+    }
+
+    /// What a policy has, unless somebody said otherwise for this host.
+    pub(super) fn or_of(self, crypto: &Crypto) -> Self {
+        if self != Self::default() {
+            return self;
+        }
+        Self(crypto.names(Algorithms::CaSignatures).to_vec())
     }
 
     pub(super) fn allow(&self, name: &str) -> bool {

@@ -63,15 +63,14 @@ impl HostKeyCheck {
             HostKeyPolicy::AcceptNew | HostKeyPolicy::Strict => host_keys.files.read(&names)?,
             HostKeyPolicy::Pinned(_) | HostKeyPolicy::DangerAcceptAny => Known::default(),
         };
-        Ok(Self {
-            target: target.clone(),
-            rules: options.key_rules,
-            names,
-            known,
-            revoked: Revoked::read(&host_keys.revoked)?,
-            host_keys: host_keys.clone(),
-            first: first.clone(),
-        })
+        let mut rules = options.key_rules;
+        rules.required_rsa_size = rules.required_rsa_size.max(options.crypto.min_rsa_bits());
+        let revoked = Revoked::read(&host_keys.revoked)?;
+        let mut host_keys = host_keys.clone();
+        host_keys.algorithms = host_keys.algorithms.or_of(&options.crypto);
+        host_keys.ca_algorithms = host_keys.ca_algorithms.or_of(&options.crypto);
+        let (target, first) = (target.clone(), first.clone());
+        Ok(Self { target, rules, names, known, revoked, host_keys, first })
     }
 
     /// Host key algorithms to ask for in the key exchange, by their names, best first. Backends

@@ -199,7 +199,8 @@ impl<'a> Login<'a> {
     /// Whether a key may be sent, and was not before, whatever it is called: by its public half, or
     /// its certificate, in wire format. It counts as sent from now on.
     pub fn is_new_key(&mut self, public: &[u8]) -> bool {
-        let required = self.options.key_rules.required_rsa_size;
+        let policy = self.options.crypto.min_rsa_bits();
+        let required = self.options.key_rules.required_rsa_size.max(policy);
         if let Some(bits) = rsa_size(public).filter(|bits| *bits < required) {
             self.too_short(bits, required);
             return false;
