@@ -240,7 +240,7 @@ impl<L: Library> Lease for PooledConnection<L> {
     }
 
     fn is_alive(&self) -> bool {
-        self.is_alive()
+        Connection::is_alive(self)
     }
 }
 

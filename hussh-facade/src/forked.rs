@@ -24,9 +24,16 @@ impl<T> OfProcess<T> {
 }
 
 impl<T> OfProcess<T> {
-    /// The value, in the process that it is of.
-    pub(crate) fn into_inner(mut self) -> Option<T> {
+    /// The value, in the process that it is of; it is not to be used afterwards.
+    pub(crate) fn take(&mut self) -> Option<T> {
         if self.home.is_here() { self.value.take() } else { None }
+    }
+}
+
+impl<T> OfProcess<T> {
+    /// The value, if it is of this process and was not taken.
+    pub(crate) fn get(&self) -> Option<&T> {
+        self.value.as_ref().filter(|_| self.home.is_here())
     }
 }
 

@@ -69,7 +69,6 @@ mod setters;
 #[cfg(any(feature = "ssh2", feature = "russh"))]
 mod settings;
 #[cfg(any(feature = "ssh2", feature = "russh"))]
-#[cfg(any(feature = "ssh2", feature = "russh"))]
 pub mod sync;
 #[cfg(feature = "russh")]
 mod tasks;

@@ -1,5 +1,6 @@
 //! A session, held or on loan.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hussh::{AsyncConnection, AsyncProcess, Command, Error, Output, PooledAsyncConnection, Target};
@@ -23,25 +24,13 @@ pub(crate) enum Carrier {
     Lent(Arc<PooledAsyncConnection>),
 }
 
-impl Carrier {
-    pub(crate) async fn execute(&self, command: &Command) -> Result<Output, Error> {
-        match self {
-            Self::Held(connection) => connection.execute_with(command).await,
-            Self::Lent(lease) => lease.execute_with(command).await,
-        }
-    }
+impl Deref for Carrier {
+    type Target = AsyncConnection;
 
-    pub(crate) fn target(&self) -> &Target {
+    fn deref(&self) -> &AsyncConnection {
         match self {
-            Self::Held(connection) => connection.target(),
-            Self::Lent(lease) => lease.target(),
-        }
-    }
-
-    pub(crate) async fn spawn(&self, command: &Command) -> Result<AsyncProcess<'_>, Error> {
-        match self {
-            Self::Held(connection) => connection.spawn(command).await,
-            Self::Lent(lease) => lease.spawn(command).await,
+            Self::Held(connection) => connection,
+            Self::Lent(lease) => lease,
         }
     }
 }
@@ -74,18 +63,14 @@ impl Session {
                 stream::run(&carrier, &command, &desk, keep).await
             })
         } else {
-            Operation::start(py, |_| async move { timed(carrier.execute(&command)).await })
+            Operation::start(py, |_| async move { timed(carrier.execute_with(&command)).await })
         };
         operation.map(Some)
     }
 
     /// Whether nothing is known that makes it unusable. Never waits.
     fn is_alive(&self) -> bool {
-        match self.carrier() {
-            Some(Carrier::Held(connection)) => connection.is_alive(),
-            Some(Carrier::Lent(lease)) => lease.is_alive(),
-            None => false,
-        }
+        self.carrier().is_some_and(|carrier| carrier.is_alive())
     }
 
     /// Closes a held session, with the commands under way on it; gives a lent one back once no

@@ -2,9 +2,13 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ssh_session::{Chunk, Command, ExitStatus, Output, Session as _, SshConfig, Target};
+use ssh_session::{
+    Chunk, Command, ExitStatus, Kind, Output, Session as _, SshConfig, SshError, Target,
+};
 
 use super::{Library, Process};
 use crate::Error;
@@ -31,7 +35,9 @@ use crate::settings::Settings;
 /// # Ok::<(), hussh::Error>(())
 /// ```
 pub struct Connection<L: Library> {
-    session: L::Session,
+    session: Arc<L::Session>,
+    /// The server refused one of its commands a channel: a pool wants to know.
+    refused: AtomicBool,
 }
 
 impl<L: Library> Connection<L> {
@@ -88,7 +94,7 @@ impl<L: Library> Connection<L> {
     /// As [`execute`](Self::execute); and when the command's deadline passes, with the output so
     /// far in the error.
     pub fn execute_with(&self, command: &Command) -> Result<Output, Error> {
-        Ok(self.session.exec(command)?)
+        self.learn(self.session.exec(command))
     }
 
     /// Runs a command to its end and hands on what it writes as it comes, keeping none of it. The
@@ -102,7 +108,7 @@ impl<L: Library> Connection<L> {
         command: &Command,
         on_output: impl FnMut(Chunk),
     ) -> Result<ExitStatus, Error> {
-        Ok(self.session.stream(command, on_output)?)
+        self.learn(self.session.stream(command, on_output))
     }
 
     /// Starts a command whose output is read, and input written, while it runs.
@@ -111,7 +117,7 @@ impl<L: Library> Connection<L> {
     ///
     /// Where it was not started, or nobody knows whether it was.
     pub fn spawn(&self, command: &Command) -> Result<Process<'_, L>, Error> {
-        Ok(Process::new(self.session.spawn(command)?))
+        self.learn(self.session.spawn(command)).map(Process::new)
     }
 
     /// Whether nothing is known that makes the connection unusable. Never waits.
@@ -133,9 +139,26 @@ impl<L: Library> Connection<L> {
         self.session.target()
     }
 
-    /// Ends the connection; commands under way fail. Never waits.
+    /// Ends the connection; commands under way fail. Never waits. One on loan is replaced by its
+    /// pool then; dropping it gives it back.
     pub fn close(&self) {
         self.session.close();
+    }
+
+    pub(super) fn over(session: Arc<L::Session>) -> Self {
+        Self { session, refused: AtomicBool::new(false) }
+    }
+
+    /// Whether the server refused one of its commands a channel.
+    pub(super) fn was_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    fn learn<T>(&self, result: Result<T, SshError>) -> Result<T, Error> {
+        if result.as_ref().is_err_and(|error| error.kind() == Kind::ChannelRefused) {
+            self.refused.store(true, Ordering::Relaxed);
+        }
+        Ok(result?)
     }
 }
 
@@ -164,7 +187,7 @@ impl<L: Library> ConnectionBuilder<L> {
     ///
     /// Whatever kept us from it, told apart by [`Error::kind`].
     pub fn connect(self) -> Result<Connection<L>, Error> {
-        Ok(Connection { session: L::connect(&self.settings.options()?)? })
+        Ok(Connection::over(Arc::new(L::connect(&self.settings.options()?)?)))
     }
 }
 

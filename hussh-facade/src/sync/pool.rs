@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
 use pool_core::{Guard, Pool, Pooled, Stats};
-use ssh_session::{Command, Kind, Output, Session as _, SshConfig, SshError, Target};
+use ssh_session::{Command, Output, SshConfig, SshError, Target};
 
-use super::{Library, Process};
+use super::{Connection, Library};
 use crate::Error;
 use crate::again::Attempts;
 use crate::forked::{OfProcess, PerProcess};
@@ -87,20 +87,20 @@ impl<L: Library> ConnectionPool<L> {
     pub fn get(&self) -> Result<PooledConnection<L>, Error> {
         let lease =
             self.pool.here().get().map_err(|error| Error::from_pool(&self.target, error))?;
-        Ok(PooledConnection { lease: OfProcess::new(lease) })
+        Ok(PooledConnection::new(lease))
     }
 
     /// Borrows a connection that is ready this moment. Never waits.
     #[track_caller]
     pub fn try_get(&self) -> Option<PooledConnection<L>> {
-        self.pool.here().try_get().map(|lease| PooledConnection { lease: OfProcess::new(lease) })
+        self.pool.here().try_get().map(PooledConnection::new)
     }
 
     /// Borrows a connection, runs a command on it to its end, and gives it back.
     ///
     /// # Errors
     ///
-    /// As [`get`](Self::get) and [`PooledConnection::execute`].
+    /// As [`get`](Self::get) and [`Connection::execute`].
     #[track_caller]
     pub fn execute(&self, command: impl AsRef<[u8]>) -> Result<Output, Error> {
         self.execute_with(&Command::new(command))
@@ -131,12 +131,12 @@ impl<L: Library> ConnectionPool<L> {
     /// all who came later.
     fn exchange(&self, connection: PooledConnection<L>) -> Result<PooledConnection<L>, Error> {
         let pool = self.pool.here();
-        let lease = match connection.lease.into_inner() {
+        let lease = match connection.into_lease() {
             Some(lease) => pool.exchange(lease),
             None => pool.get(),
         };
         let lease = lease.map_err(|error| Error::from_pool(&self.target, error))?;
-        Ok(PooledConnection { lease: OfProcess::new(lease) })
+        Ok(PooledConnection::new(lease))
     }
 
     /// How many leases are out, ready, being opened, and so on, all of one moment. With
@@ -194,59 +194,19 @@ impl<L: Library> fmt::Debug for ConnectionPool<L> {
     }
 }
 
-/// A connection on loan; dropping it gives it back to its pool.
+/// A connection on loan, which can do whatever a [`Connection`] can; dropping it gives it back to
+/// its pool.
 #[must_use = "dropping it gives the connection back at once"]
 pub struct PooledConnection<L: Library> {
+    /// Goes first, so that the pool has the session to itself again.
+    connection: Connection<L>,
     lease: OfProcess<Pooled<L::Backend>>,
 }
 
 impl<L: Library> PooledConnection<L> {
-    /// Runs a command to its end and collects what it wrote, without a deadline.
-    ///
-    /// # Errors
-    ///
-    /// Whenever there is no exit status to report. A command that ran and failed is an
-    /// [`Output`] whose [`success`](Output::success) is false.
-    pub fn execute(&self, command: impl AsRef<[u8]>) -> Result<Output, Error> {
-        self.execute_with(&Command::new(command))
-    }
-
-    /// Runs a command with input, environment, a terminal or a deadline.
-    ///
-    /// # Errors
-    ///
-    /// As [`execute`](Self::execute); and when the command's deadline passes, with the output so
-    /// far in the error.
-    pub fn execute_with(&self, command: &Command) -> Result<Output, Error> {
-        self.learn(self.lease.exec(command))
-    }
-
-    /// Starts a command whose output is read, and input written, while it runs.
-    ///
-    /// # Errors
-    ///
-    /// Where it was not started, or nobody knows whether it was.
-    pub fn spawn(&self, command: &Command) -> Result<Process<'_, L>, Error> {
-        self.learn(self.lease.spawn(command)).map(Process::new)
-    }
-
-    /// Whether nothing is known that makes the connection unusable. Never waits.
-    pub fn is_alive(&self) -> bool {
-        self.lease.is_alive()
-    }
-
-    /// Asks the server for a sign of life: one round trip.
-    ///
-    /// # Errors
-    ///
-    /// If none comes in time. The connection is dead then, and replaced when it is given back.
-    pub fn ping(&self, timeout: Duration) -> Result<(), Error> {
-        Ok(self.lease.ping(timeout)?)
-    }
-
-    /// Whom it talks to.
-    pub fn target(&self) -> &Target {
-        self.lease.target()
+    fn new(lease: Pooled<L::Backend>) -> Self {
+        let connection = Connection::over(Arc::clone(&*lease));
+        Self { connection, lease: OfProcess::new(lease) }
     }
 
     /// Says that this connection is not to be lent again.
@@ -254,12 +214,31 @@ impl<L: Library> PooledConnection<L> {
         Guard::mark_broken(&mut self.lease);
     }
 
-    /// A refused channel tells the pool how many commands a connection carries.
-    fn learn<T>(&self, result: Result<T, SshError>) -> Result<T, Error> {
-        if result.as_ref().is_err_and(|error| error.kind() == Kind::ChannelRefused) {
-            Guard::refused(&self.lease);
+    fn into_lease(mut self) -> Option<Pooled<L::Backend>> {
+        let lease = self.lease.take()?;
+        if self.connection.was_refused() {
+            Guard::refused(&lease);
         }
-        Ok(result?)
+        Some(lease)
+    }
+}
+
+impl<L: Library> Deref for PooledConnection<L> {
+    type Target = Connection<L>;
+
+    fn deref(&self) -> &Connection<L> {
+        &self.connection
+    }
+}
+
+impl<L: Library> Drop for PooledConnection<L> {
+    /// A refused channel tells the pool how many commands a connection carries.
+    fn drop(&mut self) {
+        if self.connection.was_refused()
+            && let Some(lease) = self.lease.get()
+        {
+            Guard::refused(lease);
+        }
     }
 }
 

@@ -1,10 +1,14 @@
 //! One connection, held by its owner.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backend_russh::RusshSession;
-use ssh_session::{AsyncSession as _, Chunk, Command, ExitStatus, Output, SshConfig, Target};
+use ssh_session::{
+    AsyncSession as _, Chunk, Command, ExitStatus, Kind, Output, SshConfig, SshError, Target,
+};
 
 use super::AsyncProcess;
 use crate::Error;
@@ -36,7 +40,9 @@ use crate::settings::Settings;
 /// # }
 /// ```
 pub struct AsyncConnection {
-    session: RusshSession,
+    session: Arc<RusshSession>,
+    /// The server refused one of its commands a channel: a pool wants to know.
+    refused: AtomicBool,
 }
 
 impl AsyncConnection {
@@ -91,7 +97,7 @@ impl AsyncConnection {
     /// As [`execute`](Self::execute); and when the command's deadline passes, with the output so
     /// far in the error.
     pub async fn execute_with(&self, command: &Command) -> Result<Output, Error> {
-        Ok(self.session.exec(command).await?)
+        self.learn(self.session.exec(command).await)
     }
 
     /// Runs a command to its end and hands on what it writes as it comes, keeping none of it. The
@@ -105,7 +111,7 @@ impl AsyncConnection {
         command: &Command,
         on_output: impl FnMut(Chunk) + Send,
     ) -> Result<ExitStatus, Error> {
-        Ok(self.session.stream(command, on_output).await?)
+        self.learn(self.session.stream(command, on_output).await)
     }
 
     /// Starts a command whose output is read, and input written, while it runs.
@@ -114,7 +120,7 @@ impl AsyncConnection {
     ///
     /// Where it was not started, or nobody knows whether it was.
     pub async fn spawn(&self, command: &Command) -> Result<AsyncProcess<'_>, Error> {
-        Ok(AsyncProcess::new(self.session.spawn(command).await?))
+        self.learn(self.session.spawn(command).await).map(AsyncProcess::new)
     }
 
     /// Whether nothing is known that makes the connection unusable. Never waits.
@@ -136,9 +142,26 @@ impl AsyncConnection {
         self.session.target()
     }
 
-    /// Ends the connection; commands under way fail. Never waits.
+    /// Ends the connection; commands under way fail. Never waits. One on loan is replaced by its
+    /// pool then; dropping it gives it back.
     pub fn close(&self) {
         self.session.close();
+    }
+
+    pub(super) fn over(session: Arc<RusshSession>) -> Self {
+        Self { session, refused: AtomicBool::new(false) }
+    }
+
+    /// Whether the server refused one of its commands a channel.
+    pub(super) fn was_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    fn learn<T>(&self, result: Result<T, SshError>) -> Result<T, Error> {
+        if result.as_ref().is_err_and(|error| error.kind() == Kind::ChannelRefused) {
+            self.refused.store(true, Ordering::Relaxed);
+        }
+        Ok(result?)
     }
 }
 
@@ -169,6 +192,6 @@ impl AsyncConnectionBuilder {
     /// Whatever kept us from it, told apart by [`Error::kind`].
     pub async fn connect(self) -> Result<AsyncConnection, Error> {
         let session = RusshSession::connect(&self.settings.options()?).await?;
-        Ok(AsyncConnection { session })
+        Ok(AsyncConnection::over(Arc::new(session)))
     }
 }

@@ -1,14 +1,14 @@
 //! Connections on loan, for tasks.
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
 use backend_russh::RusshBackend;
 use pool_core::{AsyncPool, AsyncPooled, Guard, Stats};
-use ssh_session::{AsyncSession as _, Command, Kind, Output, SshConfig, SshError, Target};
+use ssh_session::{Command, Output, SshConfig, SshError, Target};
 
-use super::AsyncProcess;
+use super::AsyncConnection;
 use crate::Error;
 use crate::again::Attempts;
 use crate::forked::{OfProcess, PerProcess};
@@ -96,24 +96,21 @@ impl AsyncConnectionPool {
         let acquire = self.pool.here().get();
         async move {
             let lease = acquire.await.map_err(|error| Error::from_pool(&self.target, error))?;
-            Ok(PooledAsyncConnection { lease: OfProcess::new(lease) })
+            Ok(PooledAsyncConnection::new(lease))
         }
     }
 
     /// Borrows a connection that is ready this moment. Never waits.
     #[track_caller]
     pub fn try_get(&self) -> Option<PooledAsyncConnection> {
-        self.pool
-            .here()
-            .try_get()
-            .map(|lease| PooledAsyncConnection { lease: OfProcess::new(lease) })
+        self.pool.here().try_get().map(PooledAsyncConnection::new)
     }
 
     /// Borrows a connection, runs a command on it to its end, and gives it back.
     ///
     /// # Errors
     ///
-    /// As [`get`](Self::get) and [`PooledAsyncConnection::execute`].
+    /// As [`get`](Self::get) and [`AsyncConnection::execute`].
     pub async fn execute(&self, command: impl AsRef<[u8]>) -> Result<Output, Error> {
         self.execute_with(&Command::new(command)).await
     }
@@ -147,12 +144,12 @@ impl AsyncConnectionPool {
         connection: PooledAsyncConnection,
     ) -> Result<PooledAsyncConnection, Error> {
         let pool = self.pool.here();
-        let lease = match connection.lease.into_inner() {
+        let lease = match connection.into_lease() {
             Some(lease) => pool.exchange(lease).await,
             None => pool.get().await,
         };
         let lease = lease.map_err(|error| Error::from_pool(&self.target, error))?;
-        Ok(PooledAsyncConnection { lease: OfProcess::new(lease) })
+        Ok(PooledAsyncConnection::new(lease))
     }
 
     /// How many leases are out, ready, being opened, and so on, all of one moment. With
@@ -204,59 +201,19 @@ impl fmt::Debug for AsyncConnectionPool {
     }
 }
 
-/// A connection on loan; dropping it gives it back to its pool.
+/// A connection on loan, which can do whatever an [`AsyncConnection`] can; dropping it gives it
+/// back to its pool.
 #[must_use = "dropping it gives the connection back at once"]
 pub struct PooledAsyncConnection {
+    /// Goes first, so that the pool has the session to itself again.
+    connection: AsyncConnection,
     lease: OfProcess<AsyncPooled<RusshBackend>>,
 }
 
 impl PooledAsyncConnection {
-    /// Runs a command to its end and collects what it wrote, without a deadline.
-    ///
-    /// # Errors
-    ///
-    /// Whenever there is no exit status to report. A command that ran and failed is an
-    /// [`Output`] whose [`success`](Output::success) is false.
-    pub async fn execute(&self, command: impl AsRef<[u8]>) -> Result<Output, Error> {
-        self.execute_with(&Command::new(command)).await
-    }
-
-    /// Runs a command with input, environment, a terminal or a deadline.
-    ///
-    /// # Errors
-    ///
-    /// As [`execute`](Self::execute); and when the command's deadline passes, with the output so
-    /// far in the error.
-    pub async fn execute_with(&self, command: &Command) -> Result<Output, Error> {
-        self.learn(self.lease.exec(command).await)
-    }
-
-    /// Starts a command whose output is read, and input written, while it runs.
-    ///
-    /// # Errors
-    ///
-    /// Where it was not started, or nobody knows whether it was.
-    pub async fn spawn(&self, command: &Command) -> Result<AsyncProcess<'_>, Error> {
-        self.learn(self.lease.spawn(command).await).map(AsyncProcess::new)
-    }
-
-    /// Whether nothing is known that makes the connection unusable. Never waits.
-    pub fn is_alive(&self) -> bool {
-        self.lease.is_alive()
-    }
-
-    /// Asks the server for a sign of life: one round trip.
-    ///
-    /// # Errors
-    ///
-    /// If none comes in time. The connection is dead then, and replaced when it is given back.
-    pub async fn ping(&self, timeout: Duration) -> Result<(), Error> {
-        Ok(self.lease.ping(timeout).await?)
-    }
-
-    /// Whom it talks to.
-    pub fn target(&self) -> &Target {
-        self.lease.target()
+    fn new(lease: AsyncPooled<RusshBackend>) -> Self {
+        let connection = AsyncConnection::over(Arc::clone(&*lease));
+        Self { connection, lease: OfProcess::new(lease) }
     }
 
     /// Says that this connection is not to be lent again.
@@ -264,12 +221,31 @@ impl PooledAsyncConnection {
         Guard::mark_broken(&mut self.lease);
     }
 
-    /// A refused channel tells the pool how many commands a connection carries.
-    fn learn<T>(&self, result: Result<T, SshError>) -> Result<T, Error> {
-        if result.as_ref().is_err_and(|error| error.kind() == Kind::ChannelRefused) {
-            Guard::refused(&self.lease);
+    fn into_lease(mut self) -> Option<AsyncPooled<RusshBackend>> {
+        let lease = self.lease.take()?;
+        if self.connection.was_refused() {
+            Guard::refused(&lease);
         }
-        Ok(result?)
+        Some(lease)
+    }
+}
+
+impl Deref for PooledAsyncConnection {
+    type Target = AsyncConnection;
+
+    fn deref(&self) -> &AsyncConnection {
+        &self.connection
+    }
+}
+
+impl Drop for PooledAsyncConnection {
+    /// A refused channel tells the pool how many commands a connection carries.
+    fn drop(&mut self) {
+        if self.connection.was_refused()
+            && let Some(lease) = self.lease.get()
+        {
+            Guard::refused(lease);
+        }
     }
 }
 
