@@ -92,8 +92,11 @@ fn host_key_algorithms(offer: &Offer) -> (Vec<Algorithm>, Vec<Algorithm>) {
 
 /// An algorithm of a key, or of the key in a certificate, as far as russh knows it.
 fn host_key(name: &str) -> Option<Algorithm> {
-    let algorithm = Algorithm::new(name.strip_suffix(CERTIFICATE).unwrap_or(name)).ok()?;
-    Preferred::DEFAULT.key.contains(&algorithm).then_some(algorithm)
+    let certified = name.strip_suffix(CERTIFICATE);
+    let algorithm = Algorithm::new(certified.unwrap_or(name)).ok()?;
+    // Old devices have bare keys with SHA-1; no authority signs such certificates any more.
+    let is_old = certified.is_some() && algorithm == Algorithm::Rsa { hash: None };
+    (Preferred::DEFAULT.key.contains(&algorithm) && !is_old).then_some(algorithm)
 }
 
 #[cfg(test)]
@@ -112,13 +115,14 @@ mod tests {
     }
 
     #[test]
-    fn the_order_is_kept_and_sha1_is_never_asked_for() {
+    fn the_order_is_kept_and_sha1_is_asked_for_only_by_name_and_in_no_certificate() {
         let (certificates, keys) = names("^rsa-sha2-512,ssh-rsa,ssh-rsa-cert-v01@openssh.com");
-        assert_eq!(keys[..2], ["rsa-sha2-512", "ssh-ed25519"]);
+        assert_eq!(keys[..3], ["rsa-sha2-512", "ssh-rsa", "ssh-ed25519"]);
+        assert!(!names("^rsa-sha2-512").1.contains(&"ssh-rsa".to_owned()));
         assert_eq!(certificates[0], "ssh-ed25519-cert-v01@openssh.com");
         assert!(certificates.contains(&"rsa-sha2-512-cert-v01@openssh.com".to_owned()));
         assert!(!certificates.contains(&"ssh-rsa-cert-v01@openssh.com".to_owned()));
-        assert!(keys.iter().all(|name| !name.contains("cert") && name != "ssh-rsa"));
+        assert!(keys.iter().all(|name| !name.contains("cert")));
         assert_eq!(names("ssh-ed25519"), (Vec::new(), vec!["ssh-ed25519".to_owned()]));
     }
 

@@ -259,7 +259,8 @@ fn a_pool_takes_a_dead_jump_host_for_a_passing_trouble() {
         }
     });
     let error = backend.connect().expect_err("nobody is there");
-    assert_eq!(backend.classify(&error), ErrorKind::Transient, "{error}");
+    // A pool that had sessions tries such a host again.
+    assert_eq!(backend.classify(&error), ErrorKind::Unreachable, "{error}");
     bastion.restart().expect("started");
     runs(&backend.connect().expect("another"));
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use pool_core::DrainTimeout;
+use pool_core::{DrainTimeout, WarmError};
 use ssh_session::{Kind, PartialOutput, SshError, Target};
 
 /// Why a pool has no connection for a borrower.
@@ -21,6 +21,13 @@ pub enum Error {
         target: Target,
         /// What it was waiting for, who holds the connections, and the last connect's error.
         source: Arc<AcquireError>,
+    },
+    /// Fewer connections than wanted were opened in time.
+    Warm {
+        /// Whom the pool talks to.
+        target: Target,
+        /// How many, and why the last connect failed.
+        source: WarmError<SshError>,
     },
     /// Connections were still open when the time to close the pool was up.
     Close {
@@ -50,6 +57,7 @@ impl Error {
         match self {
             Self::Ssh(error) => Some(error),
             Self::Pool { source, .. } => source.connect_error(),
+            Self::Warm { source, .. } => source.last_failure.as_deref(),
             Self::Close { .. } => None,
         }
     }
@@ -59,7 +67,7 @@ impl Error {
         match self {
             Self::Ssh(error) => error.kind() == Kind::Timeout,
             Self::Pool { source, .. } => source.is_timeout(),
-            Self::Close { .. } => true,
+            Self::Warm { .. } | Self::Close { .. } => true,
         }
     }
 
@@ -68,7 +76,10 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Ssh(error) => error.is_retryable(),
-            Self::Pool { source, .. } => source.is_timeout(),
+            Self::Pool { source, .. } => {
+                source.is_timeout() || matches!(&**source, AcquireError::Overloaded { .. })
+            }
+            Self::Warm { .. } => self.ssh().is_none_or(SshError::is_retryable),
             Self::Close { .. } => true,
         }
     }
@@ -82,7 +93,7 @@ impl Error {
     pub fn partial_output(&self) -> Option<&PartialOutput> {
         match self {
             Self::Ssh(error) => error.partial_output(),
-            Self::Pool { .. } | Self::Close { .. } => None,
+            Self::Pool { .. } | Self::Warm { .. } | Self::Close { .. } => None,
         }
     }
 }
@@ -98,6 +109,7 @@ impl fmt::Display for Error {
         match self {
             Self::Ssh(error) => error.fmt(f),
             Self::Pool { target, source } => write!(f, "{target}: {source}"),
+            Self::Warm { target, source } => write!(f, "{target}: {source}"),
             Self::Close { target, source } => write!(f, "{target}: {source}"),
         }
     }
@@ -107,7 +119,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Ssh(error) => error.source(),
-            Self::Pool { .. } => self.ssh().map(|error| error as _),
+            Self::Pool { .. } | Self::Warm { .. } => self.ssh().map(|error| error as _),
             Self::Close { .. } => None,
         }
     }

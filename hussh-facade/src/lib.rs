@@ -76,7 +76,10 @@ mod tasks;
 pub use error::Error;
 #[cfg(any(feature = "ssh2", feature = "russh"))]
 pub use jump::JumpHost;
-pub use pool_core::Stats;
+pub use pool_core::{
+    CloseReason, Event, EventError, Health, NotAcquired, Observer, Order, Stats, WaitPhase,
+    WarmError,
+};
 pub use ssh_session::{
     Algorithms, Answers, AskPassword, Auth, CertificateSource, Chunk, Command, ConnectProblem,
     Crypto, ExitStatus, Fingerprint, HostKeyPolicy, HostKeyProblem, HostKeyRefused, KeyProblem,

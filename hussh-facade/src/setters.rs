@@ -267,6 +267,69 @@ macro_rules! pool_setters {
             self
         }
 
+        /// A connection unused for longer than this is asked for a sign of life before it is lent:
+        /// default 1 s. Zero asks every time, [`Duration::MAX`](std::time::Duration::MAX) never.
+        pub fn check_after_idle(mut self, time: std::time::Duration) -> Self {
+            self.pool.config = self.pool.config.check_after_idle(time);
+            self
+        }
+
+        /// How many connections are opened at once: 1 and up, default 2. sshd drops new ones at
+        /// random from the tenth on that has not logged in yet (`MaxStartups`), whoever's they are.
+        pub fn max_connecting(mut self, count: usize) -> Self {
+            self.pool.config = self.pool.config.max_connecting(count);
+            self
+        }
+
+        /// Which idle connection is lent first; default the one used last, so that others can
+        /// expire.
+        pub fn order(mut self, order: pool_core::Order) -> Self {
+            self.pool.config = self.pool.config.order(order);
+            self
+        }
+
+        /// How many borrowers may wait: one more gets an error at once. `None`, the default, knows
+        /// no limit.
+        pub fn max_waiters(mut self, count: impl Into<Option<usize>>) -> Self {
+            self.pool.config = self.pool.config.max_waiters(count.into());
+            self
+        }
+
+        /// Whether a pool that has never had a connection tells its borrowers at once that nobody
+        /// listens at the port, instead of trying until their time is up. Default yes; turn it off
+        /// for a server that is still starting.
+        pub fn fail_fast(mut self, fail_fast: bool) -> Self {
+            self.pool.config = self.pool.config.fail_fast(fail_fast);
+            self
+        }
+
+        /// A borrower that waited for longer than this is logged as a warning; `None`, the
+        /// default, logs none.
+        pub fn slow_acquire(mut self, time: impl Into<Option<std::time::Duration>>) -> Self {
+            self.pool.config = self.pool.config.slow_acquire(time.into());
+            self
+        }
+
+        /// A connection that is on loan for longer than this is logged as a warning, once, with the
+        /// line of code that borrowed it; `None`, the default, watches none. Above zero.
+        pub fn leak_after(mut self, time: impl Into<Option<std::time::Duration>>) -> Self {
+            self.pool.config = self.pool.config.leak_after(time.into());
+            self
+        }
+
+        /// How long no command has to be refused a channel until a connection is believed to carry
+        /// one more again, up to `channels_per_connection`: above zero, default 60 s.
+        pub fn limit_recovery(mut self, time: std::time::Duration) -> Self {
+            self.pool.config = self.pool.config.limit_recovery(time);
+            self
+        }
+
+        /// Who is told what happens in the pool: an [`Observer`](crate::Observer).
+        pub fn observer(mut self, observer: std::sync::Arc<dyn pool_core::Observer>) -> Self {
+            self.pool.observer = Some(observer);
+            self
+        }
+
         /// Connections that nobody used for this long are closed, down to `min_idle`; `None` keeps
         /// them. Above zero, default 10 min.
         pub fn idle_timeout(mut self, timeout: impl Into<Option<std::time::Duration>>) -> Self {

@@ -1,8 +1,10 @@
 //! What connections and pools are made with, said once for sync and async.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use pool_core::{Config, ConfigBuilder, ConfigError};
+use pool_core::{Config, ConfigBuilder, ConfigError, Observer};
 use ssh_session::{
     Auth, Crypto, ExposeSecret as _, HostKeys, KeepaliveOptions, KeyRules, Methods, Options,
     ProxyCommand, Route, SecretString, SshConfig, SshError, Target,
@@ -172,9 +174,16 @@ impl Way {
 }
 
 /// What is known of a pool before it is checked.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct PoolSettings {
     pub(crate) config: ConfigBuilder,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+}
+
+impl fmt::Debug for PoolSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolSettings").field("config", &self.config).finish_non_exhaustive()
+    }
 }
 
 impl PoolSettings {

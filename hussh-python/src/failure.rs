@@ -33,7 +33,9 @@ pub(crate) fn facts<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, 
 fn target(error: &Error) -> Option<&Target> {
     match error {
         Error::Ssh(error) => error.target(),
-        Error::Pool { target, .. } | Error::Close { target, .. } => Some(target),
+        Error::Pool { target, .. } | Error::Warm { target, .. } | Error::Close { target, .. } => {
+            Some(target)
+        }
         _ => None,
     }
 }
@@ -43,7 +45,7 @@ fn kind(error: &Error) -> &'static str {
         Error::Ssh(error) => ssh_kind(error),
         Error::Pool { .. } if error.is_timeout() => "pool_timeout",
         Error::Pool { .. } => "pool_closed",
-        Error::Close { .. } => "pool_timeout",
+        Error::Warm { .. } | Error::Close { .. } => "pool_timeout",
         _ => "other",
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hussh::{AsyncConnection, AsyncProcess, Command, Error, Output, PooledAsyncConnection, Target};
+use hussh::{AsyncConnection, Command, PooledAsyncConnection};
 use pyo3::prelude::*;
 
 use crate::operation::{Operation, timed};

@@ -80,12 +80,12 @@
 //! | [`Pool`] | for threads; a few worker threads, started when needed |
 //! | [`AsyncPool`] | for tasks; one driver task, tokio (feature `tokio`) or any [`Runtime`] |
 //! | [`KeyedPool`], [`AsyncKeyedPool`] | a pool per key under one total |
-//! | [`Multiplexed`] | several leases of one session |
+//! | [`PoolBuilder::shared`] | several leases of one session |
 //! | [`DynAsyncBackend`], `Arc<dyn Backend>` | backends chosen at run time |
 //! | [`Keepalive`] | when to ask a silent peer, when to give it up |
 //! | [`MetricsObserver`](Observer) | figures for the `metrics` crate (feature `metrics`) |
 //!
-//! Coming from r2d2, bb8 or deadpool: [`coming_from`].
+//! What is promised, line by line: [`contract`]. Coming from r2d2, bb8 or deadpool: [`coming_from`].
 #![forbid(unsafe_code)]
 
 pub mod core;
@@ -111,6 +111,7 @@ mod hooks;
 #[cfg(feature = "metrics")]
 mod metrics;
 
+pub use crate::core::{ConnectFailure, Health, OldestLease, Operation, TimeoutReport, WaitPhase};
 pub use backend::{Backend, ErrorKind, Moment};
 pub use clock::{Clock, SystemClock};
 pub use config::{Config, ConfigBuilder, ConfigError, Order};
@@ -144,6 +145,9 @@ pub use tasks::TokioRuntime;
 pub use tasks::{
     Acquire, AsyncBackend, AsyncPool, AsyncPoolBuilder, AsyncPooled, BoxFuture, Runtime,
 };
+
+#[doc = include_str!("../docs/contract.md")]
+pub mod contract {}
 
 #[doc = include_str!("../docs/coming-from.md")]
 pub mod coming_from {}

@@ -4,8 +4,9 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
-use pool_core::{Guard, Pool, Pooled, Stats};
+use pool_core::{Guard, Health, Pool, Pooled, Stats};
 use ssh_session::{Command, Output, SshConfig, SshError, Target};
 
 use super::{Connection, Library};
@@ -145,6 +146,22 @@ impl<L: Library> ConnectionPool<L> {
         self.pool.here().stats()
     }
 
+    /// How the pool is doing: why connections cannot be opened, who waits for what.
+    pub fn health(&self) -> Health<Arc<SshError>> {
+        self.pool.here().health()
+    }
+
+    /// Opens connections until so many are open, `max_connections` at most, and waits for that.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Warm`] if fewer are open in time, or at once if opening one failed for a reason that
+    /// will not go away.
+    pub fn warm(&self, connections: usize, timeout: Duration) -> Result<(), Error> {
+        let warmed = self.pool.here().warm(connections, timeout);
+        warmed.map_err(|source| Error::Warm { target: self.target.clone(), source })
+    }
+
     /// How many connections are open.
     pub fn connections(&self) -> usize {
         self.stats().sessions()
@@ -266,12 +283,17 @@ impl<L: Library> ConnectionPoolBuilder<L> {
     ///
     /// [`SshError::InvalidInput`] naming the parameter that makes no sense.
     pub fn build(self) -> Result<ConnectionPool<L>, Error> {
+        let observer = self.pool.observer.clone();
         let config = self.pool.config(&self.settings)?;
         let options = self.settings.options()?;
         let target = options.target.clone();
         let make = move || {
             let backend = L::backend(options.clone())?;
-            Ok::<_, SshError>(Pool::builder(backend).config(config.clone()).shared().build())
+            let mut builder = Pool::builder(backend).config(config.clone()).shared();
+            if let Some(observer) = &observer {
+                builder = builder.observer(Arc::clone(observer));
+            }
+            Ok::<_, SshError>(builder.build())
         };
         let pool = PerProcess::new(make()?, Arc::new(move || make().ok()));
         Ok(ConnectionPool { pool: Arc::new(pool), target })

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use backend_russh::RusshBackend;
-use pool_core::{AsyncPool, AsyncPooled, Guard, Stats};
+use pool_core::{AsyncPool, AsyncPooled, Guard, Health, Stats};
 use ssh_session::{Command, Output, SshConfig, SshError, Target};
 
 use super::AsyncConnection;
@@ -158,6 +159,23 @@ impl AsyncConnectionPool {
         self.pool.here().stats()
     }
 
+    /// How the pool is doing: why connections cannot be opened, who waits for what.
+    pub fn health(&self) -> Health<Arc<SshError>> {
+        self.pool.here().health()
+    }
+
+    /// Opens connections until so many are open, `max_connections` at most, and waits for that.
+    /// Dropping the future ends the waiting and the warming.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Warm`] if fewer are open in time, or at once if opening one failed for a reason that
+    /// will not go away.
+    pub async fn warm(&self, connections: usize, timeout: Duration) -> Result<(), Error> {
+        let warmed = self.pool.here().warm(connections, timeout).await;
+        warmed.map_err(|source| Error::Warm { target: self.target.clone(), source })
+    }
+
     /// How many connections are open.
     pub fn connections(&self) -> usize {
         self.stats().sessions()
@@ -276,12 +294,17 @@ impl AsyncConnectionPoolBuilder {
     ///
     /// [`SshError::InvalidInput`] naming the parameter that makes no sense.
     pub fn build(self) -> Result<AsyncConnectionPool, Error> {
+        let observer = self.pool.observer.clone();
         let config = self.pool.config(&self.settings)?;
         let options = self.settings.options()?;
         let target = options.target.clone();
         let make = move || {
             let backend = RusshBackend::new(options.clone())?;
-            Ok::<_, SshError>(AsyncPool::builder(backend).config(config.clone()).shared().build())
+            let mut builder = AsyncPool::builder(backend).config(config.clone()).shared();
+            if let Some(observer) = &observer {
+                builder = builder.observer(Arc::clone(observer));
+            }
+            Ok::<_, SshError>(builder.build())
         };
         let pool = PerProcess::new(make()?, Arc::new(move || make().ok()));
         Ok(AsyncConnectionPool { pool: Arc::new(pool), target })
