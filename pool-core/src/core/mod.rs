@@ -61,6 +61,9 @@ use crate::config::Config;
 use crate::event::{CloseReason, Event, EventError};
 use crate::stats::{Counters, Stats};
 
+/// Makes one more handle to a session that carries several leases; called under the pool's lock.
+pub type Share<S> = fn(&S) -> S;
+
 /// The pool's books and rules; see the [module](self) for how to drive it.
 ///
 /// `S` is the session, `E` the error of a connect, cheap to clone.
@@ -69,7 +72,7 @@ pub struct Core<S, E> {
     config: Config,
     rng: fastrand::Rng,
     /// Makes one more handle to a shared session; without it a session has one owner at a time.
-    share: Option<fn(&S) -> S>,
+    share: Option<Share<S>>,
     slots: Slots<S>,
     lendable: Lendable,
     leases: Leases,
@@ -126,17 +129,18 @@ struct Running {
 impl<S, E: Clone> Core<S, E> {
     /// An empty pool whose sessions have one owner at a time, so one lease each. `observed` asks
     /// for [`Notice::Event`]s.
-    pub fn new(config: Config, observed: bool) -> Self {
-        Self::build(Config { leases_per_session: 1, ..config }, None, observed)
+    pub fn new(mut config: Config, observed: bool) -> Self {
+        config.leases_per_session = 1;
+        Self::build(config, None, observed)
     }
 
     /// An empty pool of sessions that carry up to `leases_per_session` leases at once; `share`
     /// makes one more handle to a session, and is called under the pool's lock.
-    pub fn shared(config: Config, share: fn(&S) -> S, observed: bool) -> Self {
+    pub fn shared(config: Config, share: Share<S>, observed: bool) -> Self {
         Self::build(config, Some(share), observed)
     }
 
-    fn build(config: Config, share: Option<fn(&S) -> S>, observed: bool) -> Self {
+    fn build(config: Config, share: Option<Share<S>>, observed: bool) -> Self {
         let rng = config.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let lendable = Lendable::new(config.leases_per_session);
         let limits = Limits::new(config.leases_per_session);

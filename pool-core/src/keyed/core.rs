@@ -20,7 +20,7 @@ use std::panic::Location;
 use std::time::{Duration, Instant};
 
 use super::KeyedConfig;
-use crate::core::{Core, Deadlines, Lease, LeaseId, Notice, Returned, Task};
+use crate::core::{Core, Deadlines, Lease, LeaseId, Notice, Returned, Share, Task};
 use crate::domain::{Machine, NotReady, Said};
 use crate::event::EventError;
 
@@ -35,7 +35,7 @@ pub struct KeyId {
 #[derive(Debug)]
 pub struct CoreMaker<S, E> {
     /// Makes one more handle to a shared session.
-    pub share: Option<fn(&S) -> S>,
+    pub share: Option<Share<S>>,
     /// Somebody is told what happens.
     pub observed: bool,
     /// Makes of a connect's error what an observer is shown.
@@ -418,7 +418,7 @@ impl<S, E: Clone> KeyedCore<S, E> {
                 return Some((self.id(index), task));
             }
             let entry = &mut self.entries[index as usize];
-            let wishes = entry.core.as_ref().is_some_and(|core| core.is_starved());
+            let wishes = entry.core.as_ref().is_some_and(Core::is_starved);
             if wishes && entry.starved.is_none() && !entry.is_wishing {
                 entry.is_wishing = true;
                 self.wishing.push_back(index);

@@ -9,7 +9,7 @@ use super::domain::{ByKey, Keyed};
 use super::{KeyedConfig, KeyedObserver, KeyedStats};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::core::{Health, OldestLease};
+use crate::core::{Core, Health, OldestLease, Share};
 use crate::domain::{LocalChecks, Locate, Machine};
 use crate::event::EventError;
 use crate::shared::{Shared, quietly};
@@ -28,7 +28,7 @@ pub(super) struct Plan<K, P: LocalChecks> {
     pub(super) make: Box<dyn Fn(&K) -> P + Send + Sync>,
     pub(super) observer: Option<Arc<dyn KeyedObserver<K>>>,
     pub(super) time: Time,
-    pub(super) share: Option<fn(&P::Session) -> P::Session>,
+    pub(super) share: Option<Share<P::Session>>,
 }
 
 impl<K, P> Plan<K, P>
@@ -112,13 +112,13 @@ where
 
     pub(super) fn evict(&self, key: &K) {
         if let Some((id, _)) = self.domain.find(key) {
-            self.with_core(id, |core, now| core.evict_all(now));
+            self.with_core(id, Core::evict_all);
         }
     }
 
     pub(super) fn evict_all(&self) {
         for (id, _) in self.domain.all() {
-            self.with_core(id, |core, now| core.evict_all(now));
+            self.with_core(id, Core::evict_all);
         }
     }
 

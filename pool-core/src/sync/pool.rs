@@ -12,7 +12,7 @@ use crate::acquire::{Acquiring, acquire_ready};
 use crate::backend::Backend;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::core::{Core, Health, OldestLease};
+use crate::core::{Core, Health, OldestLease, Share};
 use crate::domain::{Domain, Single};
 use crate::error::{AcquireError, Closed, DrainTimeout, WarmError};
 use crate::event::{EventError, Observer};
@@ -44,7 +44,7 @@ pub struct PoolBuilder<B: Backend> {
     config: Config,
     observer: Option<Arc<dyn Observer>>,
     clock: Arc<dyn Clock>,
-    share: Option<fn(&B::Session) -> B::Session>,
+    share: Option<Share<B::Session>>,
 }
 
 impl<B: Backend> PoolBuilder<B> {
@@ -193,7 +193,7 @@ impl<B: Backend> Pool<B> {
 
     /// Lets no session that is open now be lent again; lent ones are closed on return.
     pub fn evict_all(&self) {
-        self.shared().with_core((), |core, now| core.evict_all(now));
+        self.shared().with_core((), Core::evict_all);
         self.wake_workers();
     }
 

@@ -87,16 +87,16 @@ where
         Task::Check { slot, purpose, mut session, deadline } => {
             let alive = match purpose {
                 Purpose::Keepalive => {
-                    within.run(deadline, || backend.keepalive(&mut session)).await.is_ok()
+                    within.run(deadline, || backend.keepalive(&mut session)).await.succeeded()
                 }
-                _ => within.run(deadline, || backend.check(&mut session)).await.is_ok(),
+                _ => within.run(deadline, || backend.check(&mut session)).await.succeeded(),
             };
             let session = shared.hand_back(session);
             owed.answered = true;
             shared.answer(key, slot, |core, now| core.checked(slot, session, alive, now));
         }
         Task::Reset { slot, mut session, deadline } => {
-            let clean = within.run(deadline, || backend.reset(&mut session)).await.is_ok();
+            let clean = within.run(deadline, || backend.reset(&mut session)).await.succeeded();
             let session = shared.hand_back(session);
             owed.answered = true;
             shared.answer(key, slot, |core, now| core.reset_done(slot, session, clean, now));
@@ -111,7 +111,7 @@ where
 }
 
 impl<E: std::error::Error> End<Result<(), E>> {
-    pub(super) fn is_ok(self) -> bool {
+    pub(super) fn succeeded(self) -> bool {
         let Self::Done(result) = self else { return false };
         let ok = result.is_ok();
         quietly(|| {

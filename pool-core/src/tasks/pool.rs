@@ -14,7 +14,7 @@ use super::job::{End, Within};
 use super::runtime::Runtime;
 use crate::acquire::Acquiring;
 use crate::config::Config;
-use crate::core::{Core, Health, OldestLease};
+use crate::core::{Core, Health, OldestLease, Share};
 use crate::domain::{Domain, Machine, Single};
 use crate::error::{Closed, DrainTimeout, WarmError};
 use crate::event::{EventError, Observer};
@@ -46,7 +46,7 @@ pub struct AsyncPoolBuilder<B: AsyncBackend> {
     config: Config,
     observer: Option<Arc<dyn Observer>>,
     runtime: Arc<dyn Runtime>,
-    share: Option<fn(&B::Session) -> B::Session>,
+    share: Option<Share<B::Session>>,
 }
 
 impl<B: AsyncBackend> AsyncPoolBuilder<B> {
@@ -200,7 +200,7 @@ impl<B: AsyncBackend> AsyncPool<B> {
 
     /// See [`Pool::evict_all`](crate::Pool::evict_all).
     pub fn evict_all(&self) {
-        self.shared().with_core((), |core, now| core.evict_all(now));
+        self.shared().with_core((), Core::evict_all);
         self.wake_driver();
     }
 
@@ -301,7 +301,7 @@ where
     let within = Within { runtime: shared.runtime.as_deref(), interrupt: None };
     let reset = within.run(deadline, || backend.reset(&mut guard)).await;
     if !matches!(reset, End::TimedOut) {
-        Guard::end_reset(&mut guard, reset.is_ok());
+        Guard::end_reset(&mut guard, reset.succeeded());
     }
 }
 
