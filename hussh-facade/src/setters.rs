@@ -113,6 +113,14 @@ macro_rules! shared_setters {
             self
         }
 
+        /// What may be agreed on with the server: key exchanges, ciphers, MACs, host key algorithms.
+        /// Default [`Crypto::default`](crate::Crypto), as strict as OpenSSH's; for one old device
+        /// take [`Crypto::compatible`](crate::Crypto::compatible), or add to one list.
+        pub fn crypto(mut self, crypto: ssh_session::Crypto) -> Self {
+            self.settings.crypto = crypto;
+            self
+        }
+
         /// The name to look host keys up by, instead of host and port, as OpenSSH's
         /// `HostKeyAlias`.
         pub fn host_key_alias(mut self, alias: impl Into<String>) -> Self {
@@ -155,6 +163,14 @@ macro_rules! shared_setters {
         /// default 3.
         pub fn keepalive_count_max(mut self, count: u32) -> Self {
             self.settings.keepalive_count_max = count;
+            self
+        }
+
+        /// How much of each stream of a command is collected at most, in bytes, unless
+        /// [`Command::max_output`](crate::Command::max_output) says otherwise: a command that writes
+        /// more is stopped, and the error holds what came. `None` is no limit; default 64 MiB.
+        pub fn max_output(mut self, bytes: impl Into<Option<usize>>) -> Self {
+            self.settings.max_output = bytes.into();
             self
         }
     };

@@ -148,6 +148,15 @@ pub enum SshError {
         /// What the command had written.
         partial: Box<PartialOutput>,
     },
+    /// The command wrote more to a stream than was to be collected, and was stopped.
+    OutputLimit {
+        /// Whom it was about.
+        target: Target,
+        /// How much of each stream was to be collected, in bytes.
+        limit: usize,
+        /// What it had written, up to that.
+        partial: Box<PartialOutput>,
+    },
     /// What the command wrote was not read and could not be kept any longer; the command was
     /// stopped. Where a channel has flow control of its own, the command waits instead.
     Unread {
@@ -260,6 +269,7 @@ pub enum Kind {
     ChannelRefused,
     RequestRefused,
     NoExitStatus,
+    OutputLimit,
     Unread,
     Closed,
 }
@@ -294,6 +304,7 @@ impl SshError {
             Self::ChannelRefused { .. } => Kind::ChannelRefused,
             Self::RequestRefused { .. } => Kind::RequestRefused,
             Self::NoExitStatus { .. } => Kind::NoExitStatus,
+            Self::OutputLimit { .. } => Kind::OutputLimit,
             Self::Unread { .. } => Kind::Unread,
             Self::Closed { .. } => Kind::Closed,
         }
@@ -316,6 +327,7 @@ impl SshError {
             | Self::ChannelRefused { target, .. }
             | Self::RequestRefused { target, .. }
             | Self::NoExitStatus { target, .. }
+            | Self::OutputLimit { target, .. }
             | Self::Unread { target, .. }
             | Self::Closed { target } => Some(target),
         }
@@ -343,7 +355,7 @@ impl SshError {
             Self::Timeout { maybe_started, .. } | Self::ConnectionLost { maybe_started, .. } => {
                 *maybe_started
             }
-            Self::NoExitStatus { .. } | Self::Unread { .. } => true,
+            Self::NoExitStatus { .. } | Self::OutputLimit { .. } | Self::Unread { .. } => true,
             _ => false,
         }
     }
@@ -354,7 +366,7 @@ impl SshError {
             Self::Timeout { partial, .. } | Self::ConnectionLost { partial, .. } => {
                 partial.as_deref()
             }
-            Self::NoExitStatus { partial, .. } => Some(partial),
+            Self::NoExitStatus { partial, .. } | Self::OutputLimit { partial, .. } => Some(partial),
             _ => None,
         }
     }

@@ -93,6 +93,11 @@ impl fmt::Display for SshError {
                 write!(f, "{target}: the server did not say how the command ended")?;
                 tail(f, Some(partial), true)
             }
+            Self::OutputLimit { target, limit, .. } => write!(
+                f,
+                "{target}: the command was stopped, since it wrote more than {limit} bytes to one \
+                 stream; raise max_output, or take its output as it comes"
+            ),
             Self::Unread { target, detail } => write!(
                 f,
                 "{target}: the command was stopped, since nobody read what it wrote: {detail}"

@@ -10,12 +10,12 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::ExposeSecret as _;
 use sha2::Sha256;
 
-use crate::{Auth, CertificateSource, HostKeyPolicy, HostKeys, Options, Route};
+use crate::{Algorithms, Auth, CertificateSource, Crypto, HostKeyPolicy, HostKeys, Options, Route};
 
 /// Whose session it is: sessions may be shared only where this is equal.
 ///
 /// It covers host, port and user, every credential in its order, the way there with all its hops,
-/// and which host keys are believed. Not timeouts and heartbeats: they change nothing about who
+/// which host keys are believed, and what may be agreed on with the server. Not timeouts and heartbeats: they change nothing about who
 /// is who. Two passwords for one user make two identities; so do two files with one key, which
 /// costs a connection at worst. A key file stands for itself by its path: no file is read for this.
 ///
@@ -92,6 +92,7 @@ impl Hash {
         self.number(options.auth.len());
         options.auth.iter().for_each(|auth| self.auth(auth));
         self.host_keys(&options.host_keys);
+        self.crypto(&options.crypto);
         match &options.route {
             Route::Direct => self.field("direct"),
             Route::Jump(hops) => {
@@ -170,6 +171,19 @@ impl Hash {
         self.option(socket.as_deref().map(std::ffi::OsStr::as_bytes));
     }
 
+    fn crypto(&mut self, crypto: &Crypto) {
+        for which in [
+            Algorithms::KeyExchange,
+            Algorithms::HostKeys,
+            Algorithms::Ciphers,
+            Algorithms::Macs,
+            Algorithms::CaSignatures,
+        ] {
+            self.field(crypto.names(which).join(","));
+        }
+        self.field(crypto.min_rsa_bits().to_le_bytes());
+    }
+
     fn host_keys(&mut self, host_keys: &HostKeys) {
         let HostKeys { policy, files, alias } = host_keys;
         match policy {
@@ -193,8 +207,8 @@ mod tests {
 
     use super::Identity;
     use crate::{
-        Auth, Fingerprint, HostKeyPolicy, HostKeys, KeepaliveOptions, Options, ProxyCommand, Route,
-        Target,
+        Auth, Crypto, Fingerprint, HostKeyPolicy, HostKeys, KeepaliveOptions, Options,
+        ProxyCommand, Route, Target,
     };
 
     fn options(auth: Auth) -> Options {
@@ -259,6 +273,8 @@ mod tests {
             keys(HostKeys::default().files(["/x"])),
             keys(HostKeys::default().files(["/x", "/y"])),
             keys(HostKeys::default().alias("other")),
+            password("p").crypto(Crypto::modern()),
+            password("p").crypto(Crypto::compatible()),
             through(vec![password("p")]),
             through(vec![password("q")]),
             through(vec![password("p"), password("q")]),

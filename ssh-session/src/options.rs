@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Auth, HostKeys, Route, SshError, Target};
+use crate::{Auth, Crypto, HostKeys, Route, SshError, Target};
 
 /// Everything a backend needs to open a session.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub struct Options {
     pub auth: Vec<Auth>,
     /// Which host keys to believe.
     pub host_keys: HostKeys,
+    /// What may be agreed on with the server.
+    pub crypto: Crypto,
     /// How to get there.
     pub route: Route,
     /// How long name lookup, TCP connect, handshake and authentication may take together, those of
@@ -21,9 +23,15 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// Heartbeats while a command runs; `None` sends none.
     pub keepalive: Option<KeepaliveOptions>,
+    /// How much of each stream of a command is collected at most, in bytes, unless the command
+    /// says otherwise; `None` is no limit.
+    pub max_output: Option<usize>,
 }
 
 impl Options {
+    /// The default of [`max_output`](Self::max_output).
+    pub const MAX_OUTPUT: usize = 64 << 20;
+
     /// The default of [`connect_timeout`](Self::connect_timeout).
     pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -34,9 +42,11 @@ impl Options {
             target,
             auth: Vec::new(),
             host_keys: HostKeys::default(),
+            crypto: Crypto::default(),
             route: Route::Direct,
             connect_timeout: Self::CONNECT_TIMEOUT,
             keepalive: None,
+            max_output: Some(Self::MAX_OUTPUT),
         }
     }
 
@@ -51,6 +61,13 @@ impl Options {
     #[must_use]
     pub fn host_keys(mut self, host_keys: HostKeys) -> Self {
         self.host_keys = host_keys;
+        self
+    }
+
+    /// Sets what may be agreed on with the server.
+    #[must_use]
+    pub fn crypto(mut self, crypto: Crypto) -> Self {
+        self.crypto = crypto;
         self
     }
 
