@@ -4,11 +4,10 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use crate::dial::Dial;
+use crate::ffi::{Prompt as Asked, Prompter};
 use ssh_session::login::{Attempt, Dialogue, Login};
 use ssh_session::{ExposeSecret as _, Phase, Prompt, SshError};
-use ssh2::KeyboardInteractivePrompt;
-
-use crate::dial::Dial;
 
 /// libssh2 has no way to give a dialogue up. But it refuses to send a packet as long as this would
 /// be, before anything of it was sent.
@@ -70,7 +69,7 @@ impl<'a, 'p> Conversation<'a, 'p> {
         &mut self,
         name: &str,
         instructions: &str,
-        prompts: &[ssh2::Prompt<'_>],
+        prompts: &[Asked<'_>],
     ) -> Result<Vec<String>, End> {
         let target = &self.dial.options.target;
         let questions = prompts.iter().map(|prompt| (prompt.text.as_bytes(), prompt.echo));
@@ -102,13 +101,8 @@ impl<'a, 'p> Conversation<'a, 'p> {
     }
 }
 
-impl KeyboardInteractivePrompt for Conversation<'_, '_> {
-    fn prompt<'a>(
-        &mut self,
-        name: &str,
-        instructions: &str,
-        prompts: &[ssh2::Prompt<'a>],
-    ) -> Vec<String> {
+impl Prompter for Conversation<'_, '_> {
+    fn prompt(&mut self, name: &str, instructions: &str, prompts: &[Asked<'_>]) -> Vec<String> {
         self.answer(name, instructions, prompts).unwrap_or_else(|end| {
             self.end = Some(end);
             vec!["\0".repeat(TOO_LONG)]

@@ -7,12 +7,11 @@
 
 use ssh_session::login::{Agent, Attempt, Dialogue, Key, Login, Method};
 use ssh_session::{ExposeSecret, KeyProblem, Phase, SecretString, SshError, printable};
-use ssh2::Error;
 
 use crate::agent::{Agent as Client, Identity};
 use crate::asking::{Conversation, End, ask};
 use crate::dial::{Dial, StepError};
-use crate::ffi;
+use crate::ffi::{self, Error};
 use crate::keys;
 
 /// Logs in, with as many credentials as the server wants.
@@ -70,7 +69,7 @@ impl Talk<'_> {
         let mut conversation = Conversation::new(dial, &mut self.plan, dialogue);
         let mut waits = false;
         let sent = dial.step(Phase::Authenticate, || {
-            let done = dial.session.userauth_keyboard_interactive(user, &mut conversation);
+            let done = ffi::auth_interactive(&dial.session, user, &mut conversation);
             if conversation.end.is_none() {
                 return done;
             }

@@ -290,7 +290,8 @@ fn what_is_no_ssh_server_is_told_apart_in_bounded_time() {
     let flood = b"one more line before the banner\r\n".repeat(100_000);
     let flood = endless(flood);
     let start = Instant::now();
-    assert_eq!(kind_of(&options(flood)), Kind::Timeout);
+    // After 256 KiB it is none, whatever may follow.
+    assert_eq!(kind_of(&options(flood)), Kind::Handshake);
     assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     let cut = answering(b"SSH-2.0-x\r\n", false);
     assert_eq!(kind_of(&options(cut)), Kind::ConnectionLost);
