@@ -2,14 +2,16 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use russh::Names;
 use russh::client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
 use russh::keys::PublicKeyOrCertificate;
 use russh::{Channel, ChannelId, ChannelOpenFailure};
 use ssh_session::{
-    Fingerprint, HostKey, HostKeyPolicy, HostKeyProblem, HostKeyRefused, HostKeys, Options,
+    Crypto, Fingerprint, HostKey, HostKeyPolicy, HostKeyProblem, HostKeyRefused, HostKeys, Options,
     PresentedKey, Route, SshError, Target, Verdict, printable,
 };
 
+use crate::config;
 use crate::line::{End, Line};
 
 /// The key that the first session of a pool was shown; later ones must be shown the same.
@@ -39,6 +41,7 @@ pub(crate) type Believed = Arc<Mutex<Option<(Fingerprint, Verdict)>>>;
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) target: Target,
+    pub(crate) crypto: Crypto,
     pub(crate) host_keys: HostKeys,
     pub(crate) first_key: FirstKey,
     pub(crate) believed: Believed,
@@ -62,6 +65,10 @@ impl From<russh::Error> for Problem {
 }
 
 impl Client {
+    fn failed(&self, detail: String) -> Problem {
+        Problem::Ssh(SshError::Handshake { target: self.target.clone(), detail })
+    }
+
     fn refused(&self, key: &HostKey, problem: HostKeyProblem) -> Problem {
         Problem::Ssh(SshError::HostKey(Box::new(HostKeyRefused {
             target: self.target.clone(),
@@ -88,6 +95,8 @@ impl Handler for Client {
                 detail: "the server's host key is of a kind we don't know".into(),
             })
         })?;
+        // russh has checked the signature, but not that it is by what was agreed on.
+        self.line.check_signature().map_err(|detail| self.failed(detail))?;
         let key = presented.key().clone();
         if let Some(first) = self.shown {
             return if first == key.fingerprint() {
@@ -110,6 +119,15 @@ impl Handler for Client {
         *self.believed.lock().unwrap_or_else(PoisonError::into_inner) =
             Some((key.fingerprint(), verdict));
         Ok(true)
+    }
+
+    async fn kex_done(
+        &mut self,
+        _: Option<&[u8]>,
+        names: &Names,
+        _: &mut Session,
+    ) -> Result<(), Problem> {
+        config::check(&self.crypto, names).map_err(|detail| self.failed(detail))
     }
 
     async fn disconnected(&mut self, reason: DisconnectReason<Problem>) -> Result<(), Problem> {

@@ -9,11 +9,12 @@ use tokio::runtime;
 use tokio::task::spawn_blocking;
 
 use crate::client::{Believed, Client, FirstKey, FirstKeys, Problem, describe};
-use crate::config::config;
+use crate::config::{config, offer};
 use crate::deadline::Deadline;
 use crate::line::{End, Line};
 use crate::link::Link;
 use crate::login;
+use crate::random;
 use crate::relay::Hop;
 use crate::way::Way;
 
@@ -64,19 +65,23 @@ async fn establish(
         (None, _) => Way::direct(options, &deadline).await?,
     };
     let no_socket = |error| net::connect_error(target, error);
+    random::renew().map_err(no_socket)?;
     let (line, watched, mut process) = way.begin().map_err(no_socket)?;
     let mut dial = Dial { options, deadline, line, done: false };
 
     let believed = Believed::default();
+    let offer = Arc::new(offer(&options.crypto, &preferences));
+    dial.line.expect(Arc::clone(&offer));
     let client = Client {
         target: target.clone(),
+        crypto: options.crypto.clone(),
         host_keys: options.host_keys.clone(),
         first_key: Arc::clone(first_key),
         believed: Arc::clone(&believed),
         line: Arc::clone(&dial.line),
         shown: None,
     };
-    let connecting = connect_stream(Arc::new(config(&preferences)), watched, client);
+    let connecting = connect_stream(Arc::new(config(&offer)), watched, client);
     let connected = deadline.bound(target, Phase::Handshake, connecting).await?;
     let mut handle = connected.map_err(|problem| {
         let error = dial.handshake_error(problem);
@@ -118,6 +123,9 @@ impl Dial<'_> {
             Problem::Russh(error) => error,
         };
         let target = self.options.target.clone();
+        if let Some(problem) = self.line.disagreement() {
+            return SshError::Handshake { target, detail: problem };
+        }
         if let Some(end @ End::WayLost(_)) = self.line.end() {
             return end.error(&target, Phase::Handshake);
         }

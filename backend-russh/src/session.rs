@@ -61,7 +61,8 @@ impl AsyncSession for RusshSession {
     async fn exec(&self, command: &Command) -> Result<Output, SshError> {
         command.validate_collected()?;
         self.check_home(Phase::OpenChannel)?;
-        pump::start(&self.link, command, Sink::collecting())?.output().await
+        let limit = command.output_limit(self.link.max_output);
+        pump::start(&self.link, command, Sink::collecting(limit))?.output().await
     }
 
     async fn spawn(&self, command: &Command) -> Result<RusshProcess<'_>, SshError> {
