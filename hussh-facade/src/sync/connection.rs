@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use ssh_session::{Command, Output, Session as _, SshConfig, Target};
+use ssh_session::{Chunk, Command, ExitStatus, Output, Session as _, SshConfig, Target};
 
 use super::{Library, Process};
 use crate::Error;
@@ -91,6 +91,20 @@ impl<L: Library> Connection<L> {
     /// far in the error.
     pub fn execute_with(&self, command: &Command) -> Result<Output, Error> {
         Ok(self.session.exec(command)?)
+    }
+
+    /// Runs a command to its end and hands on what it writes as it comes, keeping none of it. The
+    /// command waits while `on_output` runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute); what was handed on is not in the error.
+    pub fn execute_streamed(
+        &self,
+        command: &Command,
+        on_output: impl FnMut(Chunk),
+    ) -> Result<ExitStatus, Error> {
+        Ok(self.session.stream(command, on_output)?)
     }
 
     /// Starts a command whose output is read, and input written, while it runs.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use backend_russh::RusshSession;
-use ssh_session::{AsyncSession as _, Command, Output, SshConfig, Target};
+use ssh_session::{AsyncSession as _, Chunk, Command, ExitStatus, Output, SshConfig, Target};
 
 use super::AsyncProcess;
 use crate::Error;
@@ -94,6 +94,20 @@ impl AsyncConnection {
     /// far in the error.
     pub async fn execute_with(&self, command: &Command) -> Result<Output, Error> {
         Ok(self.session.exec(command).await?)
+    }
+
+    /// Runs a command to its end and hands on what it writes as it comes, keeping none of it. The
+    /// command waits while `on_output` runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute); what was handed on is not in the error.
+    pub async fn execute_streamed(
+        &self,
+        command: &Command,
+        on_output: impl FnMut(Chunk) + Send,
+    ) -> Result<ExitStatus, Error> {
+        Ok(self.session.stream(command, on_output).await?)
     }
 
     /// Starts a command whose output is read, and input written, while it runs.
