@@ -3,15 +3,21 @@
 //! The suite itself is `testkit::conformance`, which knows no backend; here both sides meet. The
 //! grid is run by this crate's test, a test for each cell, and printed by
 //! `cargo xtask conformance`. Beside it stand the grid of logins (`cargo xtask auth`), the table of
-//! host keys, and what all backends must not show or allow.
+//! host keys, what is agreed on with servers and what bad ones cost (`cargo xtask wire`), and what
+//! all backends must not show or allow.
 #![forbid(unsafe_code)]
+
+mod server_bytes;
+mod tap;
 
 use std::time::Duration;
 
 use backend_russh::RusshSession;
 use backend_russh::blocking::BlockingSession;
 use backend_ssh2::Ssh2Session;
+pub use server_bytes::server_bytes;
 use ssh_session::{AsyncSession as _, Command, Options, SshError};
+pub use tap::{Agreed, Tap};
 use testkit::conformance::{Blocking, Place, Report, Subject, run, runtime};
 
 /// Sync sessions over libssh2.
