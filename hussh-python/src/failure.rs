@@ -75,6 +75,7 @@ fn ssh_kind(error: &SshError) -> &'static str {
         SshError::ChannelRefused { .. } => "channel_refused",
         SshError::RequestRefused { .. } => "request_refused",
         SshError::NoExitStatus { .. } => "no_exit_status",
+        SshError::OutputLimit { .. } => "output_limit",
         SshError::Closed { .. } => "closed",
         _ => "other",
     }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hussh::{
-    AsyncConnection, AsyncConnectionBuilder, AsyncConnectionPool, AsyncConnectionPoolBuilder,
-    Command, Error, HostKeyPolicy, JumpHost, Pty,
+    Algorithms, AsyncConnection, AsyncConnectionBuilder, AsyncConnectionPool,
+    AsyncConnectionPoolBuilder, Command, Crypto, Error, HostKeyPolicy, JumpHost, Pty, SshError,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -26,6 +26,8 @@ pub(crate) struct Settings {
     connect_timeout: Seconds,
     keepalive_interval: Option<Seconds>,
     keepalive_count_max: u32,
+    /// A policy, then what differs from it: lists by their names.
+    crypto: Vec<(String, String)>,
 }
 
 /// How many sessions, and for how long. From a `dict`.
@@ -49,6 +51,9 @@ pub(crate) struct CommandSettings {
     env: Vec<(String, String)>,
     pty: Option<(String, u32, u32)>,
     timeout: Option<Seconds>,
+    /// Also what is handed on as it comes.
+    pub(crate) keep_output: bool,
+    max_output: Option<usize>,
 }
 
 /// Seconds as a float, a time span that exists.
@@ -73,8 +78,10 @@ fn span(seconds: Option<Seconds>) -> Option<Duration> {
 macro_rules! apply {
     ($settings:ident, $builder:expr) => {{
         let policy = policy(&$settings.host_keys)?;
+        let crypto = crypto(&$settings.crypto)?;
         let mut builder = $builder
             .port($settings.port)
+            .crypto(crypto)
             .host_keys(policy)
             .connect_timeout($settings.connect_timeout.0)
             .keepalive_interval(span($settings.keepalive_interval))
@@ -105,6 +112,22 @@ fn policy(text: &str) -> Result<HostKeyPolicy, Error> {
     })
 }
 
+fn crypto(settings: &[(String, String)]) -> Result<Crypto, Error> {
+    let mut crypto = Crypto::default();
+    for (name, value) in settings {
+        crypto = match name.as_str() {
+            "policy" => Crypto::named(value)?,
+            "kex_algorithms" => crypto.with(Algorithms::KeyExchange, value)?,
+            "host_key_algorithms" => crypto.with(Algorithms::HostKeys, value)?,
+            "ciphers" => crypto.with(Algorithms::Ciphers, value)?,
+            "macs" => crypto.with(Algorithms::Macs, value)?,
+            "ca_signature_algorithms" => crypto.with(Algorithms::CaSignatures, value)?,
+            _ => return Err(SshError::invalid("crypto", "has a list of no known name").into()),
+        };
+    }
+    Ok(crypto)
+}
+
 impl Settings {
     pub(crate) fn connection(self) -> Result<AsyncConnectionBuilder, Error> {
         Ok(apply!(self, AsyncConnection::builder(self.host, self.username)))
@@ -132,7 +155,9 @@ impl PoolSettings {
 
 impl From<CommandSettings> for Command {
     fn from(settings: CommandSettings) -> Self {
-        let mut command = Self::new(settings.command).timeout(span(settings.timeout));
+        let mut command = Self::new(settings.command)
+            .timeout(span(settings.timeout))
+            .max_output(settings.max_output);
         if let Some(stdin) = settings.stdin {
             command = command.stdin(stdin);
         }

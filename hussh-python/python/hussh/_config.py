@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,18 @@ if TYPE_CHECKING:
     from ._native import _PoolSettings, _Settings
 
 StrPath = "str | os.PathLike[str]"
+
+CRYPTO_LISTS = (
+    "kex_algorithms",
+    "host_key_algorithms",
+    "ciphers",
+    "macs",
+    "ca_signature_algorithms",
+)
+
+Crypto = str | Mapping[str, str]
+"""What may be agreed on with a server: "default", "modern" or "compatible", or a dict with one of
+them as "policy" and lists as in `ssh_config` ("+aes128-cbc") by the names in `CRYPTO_LISTS`."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +47,8 @@ class Config:
     hops: tuple[Config, ...] = ()
     """The hosts to go through, in order."""
     proxy_command: str | None = field(default=None, repr=False)
+    crypto: tuple[tuple[str, str], ...] = ()
+    """A policy and the lists that differ from it, by their names."""
 
     @property
     def target(self) -> tuple[str, int, str]:
@@ -60,6 +75,7 @@ class Config:
             "connect_timeout": self.connect_timeout,
             "keepalive_interval": self.keepalive_interval,
             "keepalive_count_max": self.keepalive_count_max,
+            "crypto": list(self.crypto),
         }
 
 
@@ -76,6 +92,7 @@ def checked(
     defaults_failed: str,
     proxy_jump: object = None,
     proxy_command: str | None = None,
+    crypto: Crypto = "default",
 ) -> Config:
     """A configuration whose values are of the right types and in range."""
     for name, value in (("host", host), ("host_keys", host_keys)):
@@ -101,7 +118,26 @@ def checked(
         defaults_failed=defaults_failed,
         hops=hops(proxy_jump, host_keys, limit, defaults_failed),
         proxy_command=proxy_command,
+        crypto=_crypto(crypto),
     )
+
+
+def _crypto(crypto: Crypto) -> tuple[tuple[str, str], ...]:
+    """A policy, and lists by the names that they have in errors."""
+    if isinstance(crypto, str):
+        return (("policy", crypto),)
+    if not isinstance(crypto, Mapping):
+        raise TypeError(f"`crypto` must be a str or a dict, not {type(crypto).__name__}")
+    names = ("policy", *CRYPTO_LISTS)
+    for name, value in crypto.items():
+        if name not in names:
+            known = ", ".join(names)
+            problem = f"`crypto` has {name!r}, which is none of {known}"
+            raise InvalidArgumentError(problem, parameter="crypto")
+        if not isinstance(value, str):
+            raise TypeError(f"`crypto[{name!r}]` must be a str, not {type(value).__name__}")
+    # The policy first, whatever the order: the lists change it.
+    return tuple((name, crypto[name]) for name in names if name in crypto)
 
 
 def hops(

@@ -9,8 +9,8 @@ from typing import TypeVar, cast
 
 from . import _log, _native
 from ._base import Own
-from ._command import Command, OnOutput, Pty, Stdin, command_settings
-from ._config import Config, checked, seconds
+from ._command import MAX_OUTPUT, Command, OnOutput, Pty, Stdin, command_settings
+from ._config import Config, Crypto, checked, seconds
 from ._errors import ConnectionClosedError
 from ._process import PerProcess
 from ._result import SSHResult, _Outcome, from_outcome
@@ -61,6 +61,7 @@ class Connection(Own):
         keepalive_count_max: int = 3,
         host_keys: str = "accept-new",
         connect_timeout: float = 10.0,
+        crypto: Crypto = "default",
     ) -> None:
         self._timeout = 0 if timeout is None else timeout
         limit = seconds("timeout", timeout, per_second=1000)
@@ -77,6 +78,7 @@ class Connection(Own):
             DEFAULTS_FAILED,
             proxy_jump,
             proxy_command,
+            crypto,
         )
         self._closed = False
         self._native: PerProcess[_native.Session] = PerProcess()
@@ -111,16 +113,21 @@ class Connection(Own):
         env: Mapping[str, str] | None = None,
         pty: bool | Pty = False,
         on_output: OnOutput | None = None,
+        keep_output: bool = False,
+        max_output: int | None = MAX_OUTPUT,
         check: bool = False,
     ) -> SSHResult:
         """Runs a command to its end and gives what it left.
 
         `timeout`, in **milliseconds**, replaces the connection's for this call. `stdin` is text,
         bytes or an open file; `on_output` is called with "stdout" or "stderr" and the bytes while
-        the command runs. With `check`, a command that fails raises `CommandFailedError`.
+        the command runs. Nothing is kept then, but with `keep_output`. Of each stream `max_output`
+        bytes are kept at most, `None` is no limit: a command that writes more is stopped, and
+        `OutputLimitError` has what came. With `check`, a command that fails raises
+        `CommandFailedError`.
         """
         limit = seconds("timeout", self._timeout if timeout is None else timeout, per_second=1000)
-        settings = command_settings(command, limit, stdin, env, pty)
+        settings = command_settings(command, limit, stdin, env, pty, keep_output, max_output)
         result = run(self._session(), self._config, settings, on_output)
         return result.raise_for_status(command) if check else result
 

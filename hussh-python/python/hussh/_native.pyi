@@ -27,6 +27,7 @@ class _Settings(TypedDict):
     connect_timeout: float
     keepalive_interval: float | None
     keepalive_count_max: int
+    crypto: list[tuple[str, str]]
 
 class _PoolSettings(TypedDict):
     max_connections: int
@@ -42,6 +43,8 @@ class _CommandSettings(TypedDict):
     env: list[tuple[str, str]]
     pty: tuple[str, int, int] | None
     timeout: float | None
+    keep_output: bool
+    max_output: int | None
 
 @final
 class Mailbox:

@@ -9,8 +9,8 @@ from typing import Literal, TypeVar, cast, overload
 
 from . import _log, _native
 from ._base import Lent, Own
-from ._command import Command, OnOutput, Pty, Stdin, command_settings
-from ._config import checked, checked_pool, count, seconds
+from ._command import MAX_OUTPUT, Command, OnOutput, Pty, Stdin, command_settings
+from ._config import Crypto, checked, checked_pool, count, seconds
 from ._connection import DEFAULTS_FAILED, run
 from ._errors import SSHError
 from ._process import PerProcess
@@ -35,15 +35,21 @@ class PooledConnection(Lent):
         env: Mapping[str, str] | None = None,
         pty: bool | Pty = False,
         on_output: OnOutput | None = None,
+        keep_output: bool = False,
+        max_output: int | None = MAX_OUTPUT,
         check: bool = False,
     ) -> SSHResult:
         """Runs a command to its end and gives what it left. `timeout` is in seconds.
 
         `stdin` is text, bytes or an open file; `on_output` is called with "stdout" or "stderr"
-        and the bytes while the command runs. With `check`, a command that fails raises
+        and the bytes while the command runs. Nothing is kept then, but with `keep_output`. Of each
+        stream `max_output` bytes are kept at most, `None` is no limit: a command that writes more
+        is stopped, and `OutputLimitError` has what came. With `check`, a command that fails raises
         `CommandFailedError`.
         """
-        settings = command_settings(command, seconds("timeout", timeout), stdin, env, pty)
+        settings = command_settings(
+            command, seconds("timeout", timeout), stdin, env, pty, keep_output, max_output
+        )
         result = run(self._session, self._config, settings, on_output)
         return result.raise_for_status(command) if check else result
 
@@ -84,6 +90,7 @@ class _Pooling(Own):
         idle_timeout: float | None = 600.0,
         max_lifetime: float | None = 1800.0,
         connect_timeout: float = 10.0,
+        crypto: Crypto = "default",
         keepalive_interval: float | None = 30.0,
         keepalive_count_max: int = 3,
         channels_per_connection: int = 1,
@@ -102,6 +109,7 @@ class _Pooling(Own):
             self._defaults_failed,
             proxy_jump,
             proxy_command,
+            crypto,
         )
         self._limits = checked_pool(
             max_connections,
@@ -178,6 +186,8 @@ class ConnectionPool(_Pooling):
         env: Mapping[str, str] | None = None,
         pty: bool | Pty = False,
         on_output: OnOutput | None = None,
+        keep_output: bool = False,
+        max_output: int | None = MAX_OUTPUT,
         check: bool = False,
     ) -> SSHResult:
         """Borrows a connection, runs a command on it to its end, and gives it back.
@@ -185,7 +195,9 @@ class ConnectionPool(_Pooling):
         As `PooledConnection.execute`. `timeout` does not count the time of borrowing. A command
         that may have started is never sent again.
         """
-        settings = command_settings(command, seconds("timeout", timeout), stdin, env, pty)
+        settings = command_settings(
+            command, seconds("timeout", timeout), stdin, env, pty, keep_output, max_output
+        )
         _log.watch()
         operation = self._pool().execute(settings, on_output is not None)
         outcome = finish(operation, self._config, on_output)
