@@ -194,6 +194,8 @@ fn an_idle_session_is_kept_alive_by_one_thread_and_found_dead_by_it() {
 fn a_server_that_never_stops_sending_keeps_nobody_from_leaving() {
     on_both(|server, session| {
         let command = Command::new("cat /dev/zero").timeout(Duration::from_secs(1));
+        // Or its limit would come first.
+        let command = command.max_output(None);
         let elapsed = within(Duration::from_secs(30), server, move || {
             let start = Instant::now();
             let error = session.exec(&command).expect_err("endless");
@@ -209,7 +211,8 @@ fn closing_does_not_wait_for_a_flood_to_end() {
     on_both(|server, session| {
         let session = std::sync::Arc::new(session);
         let running = std::sync::Arc::clone(&session);
-        let flood = std::thread::spawn(move || running.exec(&Command::new("cat /dev/zero")));
+        let command = Command::new("cat /dev/zero").max_output(None);
+        let flood = std::thread::spawn(move || running.exec(&command));
         std::thread::sleep(Duration::from_millis(500));
         let elapsed = within(Duration::from_secs(30), server, move || {
             let start = Instant::now();
