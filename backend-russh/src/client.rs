@@ -68,6 +68,9 @@ impl Handler for Client {
             PublicKeyOrCertificate::PublicKey { key, .. } => key.to_bytes(),
             PublicKeyOrCertificate::Certificate(certificate) => certificate.to_bytes(),
         };
+        if let Ok(blob) = &blob {
+            self.crypto.check_host_key(blob).map_err(|detail| self.failed(detail))?;
+        }
         let presented = blob.ok().and_then(|blob| PresentedKey::from_wire(&blob));
         let presented = presented.ok_or_else(|| {
             Problem::Ssh(SshError::Handshake {

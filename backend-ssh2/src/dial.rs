@@ -178,6 +178,10 @@ impl<'a> Dial<'a> {
     /// exchange's signature, but of a certificate nothing else.
     fn presented_key(&self) -> Result<PresentedKey, SshError> {
         let blob = self.session.host_key();
+        self.options
+            .crypto
+            .check_host_key(&blob)
+            .map_err(|problem| handshake_error(self.options, &problem))?;
         PresentedKey::from_wire(&blob).ok_or_else(|| {
             handshake_error(self.options, "the server's host key is of a kind we don't know")
         })

@@ -43,6 +43,8 @@ pub(crate) struct Link {
     /// Channels go before the session they are of, and both before `finishing`.
     state: Mutex<State>,
     session: Session,
+    /// The server's, in wire format.
+    host_key: Vec<u8>,
     finishing: Finishing,
     /// Ended behind the session that runs over it.
     _process: Option<ProxyProcess>,
@@ -66,6 +68,7 @@ impl Link {
             socket,
             served: AtomicBool::new(false),
             keepalive: options.keepalive,
+            host_key: session.host_key(),
             session,
             finishing: Finishing::later(),
             _process: process,
@@ -165,6 +168,9 @@ impl Link {
         }
         if received.bytes > 0 && self.session.is_flooded() {
             self.end(state, End::Lost("the server sends what nobody asked for".into()));
+        }
+        if received.bytes > 0 && !self.session.has_host_key(&self.host_key) {
+            self.end(state, End::Lost("the server has shown another host key".into()));
         }
         let result = match result {
             Err(error) if ffi::is_again(&error) => {

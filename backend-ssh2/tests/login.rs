@@ -290,8 +290,10 @@ fn what_is_no_ssh_server_is_told_apart_in_bounded_time() {
     let flood = b"one more line before the banner\r\n".repeat(100_000);
     let flood = endless(flood);
     let start = Instant::now();
-    // After 256 KiB it is none, whatever may follow.
-    assert_eq!(kind_of(&options(flood)), Kind::Handshake);
+    // After 256 KiB it is none, whatever may follow; libssh2 reads them byte by byte, so on a busy
+    // machine time may be up before.
+    let kind = kind_of(&options(flood));
+    assert!(matches!(kind, Kind::Handshake | Kind::Timeout), "{kind:?}");
     assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     let cut = answering(b"SSH-2.0-x\r\n", false);
     assert_eq!(kind_of(&options(cut)), Kind::ConnectionLost);

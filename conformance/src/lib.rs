@@ -3,7 +3,8 @@
 //! The suite itself is `testkit::conformance`, which knows no backend; here both sides meet. The
 //! grid is run by this crate's test, a test for each cell, and printed by
 //! `cargo xtask conformance`. Beside it stand the grid of logins (`cargo xtask auth`), the table of
-//! host keys, and what all backends must not show or allow.
+//! host keys, what is agreed on with servers and what bad ones cost (`cargo xtask wire`), and what
+//! all backends must not show or allow.
 #![forbid(unsafe_code)]
 
 mod server_bytes;

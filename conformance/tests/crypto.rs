@@ -177,3 +177,19 @@ fn ssh2_takes_ciphers_with_encrypted_lengths_only_where_that_is_asked_for() {
     let server = builder.option("MACs hmac-sha2-256-etm@openssh.com").start().expect("sshd");
     run(&Ssh2, &of_sshd(&server)).expect("of these the length is in clear");
 }
+
+#[test]
+fn rsa_keys_shorter_than_asked_for_are_refused() {
+    let server = Sshd::builder().host_keys([KeyKind::Rsa2048]).start().expect("sshd");
+    let longer = Crypto::default().with_min_rsa_bits(2049).expect("in range");
+    let longer = of_sshd(&server).crypto(longer);
+    for error in [run(&Ssh2, &longer), run(&Russh, &longer), run(&BlockingRussh, &longer)] {
+        let error = error.expect_err("a short key");
+        assert_eq!(error.kind(), Kind::Handshake, "{error}");
+        assert!(error.to_string().contains("2048 bits"), "{error}");
+    }
+    assert_eq!(server.authentications(), 0);
+    let just = Crypto::default().with_min_rsa_bits(2048).expect("in range");
+    run(&Ssh2, &of_sshd(&server).crypto(just.clone())).expect("just long enough");
+    run(&Russh, &of_sshd(&server).crypto(just)).expect("just long enough");
+}

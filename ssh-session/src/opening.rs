@@ -143,7 +143,7 @@ fn signature(packet: &[u8]) -> Option<String> {
 }
 
 /// Takes a string off the front (RFC 4251, 5).
-fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+pub(crate) fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (length, behind) = rest.split_first_chunk::<4>()?;
     let (string, behind) = behind.split_at_checked(u32::from_be_bytes(*length) as usize)?;
     *rest = behind;

@@ -196,6 +196,20 @@ impl Session {
         }
     }
 
+    /// Whether the server's key is this one. It is another one where keys were agreed on anew by
+    /// another.
+    pub(crate) fn has_host_key(&self, key: &[u8]) -> bool {
+        let locked = self.lock();
+        let (mut length, mut kind) = (0, 0);
+        // SAFETY: the session is valid and locked; a key that is not null has this length, and is
+        // looked at before anything else is called.
+        unsafe {
+            let own = raw::libssh2_session_hostkey(locked.raw(), &mut length, &mut kind);
+            // Between two keys there is none.
+            own.is_null() || std::slice::from_raw_parts(own.cast::<u8>(), length) == key
+        }
+    }
+
     pub(crate) fn authenticated(&self) -> bool {
         // SAFETY: the session is valid and locked.
         unsafe { raw::libssh2_userauth_authenticated(self.lock().raw()) != 0 }

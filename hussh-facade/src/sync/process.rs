@@ -12,7 +12,8 @@ use crate::Error;
 ///
 /// Dropped before its end, the command is killed as far as the server allows and its channel
 /// closed; nothing waits for that. What it writes and nobody reads is kept within bounds: with
-/// libssh2 the command waits (RFC 4254, 5.2), with russh the rest goes into a file without a name.
+/// libssh2 the command waits (RFC 4254, 5.2), with russh too, as long as nobody else uses the
+/// connection; one of which 64 MiB lie unread is stopped.
 ///
 /// ```no_run
 /// use hussh::{Chunk, Command, Connection};

@@ -12,7 +12,7 @@ use crate::Error;
 ///
 /// Dropped before its end, the command is killed as far as the server allows and its channel
 /// closed; nothing waits for that. What it writes and nobody reads is kept in memory up to a bound,
-/// and beyond it in a file without a name.
+/// and beyond it the command waits, as long as nobody else uses the connection.
 ///
 /// ```no_run
 /// use hussh::{AsyncConnection, Chunk, Command};

@@ -1,7 +1,7 @@
 //! What we offer one server, what it offers, and what both come to.
 
 use super::{Algorithms, Crypto, names};
-use crate::opening::Opening;
+use crate::opening::{Opening, take};
 use crate::printable;
 
 /// What the names of certificates' algorithms end in.
@@ -112,6 +112,22 @@ impl Offer {
 }
 
 impl Crypto {
+    /// Whether a server's key, or the key in its certificate, is long enough, in wire format.
+    ///
+    /// # Errors
+    ///
+    /// In words, for an RSA key that is too short.
+    pub fn check_host_key(&self, blob: &[u8]) -> Result<(), String> {
+        let Some(bits) = rsa_bits(blob) else { return Ok(()) };
+        if bits >= self.min_rsa_bits() as usize {
+            return Ok(());
+        }
+        Err(format!(
+            "its RSA key has {bits} bits, less than the {} that are asked for (min_rsa_bits)",
+            self.min_rsa_bits()
+        ))
+    }
+
     /// Looks once more at what a library says it agreed on.
     ///
     /// # Errors
@@ -126,6 +142,23 @@ impl Crypto {
     }
 }
 
+/// How long an RSA key is (RFC 4253, 6.6), or the one in a certificate (OpenSSH's
+/// PROTOCOL.certkeys), where it is one of these.
+fn rsa_bits(blob: &[u8]) -> Option<usize> {
+    let mut rest = blob;
+    match take(&mut rest)? {
+        b"ssh-rsa" => {}
+        b"ssh-rsa-cert-v01@openssh.com" => _ = take(&mut rest)?,
+        _ => return None,
+    }
+    let _exponent = take(&mut rest)?;
+    let modulus = take(&mut rest)?;
+    let first = modulus.iter().position(|byte| *byte != 0).unwrap_or(modulus.len());
+    let digits = &modulus[first..];
+    let unused = digits.first().map_or(0, |first| first.leading_zeros() as usize);
+    Some(digits.len() * 8 - unused)
+}
+
 /// Whether a cipher authenticates by itself, and so has no MAC beside it.
 pub fn is_aead(cipher: &str) -> bool {
     cipher.ends_with("-gcm@openssh.com") || cipher == "chacha20-poly1305@openssh.com"
@@ -134,4 +167,32 @@ pub fn is_aead(cipher: &str) -> bool {
 /// The client's first that the server has, too (RFC 4253, 7.1).
 fn first_of<'a>(ours: &'a [String], theirs: &[String]) -> Option<&'a str> {
     ours.iter().find(|name| theirs.contains(name)).map(String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Crypto;
+
+    fn key(kind: &str, before: &[&[u8]], modulus: &[u8]) -> Vec<u8> {
+        let strings = [&[kind.as_bytes()], before, &[&[1, 0, 1], modulus]].concat();
+        let string = |bytes: &&[u8]| [&(bytes.len() as u32).to_be_bytes()[..], bytes].concat();
+        strings.iter().flat_map(string).collect()
+    }
+
+    #[test]
+    fn short_rsa_keys_are_refused_also_in_certificates() {
+        let modulus = |bytes: usize| [&[0, 0x80][..], &vec![7; bytes - 1]].concat();
+        let policy = Crypto::default().with_min_rsa_bits(2048).expect("in range");
+        for (bytes, fits) in [(64, false), (128, false), (255, false), (256, true), (512, true)] {
+            let plain = key("ssh-rsa", &[], &modulus(bytes));
+            let certified = key("ssh-rsa-cert-v01@openssh.com", &[b"nonce"], &modulus(bytes));
+            for blob in [plain, certified] {
+                let checked = policy.check_host_key(&blob);
+                assert_eq!(checked.is_ok(), fits, "{bytes}: {checked:?}");
+            }
+        }
+        assert!(Crypto::default().check_host_key(&key("ssh-rsa", &[], &modulus(64))).is_err());
+        assert!(policy.check_host_key(&key("ssh-ed25519", &[], &[7; 32])).is_ok());
+        assert!(policy.check_host_key(b"\0\0\0\x07ssh-rsa\0").is_ok(), "others refuse it");
+    }
 }

@@ -28,7 +28,7 @@ use crate::scripted::{Packet, ScriptedServer, Wire};
 const CONNECT: Duration = Duration::from_secs(3);
 
 /// How long the command may take.
-const RUN: Duration = Duration::from_secs(3);
+const RUN: Duration = Duration::from_secs(5);
 
 /// How long anything may take in all: both of these, and what a busy machine adds.
 pub const LONGEST: Duration = Duration::from_secs(12);

@@ -22,12 +22,12 @@ pub(super) fn table() -> Vec<Hostile> {
     }
     table.extend([
         // More than a window: so its room must be given back.
-        Hostile::new("three megabytes of extended data of type 7", Works, |wire| {
+        Hostile::new("more extended data of type 7 than there is room for", Works, |wire| {
             wire.begin(&Kex::default())?;
             let command = wire.command()?;
             wire.write(command, b"wor")?;
             let mut room = 2_000_000_u32;
-            for _ in 0..300 {
+            for _ in 0..230 {
                 while room < 10_000 {
                     // CHANNEL_WINDOW_ADJUST
                     let word = wire.receive_kind(93)?;
