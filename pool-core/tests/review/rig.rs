@@ -67,6 +67,7 @@ impl Facts {
 pub(crate) enum Does {
     #[default]
     Succeed,
+    Fail,
     Hang,
     Panic,
 }
@@ -95,22 +96,34 @@ impl Door {
         state.0
     }
 
-    fn pass(&self) {
+    fn pass(&self) -> Result<(), FakeError> {
         let does = self.enter();
-        assert_ne!(does, Does::Panic, "as told");
         if does == Does::Hang {
             let mut state = self.state.lock().unwrap();
             while state.0 == Does::Hang {
                 state = self.changed.wait(state).unwrap();
             }
         }
+        does.result()
     }
 
-    async fn pass_async(&self) {
+    async fn pass_async(&self) -> Result<(), FakeError> {
         let does = self.enter();
-        assert_ne!(does, Does::Panic, "as told");
         if does == Does::Hang {
             std::future::pending::<()>().await;
+        }
+        // Nothing that asks a peer is done in no time.
+        yield_once().await;
+        does.result()
+    }
+}
+
+impl Does {
+    fn result(self) -> Result<(), FakeError> {
+        match self {
+            Self::Panic => panic!("as told"),
+            Self::Fail => Err(FakeError(ErrorKind::Transient)),
+            Self::Succeed | Self::Hang => Ok(()),
         }
     }
 }
@@ -141,7 +154,7 @@ impl Backend for Lines {
     type Error = FakeError;
 
     fn connect(&self) -> Result<Arc<Line>, FakeError> {
-        self.facts.connects.pass();
+        self.facts.connects.pass()?;
         Ok(self.open())
     }
 
@@ -150,13 +163,11 @@ impl Backend for Lines {
     }
 
     fn check(&self, _: &mut Arc<Line>) -> Result<(), FakeError> {
-        self.facts.checks.pass();
-        Ok(())
+        self.facts.checks.pass()
     }
 
     fn keepalive(&self, _: &mut Arc<Line>) -> Result<(), FakeError> {
-        self.facts.keepalives.pass();
-        Ok(())
+        self.facts.keepalives.pass()
     }
 
     fn close(&self, line: Arc<Line>) {
@@ -174,7 +185,7 @@ impl AsyncBackend for Lines {
     type Error = FakeError;
 
     async fn connect(&self) -> Result<Arc<Line>, FakeError> {
-        self.facts.connects.pass_async().await;
+        self.facts.connects.pass_async().await?;
         Ok(self.open())
     }
 
@@ -183,13 +194,11 @@ impl AsyncBackend for Lines {
     }
 
     async fn check(&self, _: &mut Arc<Line>) -> Result<(), FakeError> {
-        self.facts.checks.pass_async().await;
-        Ok(())
+        self.facts.checks.pass_async().await
     }
 
     async fn keepalive(&self, _: &mut Arc<Line>) -> Result<(), FakeError> {
-        self.facts.keepalives.pass_async().await;
-        Ok(())
+        self.facts.keepalives.pass_async().await
     }
 
     async fn close(&self, line: Arc<Line>) {
