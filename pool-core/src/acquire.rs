@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::backend::Moment;
 use crate::core::{Acquired, Lease, Refusal, Request, Taken, WaitPhase, WaiterId};
-use crate::domain::{Domain, ErrorOf, LocalChecks, Locate, Machine, SessionOf};
+use crate::domain::{Domain, ErrorOf, LocalChecks, Locate, Machine, NotReady, SessionOf};
 use crate::error::AcquireError;
 use crate::event::{CloseReason, Event};
 use crate::guard::Guard;
@@ -47,6 +47,86 @@ enum Step<D: Domain> {
 
 type Unusable<D> = (Lease<SessionOf<D>>, CloseReason);
 type Outcome<D> = Result<Guard<D>, AcquireError<ErrorOf<D>>>;
+
+/// Acquires what is ready this moment, without a look at the rest: nearly all acquires end here.
+/// Where a session was found and was broken, its place in the order of arrival is kept.
+#[inline]
+pub(crate) fn acquire_ready<D: Domain>(
+    shared: &Arc<Shared<D>>,
+    key: D::Key,
+    place: D::Place,
+    site: &'static Location<'static>,
+) -> Result<Guard<D>, Option<u64>> {
+    if shared.is_contended() {
+        return Err(None);
+    }
+    let found = shared.with_coarse(|state, now| state.machine.acquire_ready(key, site, now));
+    let Ok(lease) = found else { return Err(None) };
+    match accept(shared, key, &place, lease, site, None) {
+        Ok(lease) => Ok(Guard::new(Arc::clone(shared), key, place, lease)),
+        Err((lease, reason)) => {
+            let ticket = lease.ticket;
+            give_back(shared, key, lease, reason);
+            Err(Some(ticket))
+        }
+    }
+}
+
+/// The first look at a session that was lent.
+#[inline]
+fn accept<D: Domain>(
+    shared: &Shared<D>,
+    key: D::Key,
+    place: &D::Place,
+    mut lease: Lease<SessionOf<D>>,
+    site: &'static Location<'static>,
+    waited_for: Option<WaitPhase>,
+) -> Result<Lease<SessionOf<D>>, Unusable<D>> {
+    let backend = shared.domain.backend(place);
+    match quietly(|| backend.is_broken(&mut lease.session, Moment::Acquire)) {
+        Some(false) => {
+            if shared.domain.is_observed() || shared.slow_acquire.is_some() {
+                tell(shared, key, place, &lease, site, waited_for);
+            }
+            Ok(lease)
+        }
+        Some(true) => Err((lease, CloseReason::Broken)),
+        None => Err((lease, CloseReason::Panicked)),
+    }
+}
+
+#[inline(never)]
+fn tell<D: Domain>(
+    shared: &Shared<D>,
+    key: D::Key,
+    place: &D::Place,
+    lease: &Lease<SessionOf<D>>,
+    site: &'static Location<'static>,
+    waited_for: Option<WaitPhase>,
+) {
+    let &Lease { slot, arrived, .. } = lease;
+    let waited = shared.clock.now().saturating_duration_since(arrived);
+    if shared.slow_acquire.is_some_and(|limit| waited > limit) {
+        quietly(|| tracing::warn!(?waited, ?waited_for, %site, "acquired slowly"));
+    }
+    let history = shared.with_core(key, |core, _| core.history(slot)).flatten();
+    let uses = history.map_or(0, |(uses, _)| uses);
+    shared.tell(place, &Event::Acquired { session: slot.number(), waited, uses });
+}
+
+/// A session that was lent is of no use.
+#[inline(never)]
+fn give_back<D: Domain>(
+    shared: &Shared<D>,
+    key: D::Key,
+    lease: Lease<SessionOf<D>>,
+    reason: CloseReason,
+) {
+    let Lease { id, session, .. } = lease;
+    let session = shared.hand_back(session);
+    let left = shared.with_core(key, |core, now| core.unusable(id, session, reason, now)).flatten();
+    quietly(|| drop(left));
+}
 
 impl<D: Domain, L: Locate<D>> Acquiring<D, L> {
     #[inline]
@@ -164,13 +244,15 @@ impl<D: Domain, L: Locate<D>> Acquiring<D, L> {
             self.at = self.locate.locate(shared);
         }
         let (key, site) = (self.at.as_ref()?.0, self.site);
-        let found = shared.with_coarse(|state, now| {
-            state.machine.with_core(key, now, |core| core.acquire_ready(site, now))
-        });
-        if found.is_none() {
-            self.look_again();
+        let found = shared.with_coarse(|state, now| state.machine.acquire_ready(key, site, now));
+        match found {
+            Ok(lease) => Some(lease),
+            Err(NotReady::Busy) => None,
+            Err(NotReady::Forgotten) => {
+                self.look_again();
+                None
+            }
         }
-        found.flatten()
     }
 
     fn look_again(&mut self) {
@@ -180,12 +262,9 @@ impl<D: Domain, L: Locate<D>> Acquiring<D, L> {
     }
 
     fn replace(&self, lease: Lease<SessionOf<D>>, reason: CloseReason) {
-        let (Some(shared), Some((key, _))) = (&self.shared, &self.at) else { return };
-        let Lease { id, session, .. } = lease;
-        let session = shared.hand_back(session);
-        let left =
-            shared.with_core(*key, |core, now| core.unusable(id, session, reason, now)).flatten();
-        quietly(|| drop(left));
+        if let (Some(shared), Some((key, _))) = (&self.shared, &self.at) {
+            give_back(shared, *key, lease, reason);
+        }
     }
 
     fn request_at(&self, ticket: Option<u64>) -> Request {
@@ -265,33 +344,17 @@ impl<D: Domain, L: Locate<D>> Acquiring<D, L> {
     }
 
     #[inline]
-    fn accept(&mut self, mut lease: Lease<SessionOf<D>>) -> Result<Guard<D>, Unusable<D>> {
+    fn accept(&mut self, lease: Lease<SessionOf<D>>) -> Result<Guard<D>, Unusable<D>> {
         let (Some(shared), Some((key, place))) = (self.shared.take(), self.at.take()) else {
             unreachable!("a lease comes only from the pool that is asked")
         };
-        let backend = shared.domain.backend(&place);
-        let reason = match quietly(|| backend.is_broken(&mut lease.session, Moment::Acquire)) {
-            Some(false) => {
-                if shared.domain.is_observed() || shared.slow_acquire.is_some() {
-                    self.tell(&shared, &place, &lease);
-                }
-                return Ok(Guard::new(shared, key, place, lease));
+        match accept(&shared, key, &place, lease, self.site, self.waits_for) {
+            Ok(lease) => Ok(Guard::new(shared, key, place, lease)),
+            Err(unusable) => {
+                (self.shared, self.at) = (Some(shared), Some((key, place)));
+                Err(unusable)
             }
-            Some(true) => CloseReason::Broken,
-            None => CloseReason::Panicked,
-        };
-        (self.shared, self.at) = (Some(shared), Some((key, place)));
-        Err((lease, reason))
-    }
-
-    #[inline(never)]
-    fn tell(&self, shared: &Shared<D>, place: &D::Place, lease: &Lease<SessionOf<D>>) {
-        let &Lease { slot, waited, uses, .. } = lease;
-        if shared.slow_acquire.is_some_and(|limit| waited > limit) {
-            let (site, waited_for) = (self.site, self.waits_for.unwrap_or(WaitPhase::Check));
-            quietly(|| tracing::warn!(?waited, ?waited_for, %site, "acquired slowly"));
         }
-        shared.tell(place, &Event::Acquired { session: slot.number(), waited, uses });
     }
 }
 

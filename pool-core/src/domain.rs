@@ -3,11 +3,12 @@
 //! Acquiring, giving back, workers and drivers are written once, over a [`Domain`].
 
 use std::fmt;
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::backend::Moment;
-use crate::core::{Core, Notice, Task};
+use crate::core::{Core, Lease, LeaseId, Notice, Returned, Task};
 use crate::event::{Event, Observer};
 
 /// What both kinds of backend can tell about a session without waiting.
@@ -78,6 +79,21 @@ pub trait Machine: Send + 'static {
         now: Instant,
         input: impl FnOnce(&mut Core<Self::Session, Self::Error>) -> R,
     ) -> Option<R>;
+    /// As [`Core::acquire_ready`] and [`Core::release`], which happen more often than all else.
+    fn acquire_ready(
+        &mut self,
+        key: Self::Key,
+        site: &'static Location<'static>,
+        now: Instant,
+    ) -> Result<Lease<Self::Session>, NotReady>;
+    fn release(
+        &mut self,
+        key: Self::Key,
+        lease: LeaseId,
+        session: Option<Self::Session>,
+        state: Returned,
+        now: Instant,
+    ) -> Option<Self::Session>;
     fn handle_timeout(&mut self, now: Instant);
     fn poll_timeout(&self) -> Option<Instant>;
     fn has_task(&self, now: Instant) -> bool;
@@ -90,6 +106,16 @@ pub trait Machine: Send + 'static {
     fn is_busy(&self) -> bool;
     /// A hint: whether whoever comes to this core now has to wait.
     fn is_crowded(&mut self) -> bool;
+}
+
+/// Why nothing was acquired at once.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotReady {
+    /// Nothing is ready.
+    Busy,
+    /// The core is forgotten.
+    Forgotten,
 }
 
 /// How a borrower finds its core.
@@ -186,6 +212,28 @@ impl<S: Send + 'static, E: Clone + Send + 'static> Machine for Core<S, E> {
         input: impl FnOnce(&mut Self) -> R,
     ) -> Option<R> {
         Some(input(self))
+    }
+
+    #[inline]
+    fn acquire_ready(
+        &mut self,
+        (): (),
+        site: &'static Location<'static>,
+        now: Instant,
+    ) -> Result<Lease<S>, NotReady> {
+        Core::acquire_ready(self, site, now).ok_or(NotReady::Busy)
+    }
+
+    #[inline]
+    fn release(
+        &mut self,
+        (): (),
+        lease: LeaseId,
+        session: Option<S>,
+        state: Returned,
+        now: Instant,
+    ) -> Option<S> {
+        Core::release(self, lease, session, state, now)
     }
 
     fn handle_timeout(&mut self, now: Instant) {

@@ -34,8 +34,6 @@ pub struct Guard<D: Domain> {
     born_unwinding: bool,
     slot: SlotId,
     ticket: u64,
-    uses: u64,
-    born: Instant,
 }
 
 impl<D: Domain> Guard<D> {
@@ -46,7 +44,7 @@ impl<D: Domain> Guard<D> {
         place: D::Place,
         lease: Lease<SessionOf<D>>,
     ) -> Self {
-        let Lease { id, slot, session, ticket, uses, born, .. } = lease;
+        let Lease { id, slot, session, ticket, .. } = lease;
         Self {
             session: Some(session),
             lease: id,
@@ -59,8 +57,6 @@ impl<D: Domain> Guard<D> {
             born_unwinding: std::thread::panicking(),
             slot,
             ticket,
-            uses,
-            born,
         }
     }
 
@@ -109,12 +105,18 @@ impl<D: Domain> Guard<D> {
 
     /// How old the session is.
     pub fn age(guard: &Self) -> Duration {
-        guard.shared.clock.now().saturating_duration_since(guard.born)
+        let now = guard.shared.clock.now();
+        guard.history().map_or(Duration::ZERO, |(_, born)| now.saturating_duration_since(born))
     }
 
-    /// How often the session was lent before.
+    /// How often the session was lent before; where others use it too, before the last of them
+    /// got it.
     pub fn uses(guard: &Self) -> u64 {
-        guard.uses
+        guard.history().map_or(0, |(uses, _)| uses)
+    }
+
+    fn history(&self) -> Option<(u64, Instant)> {
+        self.shared.with_core(self.key, |core, _| core.history(self.slot)).flatten()
     }
 
     /// Whether two guards are leases of one session.
@@ -192,11 +194,9 @@ impl<D: Domain> Drop for Guard<D> {
         let Some(session) = self.session.take() else { return };
         let (lease, key) = (self.lease, self.key);
         let session = self.shared.hand_back(session);
-        let left = self.shared.with_coarse(|books, now| {
-            let ended =
-                books.machine.with_core(key, now, |core| core.release(lease, session, state, now));
-            ended.flatten()
-        });
+        let left = self
+            .shared
+            .with_coarse(|books, now| books.machine.release(key, lease, session, state, now));
         if left.is_some() {
             quietly(|| drop(left));
         }

@@ -19,6 +19,7 @@ use crate::domain::{CoreOf, Domain, ErrorOf, Machine, Said, SessionOf};
 use crate::event::Event;
 use crate::interrupt::Interrupt;
 use crate::sync::primitives::{Condvar, Mutex, MutexGuard};
+use crate::tasks::{BoxFuture, Runtime};
 
 #[doc(hidden)]
 pub struct Shared<D: Domain> {
@@ -30,6 +31,8 @@ pub struct Shared<D: Domain> {
     pub(crate) changed: Condvar,
     pub(crate) domain: D,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Of an async pool.
+    pub(crate) runtime: Option<Arc<dyn Runtime>>,
     /// Borrowers get handles of sessions, of which the core keeps one.
     pub(crate) shares_sessions: bool,
     pub(crate) slow_acquire: Option<Duration>,
@@ -123,7 +126,28 @@ impl<D: Domain> Shared<D> {
         };
         let (state, changed) = (CachePadded(Mutex::new(state)), Condvar::new());
         let contended = AtomicBool::new(true);
-        Self { state, contended, changed, domain, clock, shares_sessions, slow_acquire }
+        let runtime = None;
+        Self { state, contended, changed, domain, clock, runtime, shares_sessions, slow_acquire }
+    }
+
+    /// Of an async pool, which goes by the time of its runtime.
+    pub(crate) fn on_runtime(
+        machine: D::Machine,
+        domain: D,
+        runtime: Arc<dyn Runtime>,
+        shares_sessions: bool,
+        slow_acquire: Option<Duration>,
+    ) -> Self {
+        let clock = Arc::clone(&runtime);
+        let mut shared = Self::new(machine, domain, clock, shares_sessions, slow_acquire);
+        shared.runtime = Some(runtime);
+        shared
+    }
+
+    /// Ends at that time, in an async pool.
+    pub(crate) fn sleep_until(&self, at: Option<Instant>) -> Option<BoxFuture<()>> {
+        let (at, runtime) = at.zip(self.runtime.as_ref())?;
+        Some(runtime.sleep_until(at))
     }
 
     /// Uses the books, then does what they want done at once.
@@ -164,13 +188,13 @@ impl<D: Domain> Shared<D> {
     pub(crate) fn at<R>(&self, now: Instant, input: impl FnOnce(&mut State<D>, Instant) -> R) -> R {
         let mut state = self.lock();
         let result = input(&mut state, now);
-        let outbox = state.collect(&self.domain, now);
         let contended = state.workers == 0 || state.machine.is_crowded();
         if contended != self.is_contended() {
             self.contended.store(contended, Ordering::Relaxed);
         }
-        drop(state);
-        self.deliver(outbox);
+        if state.has_news(now) {
+            self.unlock(state, now);
+        }
         result
     }
 
@@ -180,8 +204,10 @@ impl<D: Domain> Shared<D> {
     }
 
     /// Does what an access through [`lock`](Self::lock) has left to be done, and releases it.
+    #[inline(never)]
     pub(crate) fn unlock(&self, mut state: MutexGuard<'_, State<D>>, now: Instant) {
-        let outbox = state.collect(&self.domain, now);
+        let nudge = state.is_due(now);
+        let outbox = state.collect(&self.domain, nudge);
         drop(state);
         self.deliver(outbox);
     }
@@ -276,15 +302,7 @@ impl<D: Domain> Shared<D> {
         interrupt
     }
 
-    #[inline]
-    fn deliver(&self, outbox: Option<Outbox<D>>) {
-        if let Some(outbox) = outbox {
-            self.deliver_all(outbox);
-        }
-    }
-
-    #[inline(never)]
-    fn deliver_all(&self, outbox: Outbox<D>) {
+    fn deliver(&self, outbox: Outbox<D>) {
         // Before anybody wakes up and causes the next event.
         for (place, event) in &outbox.events {
             self.tell(place, event);
@@ -319,19 +337,24 @@ impl<D: Domain> Shared<D> {
 }
 
 impl<D: Domain> State<D> {
-    /// What an access has left to be done, if anything.
+    /// Whether an access has left anything to be done.
     #[inline]
-    fn collect(&mut self, domain: &D, now: Instant) -> Option<Outbox<D>> {
+    fn has_news(&self, now: Instant) -> bool {
+        self.machine.has_notice() || self.is_due(now)
+    }
+
+    /// Whether whoever works for the pool has to look at it before it meant to.
+    #[inline]
+    fn is_due(&self, now: Instant) -> bool {
         let earlier = match (self.machine.poll_timeout(), self.armed) {
             (Some(due), Some(armed)) => due < armed,
             (due, _) => due.is_some(),
         };
-        let nudge = earlier || self.machine.has_task(now) || self.machine.is_drained();
-        (nudge || self.machine.has_notice()).then(|| self.collect_all(domain, nudge))
+        earlier || self.machine.has_task(now) || self.machine.is_drained()
     }
 
-    #[inline(never)]
-    fn collect_all(&mut self, domain: &D, nudge: bool) -> Outbox<D> {
+    /// What an access has left to be done.
+    fn collect(&mut self, domain: &D, nudge: bool) -> Outbox<D> {
         let mut outbox = Outbox::new(nudge && self.sleeping > 0);
         if nudge {
             outbox.wake(self.driver.take());

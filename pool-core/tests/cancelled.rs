@@ -89,7 +89,8 @@ fn a_hundred_thousand_cancelled_borrows_leave_every_session_lendable() {
         let served = served.load(Ordering::Relaxed);
         assert_eq!(counters.cancelled, CANCELLED);
         assert_eq!(counters.served, served + SIZE as u64);
-        assert_eq!(counters.acquires, CANCELLED + served + SIZE as u64 + 1);
+        // Asking for what is ready this moment, in vain, counts nowhere.
+        assert_eq!(counters.acquires, CANCELLED + served + SIZE as u64);
         assert!(served > 1000, "{counters:?}");
     });
     assert_eq!(backend.truth.alive(), 0);

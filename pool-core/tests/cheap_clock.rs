@@ -38,7 +38,7 @@ struct Held(Mutex<Vec<Duration>>);
 
 impl Observer for Held {
     fn on_event(&self, event: &Event) {
-        if let Event::Released { held } = event {
+        if let Event::Released { held, .. } = event {
             self.0.lock().unwrap().push(*held);
         }
     }

@@ -104,7 +104,8 @@ fn other_refusals_say_what_is_wrong() {
     pool.evict_all();
     let held = pool.get().unwrap();
     let error = pool.close().unwrap_err().to_string();
-    let expected = "1 sessions were still open (1 lent) when the time to close the pool was up";
+    let expected = "1 sessions were still open (1 leases out, 0 hanging operations) when the time \
+                    to close the pool was up";
     assert_eq!(error, expected);
     let error = pool.get().unwrap_err();
     assert_eq!(

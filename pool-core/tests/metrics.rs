@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use pool_core::core::ConnectFailure;
 use pool_core::{Config, Counters, ErrorKind, Event, Guard, MetricsObserver, Observer, Pool};
 use testkit::fake::FakeBackend;
 
@@ -32,7 +33,7 @@ fn gauges_and_counters_follow_the_pool() {
         }
     };
     assert_eq!(value("pool_sessions_open"), 2.0);
-    assert_eq!(value("pool_sessions_lent"), 1.0);
+    assert_eq!(value("pool_leases"), 1.0);
     assert_eq!(value("pool_acquires_total"), 3.0);
     assert_eq!(value("pool_acquire_wait_seconds"), 3.0);
     assert_eq!(value("pool_held_seconds"), 1.0);
@@ -46,13 +47,16 @@ fn every_failure_and_every_end_of_a_session_has_its_own_label() {
     let snapshotter = recorder.snapshotter();
     let observer = MetricsObserver::new("fleet");
     let reasons: Vec<_> = Counters::default().closed_by_reason().map(|entry| entry.0).collect();
+    let kinds =
+        [ErrorKind::Transient, ErrorKind::Permanent, ErrorKind::Busy, ErrorKind::Unreachable];
     metrics::with_local_recorder(&recorder, || {
         for &reason in &reasons {
-            observer.on_event(&Event::Added);
-            observer.on_event(&Event::Closed { reason, age: Duration::ZERO });
+            observer.on_event(&Event::Added { session: 1 });
+            observer.on_event(&Event::Closed { session: 1, reason, age: Duration::ZERO });
         }
-        for kind in [ErrorKind::Transient, ErrorKind::Permanent, ErrorKind::Busy] {
-            observer.on_event(&Event::ConnectFailed { kind });
+        for kind in kinds {
+            let reason = ConnectFailure::Error(());
+            observer.on_event(&Event::ConnectFailed { kind, reason, error: None });
         }
     });
     let mut labels = [BTreeSet::new(), BTreeSet::new()];
@@ -67,5 +71,5 @@ fn every_failure_and_every_end_of_a_session_has_its_own_label() {
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(labels.map(|labels| labels.len()), [reasons.len(), 3]);
+    assert_eq!(labels.map(|labels| labels.len()), [reasons.len(), kinds.len()]);
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Waker};
 use std::thread;
 use std::time::Duration;
 
-use pool_core::{AsyncPool, Backend, Config, ErrorKind, Guard, Pool, Stats};
+use pool_core::{AsyncPool, AsyncPooled, Backend, Config, ErrorKind, Guard, Pool, Pooled, Stats};
 use testkit::fake::{Behaviour, Call, Executor, ManualClock, NosyBackend, NosySession, audit};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -87,7 +87,7 @@ impl Async {
 }
 
 impl Front for Async {
-    type Guard = Guard<pool_core::Tasks<NosyBackend>>;
+    type Guard = AsyncPooled<NosyBackend>;
 
     fn get(&self) -> Self::Guard {
         self.executor.block_on(self.pool.get()).unwrap()
@@ -199,7 +199,7 @@ impl Sync {
 }
 
 impl Front for Sync {
-    type Guard = Guard<pool_core::Blocking<NosyBackend>>;
+    type Guard = Pooled<NosyBackend>;
 
     fn get(&self) -> Self::Guard {
         thread::scope(|scope| {

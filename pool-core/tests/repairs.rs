@@ -43,7 +43,7 @@ fn a_runtime_that_ends_before_it_polled_a_job_leaves_no_slot_taken() {
     executor.shut_down();
     drop(borrow);
     let stats = pool.stats();
-    assert_eq!((stats.open(), stats.abandoned), (0, 0), "{stats:?}");
+    assert_eq!((stats.open(), stats.hung()), (0, 0), "{stats:?}");
     audit(&stats, &backend.truth, &"ended");
 }
 

@@ -170,13 +170,13 @@ fn a_connect_that_hangs_frees_its_slot_at_its_timeout() {
         let waiting = scope.spawn(|| pool.get().map(drop));
         backend.connects.wait_for_calls(1);
         clock.advance(10 * SECOND);
-        until(|| pool.stats().abandoned == 1);
+        until(|| pool.stats().hung_connects == 1);
         clock.advance(SECOND);
         waiting.join().unwrap().unwrap();
         backend.connects.open(1);
         until(|| backend.truth.created() == 2 && backend.truth.alive() == 1);
     });
-    until(|| pool.stats().abandoned == 0);
+    until(|| pool.stats().hung_connects == 0);
 }
 
 #[test]

@@ -23,12 +23,8 @@ pub struct Lease<S> {
     pub session: S,
     /// The borrower's place in the order of arrival.
     pub ticket: u64,
-    /// How long the borrower waited.
-    pub waited: Duration,
-    /// How often the session was lent before.
-    pub uses: u64,
-    /// When the session was opened.
-    pub born: Instant,
+    /// When the borrower asked.
+    pub arrived: Instant,
 }
 
 /// The answer to [`Core::acquire`].
@@ -137,7 +133,13 @@ impl<S, E: Clone> Core<S, E> {
         if self.waiters.queued() > 0 {
             return None;
         }
-        self.first_lendable(now).filter(|&index| !self.is_stale(index, now))
+        let first = self.first_lendable(now);
+        // One that had to go may have been promised to somebody, who comes first.
+        if self.waiters.queued() > 0 {
+            self.dispatch(now);
+            return None;
+        }
+        first.filter(|&index| !self.is_stale(index, now))
     }
 
     /// Asks whether a waiter's turn has come.
@@ -190,6 +192,15 @@ impl<S, E: Clone> Core<S, E> {
     /// Serves the queue from what can be lent, in order, and starts the checks it needs.
     #[inline]
     pub(super) fn dispatch(&mut self, now: Instant) {
+        if self.waiters.queued() > 0 {
+            self.serve_queue(now);
+        }
+        if self.closed {
+            self.note_drained();
+        }
+    }
+
+    fn serve_queue(&mut self, now: Instant) {
         while let Some(waiter) = self.waiters.front() {
             let Some(first) = self.first_lendable(now) else { break };
             let index = match self.is_stale(first, now) {
@@ -212,7 +223,6 @@ impl<S, E: Clone> Core<S, E> {
             };
             self.promise(index, waiter);
         }
-        self.note_drained();
     }
 
     #[inline]
@@ -308,13 +318,14 @@ impl<S, E: Clone> Core<S, E> {
         ticket: u64,
         now: Instant,
     ) -> Lease<S> {
-        let slot = &mut self.slots[index];
-        if slot.expires_at.is_some_and(|at| at <= now) {
+        let slot = &self.slots[index];
+        // An idle one that is past its lifetime is not lent at all.
+        if slot.leases > 0 && slot.expires_at.is_some_and(|at| at <= now) {
             self.slots.mark_overdue(index);
         }
         let slot = &mut self.slots[index];
         slot.leases += 1;
-        let (uses, born, first) = (slot.uses, slot.born, slot.leases == 1);
+        let first = slot.leases == 1;
         slot.uses += 1;
         let session = match self.share {
             None => slot.session.take(),
@@ -331,11 +342,8 @@ impl<S, E: Clone> Core<S, E> {
             self.leases.watch(id, at);
         }
         self.counters.served += 1;
-        let waited = now.saturating_duration_since(arrived);
         match session {
-            Some(session) => {
-                Lease { id, slot: self.slots.id(index), session, ticket, waited, uses, born }
-            }
+            Some(session) => Lease { id, slot: self.slots.id(index), session, ticket, arrived },
             None => unreachable!("a slot that can be lent owns its session"),
         }
     }

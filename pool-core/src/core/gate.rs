@@ -202,13 +202,19 @@ impl<S, E: Clone> Core<S, E> {
         self.gate = Gate { allowance, starved, warm, ..Gate::default() };
     }
 
-    /// Sessions that should be on their way, those that are excluded.
+    /// Whether anything at all could make a connect wanted.
+    #[inline]
+    pub(super) fn may_want_connects(&self) -> bool {
+        let kept = self.config.min_idle + self.gate.warm + usize::from(self.gate.asked_in_vain);
+        self.waiters.queued() + self.slots.overdue + kept > 0
+    }
+
+    /// Sessions that should be on their way, beyond those that are.
     fn connects_wanted(&self) -> usize {
-        let queued = self.waiters.queued();
-        let extra = self.slots.overdue + self.gate.warm + usize::from(self.gate.asked_in_vain);
-        if queued == 0 && self.config.min_idle == 0 && extra == 0 {
+        if !self.may_want_connects() {
             return 0;
         }
+        let queued = self.waiters.queued();
         let each = (self.limits.learned as usize).max(1);
         let connecting = self.slots.count(Phase::Connecting);
         let resetting = self.slots.count(Phase::Resetting);

@@ -60,6 +60,7 @@ impl Lendable {
         }
         let list = &mut self.by_load[load as usize];
         let (mut newer, mut older) = (NONE, list.head);
+        // What was just used goes to the head.
         while older != NONE && slots[older].since > since {
             (newer, older) = (older, slots[older].links.next);
         }
@@ -96,6 +97,15 @@ impl Lendable {
     /// The session to lend next: the least loaded one, the one used last where `newest`.
     #[inline]
     pub(super) fn first<S>(&mut self, slots: &Slots<S>, newest: bool) -> Option<u32> {
+        let List { head, tail } = *self.by_load.get(self.lowest)?;
+        let first = if newest { head } else { tail };
+        if first != NONE && slots[first].phase != Phase::Checking {
+            return Some(first);
+        }
+        self.search(slots, newest)
+    }
+
+    fn search<S>(&mut self, slots: &Slots<S>, newest: bool) -> Option<u32> {
         for load in self.lowest..self.by_load.len() {
             if let Some(index) = self.in_list(slots, load, newest).next() {
                 return Some(index);

@@ -72,7 +72,7 @@ impl Leases {
         record.generation = record.generation.wrapping_add(1);
         record.next_free = self.free;
         self.free = id.index;
-        if self.watch.next().is_some() {
+        if !self.watch.is_empty() {
             self.watch.clear(id.index);
         }
         Some(ended)

@@ -33,6 +33,12 @@ impl<S, E: Clone> Core<S, E> {
         Some((slot.leases as usize, slot.reserved as usize, slot.limit as usize))
     }
 
+    /// Why a slot takes no further lease and closes with its last one, if so: for tests of the
+    /// books.
+    pub fn retiring(&self, slot: super::SlotId) -> Option<CloseReason> {
+        self.slots[self.slots.get(slot)?].retiring
+    }
+
     /// A peer refused a lease that has just ended; so many others are out.
     pub(super) fn learn_refusal(&mut self, index: u32, now: Instant) {
         let others = self.slots[index].leases;
@@ -46,6 +52,8 @@ impl<S, E: Clone> Core<S, E> {
         }
         let limit = others.min(self.slots[index].limit);
         self.slots[index].limit = limit;
+        // Its check serves fewer than it was begun for.
+        self.slots.recount_lend_check(index);
         self.take_back_promises(index, 0);
         self.relink(index);
         self.limits.learned = limit;

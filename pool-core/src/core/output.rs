@@ -128,13 +128,21 @@ impl<S, E: Clone> Core<S, E> {
     /// When to call [`handle_timeout`](Self::handle_timeout) at the latest.
     #[inline]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let mut due = earlier(self.waiters.next_deadline(), self.slot_timers.next());
-        due = earlier(due, self.limits.grows_at);
-        due = earlier(due, self.leases.watch.next());
-        match self.gate.not_before {
-            Some(at) if !self.gate.starved && self.connect_is_wanted() => earlier(due, Some(at)),
-            _ => due,
+        let due = self.slot_timers.next();
+        // Mostly that is all there is.
+        let calm = self.waiters.waiting() == 0 && self.gate.not_before.is_none();
+        if calm && self.limits.grows_at.is_none() && self.leases.watch.is_empty() {
+            return due;
         }
+        self.poll_all_timeouts(due)
+    }
+
+    #[inline(never)]
+    fn poll_all_timeouts(&self, due: Option<Instant>) -> Option<Instant> {
+        let backoff = self.gate.not_before;
+        let backoff = backoff.filter(|_| !self.gate.starved && self.connect_is_wanted());
+        let others = [self.limits.grows_at, self.leases.watch.next(), backoff];
+        others.into_iter().fold(earlier(due, self.waiters.next_deadline()), earlier)
     }
 
     /// Whether a newcomer has to wait, or somebody before it.
@@ -148,7 +156,7 @@ impl<S, E: Clone> Core<S, E> {
     pub fn has_task(&self, now: Instant) -> bool {
         (self.queues.are_filled()
             && (self.may_close() || self.may_reset() || self.may_check() || self.may_keep()))
-            || (!self.gate.starved && self.connect_is_due(now))
+            || (self.may_want_connects() && !self.gate.starved && self.connect_is_due(now))
     }
 
     /// The next piece of work, which starts now: first what somebody waits for.

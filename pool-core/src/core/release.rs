@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::leases::LeaseId;
-use super::slots::{Phase, SlotId};
+use super::slots::{Phase, SlotId, Work};
 use super::{Core, later};
 use crate::event::{CloseReason, Event};
 
@@ -32,6 +32,7 @@ impl<S, E: Clone> Core<S, E> {
     ) -> Option<S> {
         if let Some(record) = self.leases.get(lease) {
             let slot = record.slot;
+            // Its borrower asks again, and is counted then.
             self.counters.acquires -= 1;
             self.counters.served -= 1;
             self.counters.replaced += 1;
@@ -82,6 +83,7 @@ impl<S, E: Clone> Core<S, E> {
             Returned::Clean | Returned::NeedsReset => {
                 (slot.since, slot.verified) = (now, now);
                 (slot.suspect, slot.used) = (false, true);
+                self.freshest = self.freshest.max(Some(now));
                 slot.dirty |= state == Returned::NeedsReset;
                 if !slot.proven {
                     slot.proven = true;
@@ -105,8 +107,8 @@ impl<S, E: Clone> Core<S, E> {
         let Some(waiter) = self.waiters.front() else { return false };
         let slot = &self.slots[index];
         let stays = !slot.asked && slot.retiring.is_none() && !(slot.dirty && slot.load() == 0);
-        let full = slot.load() >= slot.limit;
-        if !stays || full || self.is_stale(index, now) || self.must_retire(index, now).is_some() {
+        let lendable = slot.load() < slot.limit && self.must_retire(index, now).is_none();
+        if !stays || !lendable || self.is_stale(index, now) {
             return false;
         }
         self.promise(index, waiter);
@@ -114,6 +116,7 @@ impl<S, E: Clone> Core<S, E> {
     }
 
     /// Leases or promises of a slot have become fewer.
+    #[inline]
     pub(super) fn load_changed(&mut self, index: u32, now: Instant) {
         let slot = &self.slots[index];
         if slot.load() == 0 {
@@ -128,29 +131,32 @@ impl<S, E: Clone> Core<S, E> {
     /// Puts a session that nobody has now where it belongs: idle, into a reset, or out of the pool.
     #[inline]
     pub(super) fn vacated(&mut self, index: u32, now: Instant) {
-        let reason = self.slots.unmark(index);
+        let slot = &self.slots[index];
+        let marked = slot.overdue || slot.retiring.is_some();
+        let reason = if marked { self.slots.unmark(index) } else { None };
         if let Some(reason) = reason.or_else(|| self.must_retire(index, now)) {
             return self.begin_close(index, reason, now);
         }
         let slot = &mut self.slots[index];
-        if std::mem::take(&mut slot.asked) {
+        if slot.asked {
             // Its check goes on.
+            slot.asked = false;
             self.slots.enter(index, Phase::Checking);
             return;
         }
-        if std::mem::take(&mut slot.dirty) {
-            slot.deadline = None;
+        if slot.dirty {
+            (slot.dirty, slot.deadline) = (false, None);
             self.lendable.unlink(&mut self.slots, index);
             self.slots.enter(index, Phase::Resetting);
             self.queues.resets.push_back(self.slots.id(index));
             return;
         }
         // A lent session keeps its timer, which is never later than what is due now.
-        let armed = slot.phase == Phase::Lent && self.is_armed(index);
-        self.slots[index].deadline = None;
+        let armed = slot.phase == Phase::Lent && self.slot_timers.at(index).is_some();
+        slot.deadline = None;
+        self.freshest = self.freshest.max(Some(slot.verified));
         self.slots.enter(index, Phase::Idle);
-        self.relink(index);
-        self.freshest = self.freshest.max(Some(self.slots[index].verified));
+        self.lendable.link(&mut self.slots, index);
         if !armed {
             self.arm(index);
         }
@@ -188,6 +194,10 @@ impl<S, E: Clone> Core<S, E> {
         match self.slots[index].phase {
             Phase::Reserved | Phase::Lent => {
                 self.slots.mark_retiring(index, reason);
+                // A check that nobody has started yet would tell nothing.
+                self.slots.end_lend_check(index);
+                let slot = &mut self.slots[index];
+                slot.asked &= slot.work != Work::None;
                 self.take_back_promises(index, 0);
                 self.relink(index);
                 if self.slots[index].leases == 0 {
@@ -245,9 +255,11 @@ impl<S, E: Clone> Core<S, E> {
         }
     }
 
-    /// The slot of a lease that is out.
-    pub fn slot_of(&self, lease: LeaseId) -> Option<SlotId> {
-        self.leases.get(lease).map(|record| self.slots.id(record.slot))
+    /// Of the session of a slot: how often it was lent before the last time, and when it was
+    /// opened.
+    pub fn history(&self, slot: SlotId) -> Option<(u64, Instant)> {
+        let slot = &self.slots[self.slots.get(slot)?];
+        Some((slot.uses.saturating_sub(1), slot.born))
     }
 
     /// When an idle session of this pool expires at the latest.

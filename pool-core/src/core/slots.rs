@@ -101,7 +101,8 @@ pub(super) struct Slot<S> {
     pub(super) reserved: u32,
     /// The most leases at once, as far as is known of its peer.
     pub(super) limit: u32,
-    /// How many borrowers its check would serve; counts as supply.
+    /// How many borrowers its check may serve, and how many of them it probably will.
+    may_serve: u32,
     promised: u32,
     pub(super) links: Links,
     /// How often it was lent.
@@ -198,7 +199,7 @@ impl<S> Slots<S> {
             self.aging_idle -= usize::from(slot.phase == Phase::Idle);
             self.aging_idle += usize::from(phase == Phase::Idle);
         }
-        if slot.promised > 0 {
+        if slot.may_serve > 0 {
             self.end_lend_check(index);
         }
         self.slots[index as usize].phase = phase;
@@ -207,16 +208,25 @@ impl<S> Slots<S> {
     /// A check for borrowers begins: those that it may serve are counted as supplied.
     pub(super) fn begin_lend_check(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
-        slot.promised = (slot.limit - slot.load()).max(1);
-        self.lend_capacity += slot.promised as usize;
-        self.promised += if slot.suspect { 0 } else { slot.promised as usize };
+        slot.may_serve = slot.limit.saturating_sub(slot.load()).max(1);
+        slot.promised = if slot.suspect { 0 } else { slot.may_serve };
+        self.lend_capacity += slot.may_serve as usize;
+        self.promised += slot.promised as usize;
+    }
+
+    /// The slot of a check for borrowers carries fewer leases than it did.
+    pub(super) fn recount_lend_check(&mut self, index: u32) {
+        if self.slots[index as usize].may_serve > 0 {
+            self.end_lend_check(index);
+            self.begin_lend_check(index);
+        }
     }
 
     pub(super) fn end_lend_check(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
-        self.lend_capacity -= slot.promised as usize;
-        self.promised -= if slot.suspect { 0 } else { slot.promised as usize };
-        slot.promised = 0;
+        self.lend_capacity -= slot.may_serve as usize;
+        self.promised -= slot.promised as usize;
+        (slot.may_serve, slot.promised) = (0, 0);
     }
 
     /// Marks an idle session as close to its end.
@@ -234,6 +244,8 @@ impl<S> Slots<S> {
         if slot.retiring.replace(reason).is_none() {
             self.retiring += 1;
         }
+        // It wants no successor any more: it has one, or goes for another reason.
+        self.overdue -= usize::from(std::mem::take(&mut slot.overdue));
     }
 
     /// A session that is past its lifetime is lent once more.
@@ -354,6 +366,7 @@ impl<S> Slot<S> {
             leases: 0,
             reserved: 0,
             limit: 1,
+            may_serve: 0,
             promised: 0,
             links: Links::default(),
             uses: 0,

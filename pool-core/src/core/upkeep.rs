@@ -14,14 +14,17 @@ impl<S, E: Clone> Core<S, E> {
     /// The peer of a session answered a check, a keepalive or a sweep, or did not. Where sessions
     /// are shared, the task's handle is dropped before, and `None` is given.
     pub fn checked(&mut self, id: SlotId, session: Option<S>, alive: bool, now: Instant) {
-        let Some(index) = self.ended(id, Work::Check, session, now) else { return };
-        let purpose = self.slots[index].purpose;
+        let Some((index, late)) = self.ended(id, Work::Check, session, now) else { return };
+        let (purpose, alive) = (self.slots[index].purpose, alive && !late);
         self.emit(|| Event::Checked { session: id.number(), purpose, alive });
         if self.slots[index].phase == Phase::Closing {
             self.resume_close(index);
+        } else if late {
+            // It failed at its deadline, so its session closes with the leases that are out.
         } else if alive {
             let slot = &mut self.slots[index];
             (slot.verified, slot.suspect, slot.used, slot.asked) = (now, false, false, false);
+            self.freshest = self.freshest.max(Some(now));
             if !std::mem::replace(&mut slot.proven, true) {
                 self.gate.note_good_session();
             }
@@ -41,7 +44,7 @@ impl<S, E: Clone> Core<S, E> {
 
     /// A reset ended.
     pub fn reset_done(&mut self, id: SlotId, session: Option<S>, clean: bool, now: Instant) {
-        let Some(index) = self.ended(id, Work::Reset, session, now) else { return };
+        let Some((index, _)) = self.ended(id, Work::Reset, session, now) else { return };
         if self.slots[index].phase == Phase::Closing {
             self.resume_close(index);
         } else if clean {
@@ -54,8 +57,15 @@ impl<S, E: Clone> Core<S, E> {
         self.dispatch(now);
     }
 
-    /// A task of a slot came to its end: its session is back, and it counts no more.
-    fn ended(&mut self, id: SlotId, work: Work, session: Option<S>, now: Instant) -> Option<u32> {
+    /// A task of a slot came to its end, too late or not: its session is back, and it counts no
+    /// more.
+    fn ended(
+        &mut self,
+        id: SlotId,
+        work: Work,
+        session: Option<S>,
+        now: Instant,
+    ) -> Option<(u32, bool)> {
         let Some(index) = self.slots.get(id) else {
             self.hung.remove(id);
             if let Some(session) = session {
@@ -69,11 +79,12 @@ impl<S, E: Clone> Core<S, E> {
             }
             return None;
         }
+        let late = self.slots[index].interrupted;
         self.end_work(index);
         if session.is_some() {
             self.slots[index].session = session;
         }
-        Some(index)
+        Some((index, late))
     }
 
     /// The task of a check, a reset or a close ended without giving its session back: it panicked
@@ -291,10 +302,6 @@ impl<S, E: Clone> Core<S, E> {
         {
             self.slot_timers.clear(index);
         }
-    }
-
-    pub(super) fn is_armed(&self, index: u32) -> bool {
-        self.slot_timers.at(index).is_some()
     }
 
     /// Sets the timer of an idle slot to what is due after `now`.

@@ -299,6 +299,7 @@ impl<O> Waiters<O> {
         })
     }
 
+    #[inline]
     pub(super) fn front(&self) -> Option<u32> {
         (self.head != NONE).then_some(self.head)
     }
@@ -328,11 +329,13 @@ impl<O> Waiters<O> {
         self.waiters.get(self.first_due as usize)
     }
 
+    #[inline]
     pub(super) fn queued(&self) -> usize {
         self.queued
     }
 
     /// All who have no outcome yet.
+    #[inline]
     pub(super) fn waiting(&self) -> usize {
         self.queued + self.reserved
     }

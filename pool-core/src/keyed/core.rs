@@ -16,11 +16,12 @@
 //! kept in heaps, with bounds that may be too early and are looked at again when they come up.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::panic::Location;
 use std::time::{Duration, Instant};
 
 use super::KeyedConfig;
-use crate::core::{Core, Deadlines, Notice, Task};
-use crate::domain::{Machine, Said};
+use crate::core::{Core, Deadlines, Lease, LeaseId, Notice, Returned, Task};
+use crate::domain::{Machine, NotReady, Said};
 use crate::event::EventError;
 
 /// Names one key for as long as it is known. Never reused with the same generation.
@@ -479,6 +480,30 @@ impl<S: Send + 'static, E: Clone + Send + 'static> Machine for KeyedCore<S, E> {
         }
         entry.is_new = false;
         self.visit(key.index, now, input)
+    }
+
+    fn acquire_ready(
+        &mut self,
+        key: KeyId,
+        site: &'static Location<'static>,
+        now: Instant,
+    ) -> Result<Lease<S>, NotReady> {
+        match self.with_core(key, now, |core| core.acquire_ready(site, now)) {
+            Some(Some(lease)) => Ok(lease),
+            Some(None) => Err(NotReady::Busy),
+            None => Err(NotReady::Forgotten),
+        }
+    }
+
+    fn release(
+        &mut self,
+        key: KeyId,
+        lease: LeaseId,
+        session: Option<S>,
+        state: Returned,
+        now: Instant,
+    ) -> Option<S> {
+        self.with_core(key, now, |core| core.release(lease, session, state, now)).flatten()
     }
 
     fn handle_timeout(&mut self, now: Instant) {

@@ -14,13 +14,20 @@ use crate::domain::{LocalChecks, Locate, Machine};
 use crate::event::EventError;
 use crate::shared::{Shared, quietly};
 use crate::stats::Stats;
+use crate::tasks::Runtime;
+
+/// Where the time comes from.
+pub(super) enum Time {
+    Clock(Arc<dyn Clock>),
+    Runtime(Arc<dyn Runtime>),
+}
 
 /// What a builder knows.
 pub(super) struct Plan<K, P: LocalChecks> {
     pub(super) config: KeyedConfig,
     pub(super) make: Box<dyn Fn(&K) -> P + Send + Sync>,
     pub(super) observer: Option<Arc<dyn KeyedObserver<K>>>,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) time: Time,
     pub(super) share: Option<fn(&P::Session) -> P::Session>,
 }
 
@@ -30,7 +37,7 @@ where
     P: LocalChecks,
 {
     pub(super) fn build(self) -> Shared<Keyed<K, P>> {
-        let Self { config, make, observer, clock, share } = self;
+        let Self { config, make, observer, time, share } = self;
         let slow = config.per_key().slow_acquire;
         let maker = CoreMaker {
             share,
@@ -38,7 +45,13 @@ where
             describe: Some(|error: &Arc<P::Error>| EventError::new(Arc::clone(error) as _)),
         };
         let core = KeyedCore::new(config, maker);
-        Shared::new(core, Keyed::new(make, observer), clock, share.is_some(), slow)
+        let domain = Keyed::new(make, observer);
+        match time {
+            Time::Clock(clock) => Shared::new(core, domain, clock, share.is_some(), slow),
+            Time::Runtime(runtime) => {
+                Shared::on_runtime(core, domain, runtime, share.is_some(), slow)
+            }
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::domain::{ByKey, Keyed};
-use super::owner::Plan;
+use super::owner::{Plan, Time};
 use super::{KeyedConfig, KeyedObserver, KeyedStats};
 use crate::acquire::Acquiring;
 use crate::backend::Backend;
@@ -67,7 +67,7 @@ where
 
     /// Where the time comes from; by default the system's monotonic clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.0.clock = clock;
+        self.0.time = Time::Clock(clock);
         self
     }
 
@@ -110,8 +110,8 @@ where
         backend: impl Fn(&K) -> B + Send + Sync + 'static,
     ) -> KeyedPoolBuilder<K, B> {
         let make = Box::new(move |key: &K| Blocking(backend(key)));
-        let clock = Arc::new(SystemClock);
-        KeyedPoolBuilder(Plan { config, make, observer: None, clock, share: None })
+        let time = Time::Clock(Arc::new(SystemClock));
+        KeyedPoolBuilder(Plan { config, make, observer: None, time, share: None })
     }
 
     /// Acquires a session for that key, waiting at most `acquire_timeout`.

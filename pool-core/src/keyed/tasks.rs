@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::domain::{ByKey, Keyed};
-use super::owner::Plan;
+use super::owner::{Plan, Time};
 use super::{KeyedConfig, KeyedObserver, KeyedStats};
 use crate::acquire::Acquiring;
 use crate::core::{Health, OldestLease};
@@ -47,7 +47,6 @@ where
     B: AsyncBackend,
 {
     shared: Arc<Shared<Home<K, B>>>,
-    runtime: Arc<dyn Runtime>,
     acquire_timeout: Option<Duration>,
     close_timeout: Duration,
 }
@@ -56,7 +55,6 @@ where
 #[must_use = "a builder does nothing until `build`"]
 pub struct AsyncKeyedPoolBuilder<K, B: AsyncBackend> {
     plan: Plan<K, AsyncAdapter<B>>,
-    runtime: Arc<dyn Runtime>,
 }
 
 impl<K, B> AsyncKeyedPoolBuilder<K, B>
@@ -74,7 +72,7 @@ where
     pub fn build(self) -> AsyncKeyedPool<K, B> {
         let shared = Arc::new(self.plan.build());
         let (acquire_timeout, close_timeout) = shared.timeouts();
-        let handle = Handle { shared, runtime: self.runtime, acquire_timeout, close_timeout };
+        let handle = Handle { shared, acquire_timeout, close_timeout };
         AsyncKeyedPool { handle: Arc::new(handle) }
     }
 }
@@ -119,14 +117,10 @@ where
         config: KeyedConfig,
         backend: impl Fn(&K) -> B + Send + Sync + 'static,
     ) -> AsyncKeyedPoolBuilder<K, B> {
-        let its_own = Arc::clone(&runtime);
-        let make = Box::new(move |key: &K| AsyncAdapter {
-            backend: backend(key),
-            runtime: Arc::clone(&its_own),
-        });
-        let clock = Arc::clone(&runtime);
-        let plan = Plan { config, make, observer: None, clock, share: None };
-        AsyncKeyedPoolBuilder { plan, runtime }
+        let make = Box::new(move |key: &K| AsyncAdapter(backend(key)));
+        let time = Time::Runtime(runtime);
+        let plan = Plan { config, make, observer: None, time, share: None };
+        AsyncKeyedPoolBuilder { plan }
     }
 
     /// Acquires a session for that key, waiting at most `acquire_timeout` from the first poll on.
@@ -169,12 +163,12 @@ where
         let acquiring = self.acquiring(&key, self.handle.acquire_timeout, Location::caller());
         let acquiring = acquiring.in_place_of(ticket);
         drop(lease);
-        Acquire::new(acquiring, Arc::clone(&self.handle.runtime))
+        Acquire::new(acquiring)
     }
 
     /// See [`AsyncPool::release`](crate::AsyncPool::release).
     pub async fn release(&self, lease: AsyncKeyedPooled<K, B>) {
-        release(&*self.handle.runtime, lease).await;
+        release(lease).await;
     }
 
     /// The counts over all keys.
@@ -209,7 +203,7 @@ where
 
     /// Uses the backend of a key, if it is known.
     pub fn with_backend<R>(&self, key: &K, look: impl FnOnce(&B) -> R) -> Option<R> {
-        self.shared().with_backend(key, |adapter| look(&adapter.backend))
+        self.shared().with_backend(key, |AsyncAdapter(backend)| look(backend))
     }
 
     /// See [`KeyedPool::resize`](crate::KeyedPool::resize).
@@ -267,9 +261,7 @@ where
         };
         let _warming = shared.begin_warming(id, sessions);
         self.wake_driver();
-        let warmed = watch(shared, &self.handle.runtime, deadline, |waker| {
-            shared.warmed(id, sessions, waker)
-        });
+        let warmed = watch(shared, deadline, |waker| shared.warmed(id, sessions, waker));
         shared.end_warming(id, sessions, warmed.await)
     }
 
@@ -292,7 +284,7 @@ where
         let shared = self.shared();
         let deadline = shared.clock.now().checked_add(timeout);
         shared.with(|state, now| state.machine.close(now));
-        let drained = watch(shared, &self.handle.runtime, deadline, |waker| {
+        let drained = watch(shared, deadline, |waker| {
             self.wake_driver();
             shared.watch(waker).then_some(())
         });
@@ -306,7 +298,7 @@ where
         timeout: Option<Duration>,
         site: &'static Location<'static>,
     ) -> KeyedAcquire<K, B> {
-        Acquire::new(self.acquiring(key, timeout, site), Arc::clone(&self.handle.runtime))
+        Acquire::new(self.acquiring(key, timeout, site))
     }
 
     fn acquiring(
@@ -319,7 +311,7 @@ where
     }
 
     fn wake_driver(&self) {
-        wake_driver(self.shared(), &self.handle.runtime);
+        wake_driver(self.shared());
     }
 
     fn shared(&self) -> &Arc<Shared<Home<K, B>>> {

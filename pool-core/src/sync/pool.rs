@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::wait::{wait, watch};
 use super::worker::{Blocking, ensure_worker};
-use crate::acquire::Acquiring;
+use crate::acquire::{Acquiring, acquire_ready};
 use crate::backend::Backend;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -121,8 +121,7 @@ impl<B: Backend> Pool<B> {
     /// good, [`AcquireError::Overloaded`], [`AcquireError::Closed`].
     #[track_caller]
     pub fn get(&self) -> Result<Pooled<B>, AcquireError<B::Error>> {
-        let timeout = self.handle.acquire_timeout;
-        wait(self.acquiring(timeout, Location::caller()), self.shared())
+        self.acquire(self.handle.acquire_timeout, Location::caller())
     }
 
     /// Acquires a session, waiting at most that long. With zero it never waits, but where nothing
@@ -133,7 +132,7 @@ impl<B: Backend> Pool<B> {
     /// As [`get`](Self::get).
     #[track_caller]
     pub fn get_timeout(&self, timeout: Duration) -> Result<Pooled<B>, AcquireError<B::Error>> {
-        wait(self.acquiring(Some(timeout), Location::caller()), self.shared())
+        self.acquire(Some(timeout), Location::caller())
     }
 
     /// Acquires a session that is ready this moment, if nobody waits for it. Never waits, opens
@@ -253,6 +252,31 @@ impl<B: Backend> Pool<B> {
     }
 
     #[inline]
+    fn acquire(
+        &self,
+        timeout: Option<Duration>,
+        site: &'static Location<'static>,
+    ) -> Result<Pooled<B>, AcquireError<B::Error>> {
+        match acquire_ready(self.shared(), (), (), site) {
+            Ok(guard) => Ok(guard),
+            Err(ticket) => self.acquire_waiting(timeout, site, ticket),
+        }
+    }
+
+    #[inline(never)]
+    fn acquire_waiting(
+        &self,
+        timeout: Option<Duration>,
+        site: &'static Location<'static>,
+        ticket: Option<u64>,
+    ) -> Result<Pooled<B>, AcquireError<B::Error>> {
+        let mut acquiring = self.acquiring(timeout, site);
+        if let Some(ticket) = ticket {
+            acquiring = acquiring.in_place_of(ticket);
+        }
+        wait(acquiring, self.shared())
+    }
+
     fn acquiring(
         &self,
         timeout: Option<Duration>,

@@ -3,13 +3,12 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use super::backend::{AsyncAdapter, AsyncBackend};
 use super::driver;
-use super::runtime::{BoxFuture, Runtime};
+use super::runtime::BoxFuture;
 use crate::acquire::Acquiring;
 use crate::domain::{Domain, Locate, Machine, Single};
 use crate::error::AcquireError;
@@ -28,7 +27,6 @@ where
     L: Locate<D>,
 {
     acquiring: Acquiring<D, L>,
-    runtime: Arc<dyn Runtime>,
     /// Its own alarm, where nobody on this runtime minds its deadline.
     alarm: Option<(Instant, BoxFuture<()>)>,
 }
@@ -40,20 +38,21 @@ where
     L: Locate<D>,
 {
     #[inline]
-    pub(crate) fn new(acquiring: Acquiring<D, L>, runtime: Arc<dyn Runtime>) -> Self {
-        Self { acquiring, runtime, alarm: None }
+    pub(crate) fn new(acquiring: Acquiring<D, L>) -> Self {
+        Self { acquiring, alarm: None }
     }
 
     /// Waits for the deadline by itself, unless the pool's driver does so on the same runtime.
     fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = self.acquiring.deadline() else { return Poll::Pending };
+        let Some(shared) = self.acquiring.shared() else { return Poll::Pending };
+        let Some(runtime) = &shared.runtime else { return Poll::Pending };
         if self.alarm.is_none() {
             let driver = self.acquiring.driver_runtime();
-            if driver.is_some() && driver == self.runtime.id() {
+            if driver.is_some() && driver == runtime.id() {
                 return Poll::Pending;
             }
         }
-        let runtime = &self.runtime;
         let (_, alarm) = match &mut self.alarm {
             Some(alarm) if alarm.0 == deadline => alarm,
             alarm => alarm.insert((deadline, runtime.sleep_until(deadline))),
@@ -72,7 +71,9 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        ready!(this.runtime.poll_budget(cx));
+        if let Some(runtime) = this.acquiring.shared().and_then(|shared| shared.runtime.as_ref()) {
+            ready!(runtime.poll_budget(cx));
+        }
         let mut polled = this.acquiring.poll(|| cx.waker().clone());
         let shared = match &polled {
             Poll::Ready(Ok(guard)) => Some(Guard::domain(guard)),
@@ -80,7 +81,7 @@ where
         };
         if !this.acquiring.is_attended()
             && let Some(shared) = shared
-            && let Err(error) = driver::ensure(shared, &this.runtime)
+            && let Err(error) = driver::ensure(shared)
             && polled.is_pending()
         {
             // A future that has ended may be kept: it must not keep its place.

@@ -3,9 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::{Future, ready};
-use std::sync::Arc;
 
-use super::runtime::Runtime;
 use crate::backend::{ErrorKind, Moment};
 use crate::domain::LocalChecks;
 
@@ -79,10 +77,7 @@ pub trait AsyncBackend: Send + Sync + 'static {
 
 /// An [`AsyncBackend`] as the async pool sees it.
 #[doc(hidden)]
-pub struct AsyncAdapter<B> {
-    pub(crate) backend: B,
-    pub(crate) runtime: Arc<dyn Runtime>,
-}
+pub struct AsyncAdapter<B>(pub(crate) B);
 
 impl<B> fmt::Debug for AsyncAdapter<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,11 +91,11 @@ impl<B: AsyncBackend> LocalChecks for AsyncAdapter<B> {
 
     #[inline]
     fn is_broken(&self, session: &mut B::Session, moment: Moment) -> bool {
-        self.backend.is_broken_at(session, moment)
+        self.0.is_broken_at(session, moment)
     }
 
     #[inline]
     fn needs_reset(&self, session: &mut B::Session) -> bool {
-        self.backend.needs_reset(session)
+        self.0.needs_reset(session)
     }
 }

@@ -13,14 +13,14 @@ use crate::domain::{Domain, Machine};
 use crate::shared::{Shared, discard, quietly};
 
 /// Starts the driver if there is none. One that ended with its runtime is replaced.
-pub(crate) fn ensure<D, B>(
-    shared: &Arc<Shared<D>>,
-    runtime: &Arc<dyn Runtime>,
-) -> std::io::Result<()>
+pub(crate) fn ensure<D, B>(shared: &Arc<Shared<D>>) -> std::io::Result<()>
 where
     D: Domain<Backend = AsyncAdapter<B>>,
     B: AsyncBackend,
 {
+    let Some(runtime) = &shared.runtime else {
+        return Err(std::io::Error::other("an async pool has a runtime"));
+    };
     let here = runtime.id();
     {
         let mut state = shared.lock();

@@ -58,8 +58,8 @@ where
     let Owing { job: Job { key, place, task, interrupt }, mut owed } = owing;
     let shared = Arc::clone(&owed.shared);
     let Some(place) = place else { return };
-    let AsyncAdapter { backend, runtime } = shared.domain.backend(&place);
-    let within = Within { runtime: &**runtime, interrupt: Some(&interrupt) };
+    let AsyncAdapter(backend) = shared.domain.backend(&place);
+    let within = Within { runtime: shared.runtime.as_deref(), interrupt: Some(&interrupt) };
     match task {
         Task::Connect { slot, deadline } => {
             let (kind, failure) = match within.run(deadline, || backend.connect()).await {
@@ -68,7 +68,7 @@ where
                     shared.answer(key, slot, |core, now| core.connected(slot, session, now));
                     // Where the pool was closed just now, its driver has gone, and this is to be
                     // closed all the same.
-                    wake_driver(&shared, runtime);
+                    wake_driver(&shared);
                     return;
                 }
                 End::Done(Err(error)) => {
@@ -126,7 +126,7 @@ impl<E: std::error::Error> End<Result<(), E>> {
 
 /// Runs operations of a backend up to a deadline, or until nobody wants them any more.
 pub(super) struct Within<'a> {
-    pub(super) runtime: &'a dyn Runtime,
+    pub(super) runtime: Option<&'a dyn Runtime>,
     pub(super) interrupt: Option<&'a Interrupt>,
 }
 
@@ -139,7 +139,7 @@ impl Within<'_> {
     ) -> End<F::Output> {
         let Some(operation) = quietly(|| Box::pin(operation())) else { return End::Panicked };
         let mut operation = Some(operation);
-        let mut sleep = deadline.map(|at| self.runtime.sleep_until(at));
+        let mut sleep = deadline.zip(self.runtime).map(|(at, runtime)| runtime.sleep_until(at));
         poll_fn(|cx| {
             // Nobody wants what it may bring just now.
             if self.interrupt.is_some_and(Interrupt::is_interrupted) {

@@ -73,9 +73,9 @@ impl<B: AsyncBackend> AsyncPoolBuilder<B> {
             None => Core::new(config, observer.is_some()),
         };
         core.describe_errors(|error: &Arc<B::Error>| EventError::new(Arc::clone(error) as _));
-        let clock = Arc::clone(&runtime);
-        let domain = Single { backend: AsyncAdapter { backend, runtime }, observer };
-        let shared = Arc::new(Shared::new(core, domain, clock, share.is_some(), slow));
+        let domain = Single { backend: AsyncAdapter(backend), observer };
+        let shared = Shared::on_runtime(core, domain, runtime, share.is_some(), slow);
+        let shared = Arc::new(shared);
         let handle = Handle { shared, acquire_timeout, close_timeout };
         let pool = AsyncPool { handle: Arc::new(handle) };
         pool.wake_driver();
@@ -155,7 +155,7 @@ impl<B: AsyncBackend> AsyncPool<B> {
         let acquiring = self.acquiring(self.handle.acquire_timeout, Location::caller());
         let acquiring = acquiring.in_place_of(Guard::ticket(&lease));
         drop(lease);
-        Acquire::new(acquiring, Arc::clone(self.runtime()))
+        Acquire::new(acquiring)
     }
 
     /// Returns a session and waits until it is ready for the next borrower, reset included.
@@ -163,7 +163,7 @@ impl<B: AsyncBackend> AsyncPool<B> {
     /// reset, the session is closed. A session that others use too is reset when the last of them
     /// has returned it, and not waited for.
     pub async fn release(&self, guard: AsyncPooled<B>) {
-        release(&**self.runtime(), guard).await;
+        release(guard).await;
     }
 
     /// The pool's counts, all of one moment.
@@ -189,7 +189,7 @@ impl<B: AsyncBackend> AsyncPool<B> {
 
     /// The backend.
     pub fn backend(&self) -> &B {
-        &self.shared().domain.backend.backend
+        &self.shared().domain.backend.0
     }
 
     /// See [`Pool::resize`](crate::Pool::resize).
@@ -231,8 +231,7 @@ impl<B: AsyncBackend> AsyncPool<B> {
         let deadline = shared.clock.now().checked_add(timeout);
         let _warming = shared.begin_warming((), sessions);
         self.wake_driver();
-        let warmed =
-            watch(shared, self.runtime(), deadline, |waker| shared.warmed((), sessions, waker));
+        let warmed = watch(shared, deadline, |waker| shared.warmed((), sessions, waker));
         shared.end_warming((), sessions, warmed.await)
     }
 
@@ -258,7 +257,7 @@ impl<B: AsyncBackend> AsyncPool<B> {
         let shared = self.shared();
         let deadline = shared.clock.now().checked_add(timeout);
         shared.with(|state, now| state.machine.close(now));
-        let drained = watch(shared, self.runtime(), deadline, |waker| {
+        let drained = watch(shared, deadline, |waker| {
             self.wake_driver();
             shared.watch(waker).then_some(())
         });
@@ -267,7 +266,7 @@ impl<B: AsyncBackend> AsyncPool<B> {
     }
 
     fn acquire(&self, timeout: Option<Duration>, site: &'static Location<'static>) -> Acquire<B> {
-        Acquire::new(self.acquiring(timeout, site), Arc::clone(self.runtime()))
+        Acquire::new(self.acquiring(timeout, site))
     }
 
     #[inline]
@@ -280,11 +279,7 @@ impl<B: AsyncBackend> AsyncPool<B> {
     }
 
     fn wake_driver(&self) {
-        wake_driver(self.shared(), self.runtime());
-    }
-
-    fn runtime(&self) -> &Arc<dyn Runtime> {
-        &self.shared().domain.backend.runtime
+        wake_driver(self.shared());
     }
 
     #[inline]
@@ -294,16 +289,16 @@ impl<B: AsyncBackend> AsyncPool<B> {
 }
 
 /// Returns a session and waits for its reset.
-pub(crate) async fn release<D, B>(runtime: &dyn Runtime, mut guard: Guard<D>)
+pub(crate) async fn release<D, B>(mut guard: Guard<D>)
 where
     D: Domain<Backend = AsyncAdapter<B>>,
     B: AsyncBackend,
 {
     let Some(timeout) = Guard::begin_reset(&mut guard) else { return };
     let (shared, place) = (Arc::clone(Guard::domain(&guard)), Guard::place(&guard).clone());
-    let AsyncAdapter { backend, .. } = shared.domain.backend(&place);
-    let deadline = runtime.now().checked_add(timeout);
-    let within = Within { runtime, interrupt: None };
+    let AsyncAdapter(backend) = shared.domain.backend(&place);
+    let deadline = shared.clock.now().checked_add(timeout);
+    let within = Within { runtime: shared.runtime.as_deref(), interrupt: None };
     let reset = within.run(deadline, || backend.reset(&mut guard)).await;
     if !matches!(reset, End::TimedOut) {
         Guard::end_reset(&mut guard, reset.is_ok());
@@ -312,13 +307,13 @@ where
 
 /// Sees to it that what the core wants done is done. Outside the runtime it is done from the next
 /// acquire on.
-pub(crate) fn wake_driver<D, B>(shared: &Arc<Shared<D>>, runtime: &Arc<dyn Runtime>)
+pub(crate) fn wake_driver<D, B>(shared: &Arc<Shared<D>>)
 where
     D: Domain<Backend = AsyncAdapter<B>>,
     B: AsyncBackend,
 {
     let needed = shared.lock().needs_worker(shared.clock.now());
-    if needed && let Err(error) = driver::ensure(shared, runtime) {
+    if needed && let Err(error) = driver::ensure(shared) {
         crate::shared::quietly(|| tracing::debug!(%error, "no driver yet"));
     }
 }
@@ -326,11 +321,10 @@ where
 /// Waits until `look` has an answer; `None` where that is not in time.
 pub(crate) async fn watch<D: Domain, R>(
     shared: &Shared<D>,
-    runtime: &Arc<dyn Runtime>,
     deadline: Option<Instant>,
     mut look: impl FnMut(&Arc<Watcher>) -> Option<R>,
 ) -> Option<R> {
-    let mut sleep = deadline.map(|at| runtime.sleep_until(at));
+    let mut sleep = shared.sleep_until(deadline);
     let mut watcher = None;
     poll_fn(|cx| {
         let known = watcher.take().filter(|known: &Arc<Watcher>| known.0.will_wake(cx.waker()));

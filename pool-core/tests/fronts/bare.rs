@@ -1,16 +1,16 @@
 //! The core itself, driven by hand in one thread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use pool_core::core::{
-    Acquired, ConnectFailure, Core, Lease, Notice, Purpose, Refusal, Request, Returned, SlotId,
-    Taken, Task, WaiterId,
+    Acquired, ConnectFailure, Core, Lease, LeaseId, Notice, Purpose, Refusal, Request, Returned,
+    SlotId, Taken, Task, WaiterId,
 };
-use pool_core::{CloseReason, Config, Event};
+use pool_core::{CloseReason, Config, ErrorKind, Event, EventError};
 
 use crate::desk::{Desk, Failed, Kind, Session, Ticket, Verdict};
 use crate::step::{How, Outcome, Step, View};
@@ -22,15 +22,21 @@ pub(crate) struct Bare {
     desk: Desk,
     running: BTreeMap<Ticket, Task<Session>>,
     waiting: BTreeMap<usize, (Request, WaiterId)>,
-    held: BTreeMap<usize, (SlotId, Session)>,
+    held: BTreeMap<usize, (LeaseId, Session)>,
     borrowers: BTreeMap<usize, Outcome>,
     events: Vec<Event>,
+    woken: VecDeque<WaiterId>,
+    /// An operation that the core gives up ends then, as a task does; a thread goes on.
+    interruptible: bool,
+    interrupted: Vec<SlotId>,
 }
 
 impl Bare {
-    pub(crate) fn new(config: Config, now: Instant) -> Self {
+    pub(crate) fn new(config: Config, now: Instant, interruptible: bool) -> Self {
+        let mut core = Core::new(config, true);
+        core.describe_errors(|error: &Arc<Failed>| EventError::new(Arc::clone(error) as _));
         Self {
-            core: Core::new(config, true),
+            core,
             now,
             desk: Desk::default(),
             running: BTreeMap::new(),
@@ -38,6 +44,9 @@ impl Bare {
             held: BTreeMap::new(),
             borrowers: BTreeMap::new(),
             events: Vec::new(),
+            woken: VecDeque::new(),
+            interruptible,
+            interrupted: Vec::new(),
         }
     }
 
@@ -56,7 +65,7 @@ impl Bare {
                 self.ask(self.borrowers.len(), request);
             }
             Step::Return(borrower, how) => {
-                let Some((slot, mut session)) = self.held.remove(&borrower) else { return };
+                let Some((lease, mut session)) = self.held.remove(&borrower) else { return };
                 self.borrowers.insert(borrower, Outcome::Gone);
                 let state = match how {
                     How::Clean => Returned::Clean,
@@ -70,11 +79,11 @@ impl Bare {
                         Returned::Broken(CloseReason::Broken)
                     }
                     How::Detached => {
-                        self.core.detach(slot, now);
+                        self.core.detach(lease, now);
                         return self.settle();
                     }
                 };
-                self.core.release(slot, session, state, now);
+                self.core.release(lease, Some(session), state, now);
             }
             Step::Finish(ticket, verdict) => self.finish(ticket, verdict),
             Step::Advance(by) => self.now += by,
@@ -90,7 +99,7 @@ impl Bare {
             stats: self.core.stats(),
             working: self.running.keys().copied().collect(),
             borrowers: self.borrowers.clone(),
-            events: self.events.clone(),
+            events: self.events.iter().map(|event| format!("{event:?}")).collect(),
         }
     }
 
@@ -106,13 +115,16 @@ impl Bare {
     }
 
     fn lend(&mut self, borrower: usize, request: Request, lease: Lease<Session>) {
-        let Lease { slot, session, ticket } = lease;
+        let Lease { id, slot, session, ticket, waited, uses, .. } = lease;
+        // The front delivers what the core said before it looks at what it got.
+        self.listen();
         if session.is_broken() {
-            self.core.unusable(slot, session, CloseReason::Broken, self.now);
+            self.core.unusable(id, Some(session), CloseReason::Broken, self.now);
             return self.ask(borrower, Request { ticket: Some(ticket), ..request });
         }
+        self.events.push(Event::Acquired { session: slot.number(), waited, uses });
         self.borrowers.insert(borrower, Outcome::Holds(session.id));
-        self.held.insert(borrower, (slot, session));
+        self.held.insert(borrower, (id, session));
     }
 
     fn refuse(&mut self, borrower: usize, refusal: &Refusal<Arc<Failed>>) {
@@ -120,6 +132,7 @@ impl Bare {
             Refusal::Closed => Outcome::Closed,
             Refusal::Failed(_) => Outcome::Failed,
             Refusal::TimedOut(_) => Outcome::TimedOut,
+            Refusal::Overloaded { .. } => Outcome::Overloaded,
         };
         self.borrowers.insert(borrower, outcome);
     }
@@ -128,14 +141,15 @@ impl Bare {
     fn settle(&mut self) {
         loop {
             self.core.handle_timeout(self.now);
+            self.listen();
             let mut idle = true;
-            while let Some(notice) = self.core.poll_notice() {
+            while let Some(id) = self.woken.pop_front() {
                 idle = false;
-                match notice {
-                    Notice::Event(event) => self.events.push(event),
-                    Notice::Wake(id) => self.wake(id),
-                    Notice::Drained => {}
-                }
+                self.wake(id);
+            }
+            for slot in std::mem::take(&mut self.interrupted) {
+                idle = false;
+                self.interrupt(slot);
             }
             while let Some(task) = self.core.poll_task(self.now) {
                 idle = false;
@@ -156,6 +170,18 @@ impl Bare {
         }
     }
 
+    /// Events are told before anybody wakes up.
+    fn listen(&mut self) {
+        while let Some(notice) = self.core.poll_notice() {
+            match notice {
+                Notice::Event(event) => self.events.push(event),
+                Notice::Wake(id) => self.woken.push_back(id),
+                Notice::Interrupt(slot) if self.interruptible => self.interrupted.push(slot),
+                Notice::Interrupt(_) | Notice::Progress | Notice::Drained => {}
+            }
+        }
+    }
+
     fn wake(&mut self, id: WaiterId) {
         let found = self.waiting.iter().find(|(_, waiting)| waiting.1 == id);
         let Some((&borrower, &(request, _))) = found else { return };
@@ -172,6 +198,17 @@ impl Bare {
         }
     }
 
+    fn interrupt(&mut self, slot: SlotId) {
+        let ended = self.running.extract_if(.., |_, task| task.slot() == slot).next();
+        match ended {
+            Some((_, Task::Connect { .. })) => {
+                let failure = ConnectFailure::TimedOut;
+                self.core.connect_failed(slot, ErrorKind::Transient, failure, self.now);
+            }
+            other => panic!("only a connect has no other end: {other:?}"),
+        }
+    }
+
     fn finish(&mut self, ticket: Ticket, verdict: Verdict) {
         let Some(task) = self.running.remove(&ticket) else { return };
         let (now, ok) = (self.now, verdict == Verdict::Ok);
@@ -183,10 +220,10 @@ impl Bare {
                     self.core.connect_failed(slot, verdict.kind(), failure, now);
                 }
             },
-            Task::Check { slot, session, .. } => self.core.checked(slot, session, ok, now),
+            Task::Check { slot, session, .. } => self.core.checked(slot, Some(session), ok, now),
             Task::Reset { slot, mut session, .. } => {
                 session.dirty &= !ok;
-                self.core.reset_done(slot, session, ok, now);
+                self.core.reset_done(slot, Some(session), ok, now);
             }
             Task::Close { slot, .. } => self.core.closed(slot, now),
         }

@@ -119,13 +119,21 @@ impl Desk {
             Some((Some(verdict), _)) => Poll::Ready(*verdict),
             None => unreachable!("only we take it out"),
         });
-        let verdict = verdict.await;
-        self.state().queue.remove(&ticket);
-        verdict.result()
+        let _leaves = Leaves(self, ticket);
+        verdict.await.result()
     }
 
     fn state(&self) -> MutexGuard<'_, Waiting> {
         self.inner.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes what waits from the desk, also where it is dropped.
+struct Leaves<'a>(&'a Desk, Ticket);
+
+impl Drop for Leaves<'_> {
+    fn drop(&mut self) {
+        self.0.state().queue.remove(&self.1);
     }
 }
 

@@ -7,7 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use pool_core::{
-    AcquireError, AsyncPool, Blocking, Config, Event, Guard, Observer, Pool, Probe, Tasks,
+    AcquireError, AsyncPool, AsyncPooled, Config, Domain, Event, Guard, LocalChecks, Observer,
+    Pool, Pooled,
 };
 use testkit::fake::{Executor, ManualClock};
 
@@ -15,22 +16,22 @@ use crate::desk::{AsyncDesk, Desk, Failed, Session};
 use crate::step::{How, Outcome, Step, View};
 
 #[derive(Default)]
-struct Log(Mutex<Vec<Event>>);
+struct Log(Mutex<Vec<String>>);
 
 impl Observer for Log {
     fn on_event(&self, event: &Event) {
-        self.0.lock().unwrap().push(*event);
+        self.0.lock().unwrap().push(format!("{event:?}"));
     }
 }
 
 /// What each borrower of a front got.
-type Book<P> = BTreeMap<usize, (Outcome, Option<Guard<P>>)>;
+type Book<G> = BTreeMap<usize, (Outcome, Option<G>)>;
 
-struct Borrowers<P: Probe> {
-    all: Mutex<Book<P>>,
+struct Borrowers<G> {
+    all: Mutex<Book<G>>,
 }
 
-impl<P: Probe<Session = Session, Error = Failed>> Borrowers<P> {
+impl<D: Domain<Backend: LocalChecks<Session = Session>>> Borrowers<Guard<D>> {
     fn new() -> Arc<Self> {
         Arc::new(Self { all: Mutex::default() })
     }
@@ -42,12 +43,13 @@ impl<P: Probe<Session = Session, Error = Failed>> Borrowers<P> {
         number
     }
 
-    fn got(&self, number: usize, result: Result<Guard<P>, AcquireError<Failed>>) {
+    fn got(&self, number: usize, result: Result<Guard<D>, AcquireError<Failed>>) {
         let entry = match result {
             Ok(guard) => (Outcome::Holds(guard.id), Some(guard)),
             Err(AcquireError::TimedOut(_)) => (Outcome::TimedOut, None),
             Err(AcquireError::Connect(_)) => (Outcome::Failed, None),
             Err(AcquireError::Closed) => (Outcome::Closed, None),
+            Err(AcquireError::Overloaded { .. }) => (Outcome::Overloaded, None),
             Err(error) => panic!("{error}"),
         };
         self.lock().insert(number, entry);
@@ -71,7 +73,7 @@ impl<P: Probe<Session = Session, Error = Failed>> Borrowers<P> {
         self.lock().iter().map(|(number, (outcome, _))| (*number, *outcome)).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Book<P>> {
+    fn lock(&self) -> MutexGuard<'_, Book<Guard<D>>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -80,7 +82,7 @@ pub(crate) struct Async {
     executor: Executor,
     desk: Desk,
     pool: AsyncPool<AsyncDesk>,
-    borrowers: Arc<Borrowers<Tasks<AsyncDesk>>>,
+    borrowers: Arc<Borrowers<AsyncPooled<AsyncDesk>>>,
     log: Arc<Log>,
 }
 
@@ -108,8 +110,9 @@ impl Async {
             Step::EvictAll => self.pool.evict_all(),
             Step::Close => {
                 let pool = self.pool.clone();
-                self.executor
-                    .start(async move { pool.close_timeout(Duration::MAX).await.unwrap() });
+                self.executor.start(async move {
+                    assert!(pool.close_timeout(Duration::MAX).await.is_ok());
+                });
             }
         }
         self.executor.run();
@@ -129,7 +132,7 @@ pub(crate) struct Sync {
     clock: Arc<ManualClock>,
     desk: Desk,
     pool: Pool<Desk>,
-    borrowers: Arc<Borrowers<Blocking<Desk>>>,
+    borrowers: Arc<Borrowers<Pooled<Desk>>>,
     log: Arc<Log>,
     threads: Vec<thread::JoinHandle<()>>,
     /// Events of the steps before.
@@ -160,7 +163,7 @@ impl Sync {
             Step::EvictAll => self.pool.evict_all(),
             Step::Close => {
                 let pool = self.pool.clone();
-                let close = move || pool.close_timeout(Duration::MAX).unwrap();
+                let close = move || assert!(pool.close_timeout(Duration::MAX).is_ok());
                 self.threads.push(thread::spawn(close));
             }
         }
@@ -185,9 +188,9 @@ impl Sync {
 
     /// Two threads that act in one step, as where one returns what the other is about to wait
     /// for, may reach the observer in either order.
-    fn put_in_order(&self, events: &mut Vec<Event>, expected: &[Event]) {
-        let sorted = |events: &[Event]| {
-            let mut texts: Vec<_> = events.iter().map(|event| format!("{event:?}")).collect();
+    fn put_in_order(&self, events: &mut Vec<String>, expected: &[String]) {
+        let sorted = |events: &[String]| {
+            let mut texts = events.to_vec();
             texts.sort();
             texts
         };

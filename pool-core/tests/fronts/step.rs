@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pool_core::{Event, Stats};
+use pool_core::Stats;
 use testkit::fake::draw;
 
 use crate::desk::{Ticket, Verdict};
@@ -40,6 +40,7 @@ pub(crate) enum Outcome {
     TimedOut,
     Failed,
     Closed,
+    Overloaded,
     Gone,
 }
 
@@ -49,7 +50,8 @@ pub(crate) struct View {
     pub(crate) stats: Stats,
     pub(crate) working: Vec<Ticket>,
     pub(crate) borrowers: BTreeMap<usize, Outcome>,
-    pub(crate) events: Vec<Event>,
+    /// As they print: errors are the same where they say the same.
+    pub(crate) events: Vec<String>,
 }
 
 /// The next step of a random script, from what is there.

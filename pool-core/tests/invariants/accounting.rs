@@ -77,15 +77,15 @@ fn i3_sessions_being_closed_count_until_they_are() {
 }
 
 #[test]
-fn i3_a_close_that_takes_too_long_frees_its_slot_and_is_counted_as_abandoned() {
+fn i3_a_close_that_takes_too_long_frees_its_slot_and_is_counted_as_hung() {
     let mut rig = Rig::new(Config::builder().max_size(1).close_timeout(millis(10)));
     rig.warm(1);
     rig.core.evict_all(rig.now);
     let close = rig.only_task();
     rig.pass(millis(10));
-    assert_eq!((rig.stats().open(), rig.stats().abandoned), (0, 1));
+    assert_eq!((rig.stats().open(), rig.stats().hung_closes), (0, 1));
     rig.end(close);
-    assert_eq!(rig.stats().abandoned, 0);
+    assert_eq!(rig.stats().hung(), 0);
 }
 
 #[test]
@@ -95,13 +95,15 @@ fn i4_a_late_connect_is_closed_and_changes_nothing_else() {
     let late = rig.start_connect();
     rig.pass(millis(10));
     let before = rig.stats();
-    assert_eq!((before.open(), before.abandoned), (0, 1));
+    assert_eq!((before.open(), before.hung_connects), (0, 1));
     rig.connected(late);
     let after = rig.stats();
     assert_eq!((after.open(), after.waiting), (before.open(), before.waiting));
-    assert!(matches!(rig.only_task(), Task::Close { slot: None, session: 0, .. }));
-    rig.core.closed(None, rig.now);
-    assert_eq!(rig.stats().abandoned, 0);
+    assert_eq!((after.orphans, after.hung()), (1, 0));
+    let close = rig.only_task();
+    assert!(matches!(close, Task::Close { session: 0, .. }));
+    rig.end(close);
+    assert_eq!((rig.stats().orphans, rig.stats().hung()), (0, 0));
     // The slot lives again, and the old answer does not reach it.
     rig.pass(millis(1_000));
     let again = rig.start_connect();
@@ -120,7 +122,7 @@ fn i5_every_session_and_every_borrow_is_accounted_for() {
     rig.core.cancel(cancelled, rig.now);
     rig.ask(Some(millis(5)));
     rig.pass(millis(5));
-    rig.core.detach(kept.slot, rig.now);
+    rig.core.detach(kept.id, rig.now);
     rig.release(broken, Returned::Broken(CloseReason::Broken));
     rig.release(clean, Returned::Clean);
     rig.work();

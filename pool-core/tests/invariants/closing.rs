@@ -51,7 +51,7 @@ fn i24_what_is_under_way_at_close_ends_in_a_close() {
     assert_eq!((rig.stats().checking, rig.stats().resetting), (1, 1));
     rig.core.close(rig.now);
     under_way.into_iter().for_each(|task| rig.end(task));
-    rig.core.release(lent.slot, lent.session, Returned::Clean, rig.now);
+    rig.release(lent, Returned::Clean);
     assert_eq!((rig.stats().open(), rig.stats().closing), (3, 3));
     rig.work();
     assert_eq!(rig.stats().counters.closed(CloseReason::PoolClosed), 3);

@@ -94,7 +94,7 @@ fn i18_delays_double_up_to_the_cap_and_are_drawn_from_their_upper_half() {
             Config::builder().backoff_base(base).backoff_max(cap).seed(Some(seed)).build().unwrap(),
             true,
         );
-        rig.wait();
+        let first = rig.wait();
         for failures in 1..8 {
             let slot = rig.start_connect();
             rig.fail(slot, ErrorKind::Transient);
@@ -106,9 +106,18 @@ fn i18_delays_double_up_to_the_cap_and_are_drawn_from_their_upper_half() {
             assert!(!rig.core.has_task(rig.now) && rig.start().is_empty());
             rig.now = due;
         }
-        // A success resets it.
+        // A connect alone resets nothing: its session may be dead on arrival.
         let slot = rig.start_connect();
         rig.connected(slot);
+        let lease = rig.take(first).unwrap();
+        rig.wait();
+        let slot = rig.start_connect();
+        rig.fail(slot, ErrorKind::Transient);
+        let due = rig.core.poll_timeout().unwrap();
+        assert!(due - rig.now >= cap / 2);
+        rig.now = due;
+        // A session that somebody used does.
+        rig.release(lease, Returned::Clean);
         rig.wait();
         let slot = rig.start_connect();
         rig.fail(slot, ErrorKind::Transient);
@@ -196,7 +205,7 @@ fn i19_a_connect_that_hangs_frees_its_slot_at_its_timeout() {
         }
         hanging += tasks.len();
         rig.pass(millis(10));
-        assert_eq!((rig.stats().connecting, rig.stats().abandoned), (0, hanging));
+        assert_eq!((rig.stats().connecting, rig.stats().hung_connects), (0, hanging));
         assert_eq!(rig.core.last_failure(), Some(&ConnectFailure::TimedOut));
         rig.pass(millis(50));
     }
@@ -209,12 +218,12 @@ fn i19_a_connect_that_hangs_frees_its_slot_at_its_timeout() {
 fn i16_the_leave_of_a_hub_outlasts_an_eviction() {
     let mut rig = Rig::new(Config::builder());
     rig.core.allow_connects(0);
-    rig.core.set_yielding(true);
     let waiter = rig.wait();
     assert!(rig.start().is_empty() && rig.core.is_starved());
     rig.core.evict_all(rig.now);
     assert!(rig.core.is_starved() && rig.start().is_empty());
-    rig.core.cancel(waiter, rig.now);
-    rig.warm(1);
-    assert_eq!((rig.stats().idle, rig.stats().closing), (0, 1));
+    rig.core.allow_connects(1);
+    let slot = rig.start_connect();
+    rig.connected(slot);
+    assert!(rig.take(waiter).is_some());
 }

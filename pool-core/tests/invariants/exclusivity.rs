@@ -26,7 +26,7 @@ fn i7_a_failed_check_closes_its_session_and_casts_doubt_on_its_siblings() {
     let Task::Check { slot, purpose: Purpose::Lend, session, .. } = rig.start().remove(0) else {
         panic!("no check")
     };
-    rig.core.checked(slot, session, false, rig.now);
+    rig.core.checked(slot, Some(session), false, rig.now);
     assert_eq!(rig.stats().counters.closed(CloseReason::CheckFailed), 1);
     let purposes = rig.start().into_iter().filter_map(|task| match task {
         Task::Check { purpose, .. } => Some(purpose),
@@ -44,7 +44,7 @@ fn i9_a_suspect_session_stays_suspect_while_it_is_looked_at() {
     let gone = rig.wait();
     let Task::Check { slot, session, .. } = rig.only_task() else { panic!("no check") };
     rig.core.cancel(gone, rig.now);
-    rig.core.checked(slot, session, false, rig.now);
+    rig.core.checked(slot, Some(session), false, rig.now);
     let suspect = rig.core.idle_slots()[0];
     let session = rig.core.inspect(suspect).unwrap();
     assert!(matches!(rig.only_task(), Task::Close { .. }));
@@ -59,7 +59,7 @@ fn i7_a_session_that_cannot_be_reset_is_closed() {
     let lease = rig.get();
     rig.release(lease, Returned::NeedsReset);
     let Task::Reset { slot, session, .. } = rig.only_task() else { panic!("no reset") };
-    rig.core.reset_done(slot, session, false, rig.now);
+    rig.core.reset_done(slot, Some(session), false, rig.now);
     assert_eq!(rig.stats().counters.closed(CloseReason::ResetFailed), 1);
     assert!(matches!(rig.only_task(), Task::Close { session: 0, .. }));
 }

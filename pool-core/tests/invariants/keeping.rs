@@ -118,7 +118,7 @@ fn i22_an_idle_session_is_pinged_once_per_interval() {
         assert_eq!(rig.core.poll_timeout(), Some(rig.now + millis(1)));
         rig.pass(millis(1));
         let (slot, session) = rig.pings().remove(0);
-        rig.core.checked(slot, session, true, rig.now);
+        rig.core.checked(slot, Some(session), true, rig.now);
     }
     // Never while lent, and never when used within the interval.
     rig.pass(millis(99));
@@ -130,7 +130,7 @@ fn i22_an_idle_session_is_pinged_once_per_interval() {
     assert!(rig.pings().is_empty());
     rig.pass(millis(1));
     let (slot, session) = rig.pings().remove(0);
-    rig.core.checked(slot, session, false, rig.now);
+    rig.core.checked(slot, Some(session), false, rig.now);
     assert_eq!(rig.stats().counters.closed(CloseReason::KeepaliveFailed), 1);
 }
 
@@ -143,7 +143,7 @@ fn i22_so_many_are_pinged_at_once() {
     let pings = rig.pings();
     assert_eq!((pings.len(), rig.stats().checking), (3, 3));
     for (slot, session) in pings {
-        rig.core.checked(slot, session, true, rig.now);
+        rig.core.checked(slot, Some(session), true, rig.now);
     }
     assert_eq!(rig.pings().len(), 3);
 }

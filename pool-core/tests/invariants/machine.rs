@@ -66,12 +66,12 @@ prop_state_machine! {
     })]
 
     #[test]
-    fn i1_to_i30_hold_after_every_step(sequential 1..2 * STEPS => CoreTest);
+    fn i1_to_i42_hold_after_every_step(sequential 1..2 * STEPS => CoreTest);
 }
 
 /// The same by the way of the fuzz target: faster, so many more steps.
 #[test]
-fn i1_to_i30_hold_in_scripts_from_random_bytes() {
+fn i1_to_i42_hold_in_scripts_from_random_bytes() {
     let seed = std::env::var("POOL_SEED").ok().and_then(|seed| seed.parse().ok());
     let mut rng = fastrand::Rng::with_seed(seed.unwrap_or(1));
     let mut left = steps() * 5;

@@ -35,9 +35,9 @@ impl Rig {
     pub(crate) fn stats(&mut self) -> Stats {
         while let Some(notice) = self.core.poll_notice() {
             match notice {
-                Notice::Event(Event::Closed { reason, age }) => self.closed.push((reason, age)),
+                Notice::Event(Event::Closed { reason, age, .. }) => self.closed.push((reason, age)),
                 Notice::Drained => self.drained += 1,
-                Notice::Wake(_) | Notice::Event(_) => {}
+                Notice::Wake(_) | Notice::Event(_) | Notice::Interrupt(_) | Notice::Progress => {}
             }
         }
         self.core.stats()
@@ -84,7 +84,8 @@ impl Rig {
     }
 
     pub(crate) fn release(&mut self, lease: Lease<u32>, state: Returned) {
-        self.core.release(lease.slot, lease.session, state, self.now);
+        let left = self.core.release(lease.id, Some(lease.session), state, self.now);
+        assert!(left.is_none());
     }
 
     pub(crate) fn pass(&mut self, by: Duration) {
@@ -124,9 +125,11 @@ impl Rig {
     pub(crate) fn end(&mut self, task: Task<u32>) {
         match task {
             Task::Connect { slot, .. } => self.connected(slot),
-            Task::Check { slot, session, .. } => self.core.checked(slot, session, true, self.now),
+            Task::Check { slot, session, .. } => {
+                self.core.checked(slot, Some(session), true, self.now);
+            }
             Task::Reset { slot, session, .. } => {
-                self.core.reset_done(slot, session, true, self.now);
+                self.core.reset_done(slot, Some(session), true, self.now);
             }
             Task::Close { slot, .. } => self.core.closed(slot, self.now),
         }

@@ -33,7 +33,7 @@ fn i10_who_got_a_broken_session_keeps_its_place() {
     rig.release(lease, Returned::Clean);
     let lease = rig.take(first).unwrap();
     let ticket = lease.ticket;
-    rig.core.unusable(lease.slot, lease.session, CloseReason::Broken, rig.now);
+    rig.core.unusable(lease.id, Some(lease.session), CloseReason::Broken, rig.now);
     let again = Request { ticket: Some(ticket), ..rig.request(None) };
     let Acquired::Waiting(first) = rig.core.acquire(again, rig.now) else { panic!("served") };
     rig.work();
@@ -79,7 +79,7 @@ fn i11_nobody_waits_for_a_check_while_another_session_is_ready() {
     rig.pass(millis(6));
     let (slot, session) = rig.pings()[0];
     rig.pass(millis(6));
-    rig.core.checked(slot, session, true, rig.now);
+    rig.core.checked(slot, Some(session), true, rig.now);
     // Only the pinged one is fresh, and the least recently used.
     let waiter = rig.wait();
     assert_eq!(rig.take(waiter).unwrap().session, 0);

@@ -2,53 +2,63 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use pool_core::core::{Core, LeaseId, Notice, Phase, SlotId, WaiterId};
-use pool_core::{CloseReason, ErrorKind, Event, Stats};
+use pool_core::{CloseReason, Event, NotAcquired, Stats};
 
-use super::books::{Book, Facts, Held, Running, Tally, Waiting, Work};
+use super::books::Book;
 use super::breach::Checked;
+use super::facts::{Facts, Held, Running, Tally, Waiting};
 use super::gate::GateModel;
+use super::handle::{Handle, Handles};
 use super::keyed::Leave;
+use super::limits::LimitModel;
 use super::{Op, Setup, Span, Violation};
-use crate::fake::{FakeError, FakeSession, Truth};
+use crate::fake::{FakeError, Truth};
 
 /// Plays a script step by step, and checks all that can be checked after each.
 #[derive(Debug)]
 pub struct Harness {
     pub(super) setup: Setup,
     steps: Vec<Op>,
-    pub(super) core: Core<FakeSession, FakeError>,
+    pub(super) core: Core<Handle, FakeError>,
     pub(super) truth: Arc<Truth>,
-    /// Sessions that the harness dropped; the core must not drop any.
+    pub(super) handles: Arc<Handles>,
+    /// Handles that the harness dropped; the core must not drop any.
     pub(super) dropped: u64,
     pub(super) now: Instant,
     /// The latest time the core was told.
     pub(super) latest: Instant,
     /// The clock was set back once.
     pub(super) went_back: bool,
-    /// Permanent errors so far.
-    pub(super) permanents: u64,
+    /// Errors so far that end waits.
+    pub(super) hopeless: u64,
     pub(super) max_size: usize,
     pub(super) closed: bool,
-    drained: u32,
+    pub(super) drained: u32,
     pub(super) arrivals: u64,
     pub(super) waiters: Vec<Waiting>,
     pub(super) held: Vec<Held>,
-    pub(super) looks: Vec<(SlotId, FakeSession)>,
+    pub(super) looks: Vec<(SlotId, Handle)>,
     pub(super) running: Vec<Running>,
-    pub(super) detached: Vec<FakeSession>,
+    /// The slot whose task has just ended.
+    pub(super) ended: Option<SlotId>,
+    pub(super) detached: Vec<Handle>,
     /// By the id of the session.
     pub(super) facts: HashMap<u64, Facts>,
     /// Which session lives in a slot.
     pub(super) home: HashMap<SlotId, u64>,
-    seen: HashSet<SlotId>,
+    pub(super) seen: HashSet<SlotId>,
     pub(super) gone_waiter: Option<WaiterId>,
     pub(super) gone_slot: Option<SlotId>,
     pub(super) gone_lease: Option<LeaseId>,
     pub(super) gate: GateModel,
+    pub(super) limits: LimitModel,
+    /// Somebody who never waits found nothing, and no connect has started since.
+    pub(super) vain: bool,
+    /// So many sessions are wanted to be open.
+    pub(super) warm: usize,
     pub(super) leave: Leave,
     pub(super) tally: Tally,
     /// The books after the last step.
@@ -60,14 +70,22 @@ pub struct Harness {
 #[derive(Debug, Default)]
 pub(super) struct News {
     pub(super) woken: Vec<WaiterId>,
-    pub(super) closed: Vec<(CloseReason, Duration)>,
+    /// Which session, why, at what age.
+    pub(super) closed: Vec<(u64, CloseReason, Duration)>,
     pub(super) interrupted: Vec<SlotId>,
+    pub(super) not_acquired: Vec<NotAcquired>,
+    /// Of which session, for how long.
+    pub(super) held_long: Vec<(u64, Duration)>,
+    pub(super) learned: Option<usize>,
 }
 
 impl Harness {
     /// An empty core and nobody around it.
     pub fn new(setup: Setup) -> Self {
-        let mut core = Core::new(setup.config(), true);
+        let mut core = match setup.shared {
+            true => Core::shared(setup.config(), Handle::share, true),
+            false => Core::new(setup.config(), true),
+        };
         if setup.keyed {
             core.allow_connects(0);
         }
@@ -78,11 +96,12 @@ impl Harness {
             steps: Vec::new(),
             core,
             truth: Arc::default(),
+            handles: Arc::default(),
             dropped: 0,
             now,
             latest: now,
             went_back: false,
-            permanents: 0,
+            hopeless: 0,
             max_size: setup.max_size,
             closed: false,
             drained: 0,
@@ -91,6 +110,7 @@ impl Harness {
             held: Vec::new(),
             looks: Vec::new(),
             running: Vec::new(),
+            ended: None,
             detached: Vec::new(),
             facts: HashMap::new(),
             home: HashMap::new(),
@@ -99,6 +119,9 @@ impl Harness {
             gone_slot: None,
             gone_lease: None,
             gate: GateModel::new(),
+            limits: LimitModel::new(setup.leases()),
+            vain: false,
+            warm: 0,
             leave: Leave::new(setup.keyed),
             tally: Tally::default(),
             book,
@@ -153,7 +176,7 @@ impl Harness {
         self.running.len()
     }
 
-    /// How many sessions are lent.
+    /// How many leases are out.
     pub fn lent(&self) -> usize {
         self.held.len()
     }
@@ -174,6 +197,8 @@ impl Harness {
             Op::Cancel(n) => self.cancel(n),
             Op::Release(n, state) => self.release(n, state),
             Op::Replace(n) => self.replace(n),
+            Op::Refuse(n, again) => self.refuse(n, again),
+            Op::MarkBroken(n) => self.mark_broken(n),
             Op::Detach(n) => self.detach(n),
             Op::Start => self.start().map(drop),
             Op::StartAll => self.start_due(),
@@ -181,6 +206,7 @@ impl Harness {
             Op::Resize(n) => self.resize(usize::from(n)),
             Op::EvictAll => self.evict_all(),
             Op::Add => self.add(),
+            Op::Warm(n) => self.warm(usize::from(n)),
             Op::Inspect(n) => self.inspect(n),
             Op::Inspected(n, keep) => self.inspected(n, keep),
             Op::Close => self.close(),
@@ -218,16 +244,36 @@ impl Harness {
     pub(super) fn observe(&mut self) -> Checked<Book> {
         self.latest = self.latest.max(self.now);
         self.gate.told(self.now);
-        self.news.woken.clear();
-        self.news.closed.clear();
-        self.news.interrupted.clear();
+        self.listen()?;
+        let before = std::mem::replace(&mut self.book, Book::read(&self.core));
+        self.notice_interrupts(&before);
+        self.notice_slots(&before)?;
+        self.notice_given_up(&before)?;
+        self.notice_doubts(&before);
+        let left = self.book.stats.open() + self.book.stats.orphans;
+        let drained = u32::from(self.closed && left == 0).max(self.drained.min(1));
+        ensure!(self.drained == drained, "I25", "drained was said {} times", self.drained);
+        let dropped = self.handles.dropped();
+        ensure!(dropped == self.dropped, "I28", "the core dropped a session itself");
+        self.check_rules(&before)?;
+        self.ended = None;
+        Ok(before)
+    }
+
+    fn listen(&mut self) -> Checked {
+        self.news = News::default();
         while self.core.has_notice() {
             let Some(notice) = self.core.poll_notice() else { break };
             match notice {
                 Notice::Wake(id) => self.news.woken.push(id),
-                Notice::Event(Event::Closed { reason, age, .. }) => {
-                    self.news.closed.push((reason, age));
+                Notice::Event(Event::Closed { session, reason, age }) => {
+                    self.news.closed.push((session, reason, age));
                 }
+                Notice::Event(Event::NotAcquired { why, .. }) => self.news.not_acquired.push(why),
+                Notice::Event(Event::HeldLong { session, held, .. }) => {
+                    self.news.held_long.push((session, held));
+                }
+                Notice::Event(Event::LimitLearned { leases }) => self.news.learned = Some(leases),
                 Notice::Event(_) | Notice::Progress => {}
                 Notice::Interrupt(slot) => self.news.interrupted.push(slot),
                 Notice::Drained => self.drained += 1,
@@ -235,60 +281,27 @@ impl Harness {
         }
         let silent = !self.core.has_notice() && self.core.poll_notice().is_none();
         ensure!(silent, "I11", "a notice is left that was not announced");
-        let before = std::mem::replace(&mut self.book, Book::read(&self.core));
-        self.notice_slots(&before)?;
-        self.notice_given_up(&before);
-        if self.book.stats.counters.check_failures > before.stats.counters.check_failures {
-            for slot in before.in_phase(Phase::Idle) {
-                let facts = self.home.get(&slot).and_then(|id| self.facts.get_mut(id));
-                if let Some(facts) = facts.filter(|facts| facts.verified < self.now) {
-                    (facts.suspect, facts.doubtful) = (true, true);
-                }
-            }
-        }
-        let left = self.book.stats.open() + self.book.stats.orphans;
-        let drained = u32::from(self.closed && left == 0).max(self.drained.min(1));
-        ensure!(self.drained == drained, "I25", "drained was said {} times", self.drained);
-        let dropped = self.truth.dropped.load(Ordering::SeqCst);
-        ensure!(dropped == self.dropped, "I28", "the core dropped a session itself");
-        self.check_rules(&before)?;
-        Ok(before)
-    }
-
-    fn notice_slots(&mut self, before: &Book) -> Checked {
-        for &(slot, phase, _) in &self.book.slots {
-            if before.phase(slot).is_none() {
-                ensure!(self.seen.insert(slot), "I4", "{slot:?} lives again as {phase:?}");
-            }
-        }
-        for &(slot, _, _) in &before.slots {
-            if self.book.phase(slot).is_none() {
-                self.home.remove(&slot);
-                self.gone_slot = Some(slot);
-            }
-        }
+        let learned = self.news.learned.is_none_or(|leases| leases == self.core.lease_limit());
+        ensure!(learned, "I35", "told of {:?} leases", self.news.learned);
         Ok(())
     }
 
-    fn notice_given_up(&mut self, before: &Book) {
-        for task in &mut self.running {
-            let slot = task.slot;
-            let phase = self.book.phase(slot);
-            let orphan = task.work == Work::Close && phase == Some(Phase::Orphan);
-            if task.given_up || orphan || phase == Some(task.work.phase()) {
+    /// A failed check casts doubt on what was not verified since.
+    fn notice_doubts(&mut self, before: &Book) {
+        if self.book.stats.counters.check_failures == before.stats.counters.check_failures {
+            return;
+        }
+        for entry in &before.slots {
+            let Some(facts) = self.home.get(&entry.slot).and_then(|id| self.facts.get_mut(id))
+            else {
                 continue;
-            }
-            task.given_up = true;
-            match &task.session {
-                Some(session) => {
-                    if let Some(facts) = self.facts.get_mut(&session.id) {
-                        facts.dead = Some("its operation was given up");
-                    }
-                }
-                None => {
-                    debug_assert_eq!(before.phase(slot), Some(Phase::Connecting));
-                    self.gate.failed(&self.setup, ErrorKind::Transient, self.now);
-                }
+            };
+            let with_core = self.setup.shared || entry.phase != Phase::Lent;
+            let free = matches!(entry.phase, Phase::Idle | Phase::Lent | Phase::Reserved);
+            if free && with_core && facts.verified < self.now {
+                facts.doubtful = true;
+                // Of what is asked already, the answer counts.
+                facts.suspect |= entry.purpose.is_none();
             }
         }
     }

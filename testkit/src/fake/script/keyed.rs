@@ -4,7 +4,7 @@ use pool_core::CloseReason;
 use pool_core::core::Phase;
 
 use super::Keyed;
-use super::books::Book;
+use super::books::{Book, Entry};
 use super::breach::Checked;
 use super::harness::Harness;
 
@@ -13,15 +13,18 @@ use super::harness::Harness;
 pub(super) struct Leave {
     /// How many more connects may start; `None` is no limit.
     connects: Option<u8>,
-    /// What becomes idle is given up.
-    yielding: bool,
     /// One is given up in this step.
     giving: bool,
 }
 
 impl Leave {
     pub(super) fn new(keyed: bool) -> Self {
-        Self { connects: keyed.then_some(0), yielding: false, giving: false }
+        Self { connects: keyed.then_some(0), giving: false }
+    }
+
+    /// Whether a connect may start.
+    pub(super) fn permits(&self) -> bool {
+        self.connects != Some(0)
     }
 }
 
@@ -31,9 +34,8 @@ impl Harness {
             Keyed::Allow(connects) => self.allow(Some(connects)),
             Keyed::AllowAll => self.allow(None),
             Keyed::Stop => self.stop(),
-            Keyed::Yield(_) => Ok(()),
             Keyed::GiveUp => self.give_up_one(),
-            Keyed::Turn(places, _) => self.turn(places),
+            Keyed::Turn(places) => self.turn(places),
         }
     }
 
@@ -57,20 +59,12 @@ impl Harness {
     /// asked for.
     pub(super) fn check_leave(&self, before: &Book) -> Checked {
         let starved = self.core.is_starved();
-        let held = self.leave.connects == Some(0);
-        ensure!(!starved || held, "I16", "starves although it may connect");
-        let displaced = |reason: &CloseReason| *reason == CloseReason::Displaced;
-        let displaced = self.news.closed.iter().filter(|(reason, _)| displaced(reason)).count();
-        let asked = self.leave.yielding || (self.leave.giving && displaced == 1);
-        ensure!(displaced == 0 || asked, "I20", "{displaced} displaced without need");
-        if self.leave.yielding && before.queued() == 0 {
-            for slot in self.book.in_phase(Phase::Idle) {
-                let was = before.phase(slot);
-                // A promise that nobody collects is no new session, so it may stay.
-                let old = matches!(was, Some(Phase::Idle | Phase::Reserved));
-                ensure!(old, "I20", "{slot:?} stays idle, was {was:?}, and others starve");
-            }
-        }
+        ensure!(!starved || !self.leave.permits(), "I16", "starves although it may connect");
+        let displaced = self.news.closed.iter().filter(|end| end.1 == CloseReason::Displaced);
+        let displaced = displaced.count();
+        let leaving = |entry: &&Entry| entry.retiring == Some(CloseReason::Displaced);
+        let asked = before.slots.iter().filter(leaving).count() + usize::from(self.leave.giving);
+        ensure!(displaced <= asked, "I20", "{displaced} displaced without need");
         Ok(())
     }
 
@@ -93,22 +87,33 @@ impl Harness {
     }
 
     fn give_up_one(&mut self) -> Checked {
-        let idle = self.book.in_phase(Phase::Idle);
-        let oldest = idle.filter_map(|slot| Some(self.facts_of(slot)?.used)).min();
+        let since = |slot| Some(self.facts_of(slot)?.since);
+        let oldest = self.book.in_phase(Phase::Idle).filter_map(since).min();
         let spare = oldest.filter(|_| self.book.queued() == 0);
         let told = self.core.spare_since();
         ensure!(told == spare, "I23", "can spare one since {told:?}, not {spare:?}");
-        if spare.is_none() {
-            return Ok(());
-        }
         self.leave.giving = true;
-        self.core.give_up_one(self.now);
+        let given = self.core.give_up_one(self.now);
         let before = self.observe()?;
         self.leave.giving = false;
-        let left = |slot: &_| before.phase(*slot) == Some(Phase::Idle);
-        let gone = self.book.in_phase(Phase::Closing).find(left);
-        let used = gone.and_then(|slot| Some(self.facts_of(slot)?.used));
-        ensure!(used == oldest, "I23", "gave up {gone:?}, used {used:?} and not {oldest:?}");
+        let lent =
+            |entry: &&Entry| entry.stays() && matches!(entry.phase, Phase::Lent | Phase::Reserved);
+        let some = oldest.is_some() || before.slots.iter().any(|entry| lent(&entry));
+        ensure!(given == some, "I37", "gave one up: {given}");
+        if oldest.is_some() {
+            let left = |slot: &_| before.phase(*slot) == Some(Phase::Idle);
+            let gone = self.book.in_phase(Phase::Closing).find(left);
+            let used = gone.and_then(|slot| Some(self.facts_of(slot)?.since));
+            ensure!(used == oldest, "I23", "gave up {gone:?}, used {used:?} and not {oldest:?}");
+        } else if given {
+            let least = before.slots.iter().filter(lent).map(|entry| entry.leases).min();
+            let stays = |entry: &&Entry| {
+                lent(entry) && self.book.entry(entry.slot).is_some_and(Entry::stays)
+            };
+            let gone = before.slots.iter().filter(lent).find(|entry| !stays(entry));
+            let right = gone.map(|entry| entry.leases) == least;
+            ensure!(right, "I37", "gave up {gone:?}, the least have {least:?}");
+        }
         Ok(())
     }
 

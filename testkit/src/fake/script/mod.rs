@@ -8,16 +8,25 @@
 #[macro_use]
 mod breach;
 mod books;
+mod borrowers;
 mod epilogue;
+mod facts;
 mod gate;
+mod handle;
 mod harness;
-mod inputs;
 mod keepalive;
 mod keyed;
+mod limits;
+mod noticed;
 mod op;
+mod order;
+mod owner;
 mod rules;
 mod setup;
+mod sharing;
+mod strays;
 mod tasks;
+mod ticks;
 
 pub use self::breach::Violation;
 pub use self::harness::Harness;

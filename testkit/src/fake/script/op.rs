@@ -18,6 +18,10 @@ pub enum Op {
     Release(u8, Return),
     /// A borrower finds its session broken and asks again with its old ticket.
     Replace(u8),
+    /// A borrower is refused what it wanted by its session's peer, and asks again or not.
+    Refuse(u8, bool),
+    /// A borrower says that its session is not to be lent again, and uses it on.
+    MarkBroken(u8),
     /// A borrower keeps its session.
     Detach(u8),
     /// One task is started.
@@ -32,6 +36,8 @@ pub enum Op {
     EvictAll,
     /// A session opened elsewhere comes.
     Add,
+    /// So many sessions are to be open.
+    Warm(u8),
     /// An idle session is looked at.
     Inspect(u8),
     /// A session that was looked at comes back, to be kept or not.
@@ -59,12 +65,10 @@ pub enum Keyed {
     AllowAll,
     /// None may start.
     Stop,
-    /// What becomes idle is given up, or is not.
-    Yield(bool),
-    /// The session that has been idle for longest goes, if it can be spared.
+    /// The session that has been idle for longest goes, or the one with the fewest leases.
     GiveUp,
     /// A whole turn: so many connects are allowed, the time is told, all tasks are started.
-    Turn(u8, bool),
+    Turn(u8),
 }
 
 /// How long a borrower waits.
@@ -121,26 +125,36 @@ impl Op {
     /// Reads an operation from two bytes; every pair is one.
     pub fn from_bytes(code: u8, arg: u8) -> Self {
         match code % 64 {
-            0..=11 => Self::Acquire(Patience::from_byte(arg)),
-            12..=18 => Self::Take(arg),
-            19..=21 => Self::Cancel(arg),
-            22..=27 => Self::Release(arg, Return::Clean),
-            28 => Self::Release(arg, Return::Broken),
-            29 => Self::Release(arg, Return::Dirty),
-            30 => Self::Replace(arg),
-            31 => Self::Detach(arg),
+            0..=10 => Self::Acquire(Patience::from_byte(arg)),
+            11..=18 => Self::Take(arg),
+            19..=20 => Self::Cancel(arg),
+            21..=25 => Self::Release(arg, Return::Clean),
+            26 => Self::Release(arg, Return::Broken),
+            27 => Self::Release(arg, Return::Dirty),
+            28 => Self::Replace(arg),
+            29 | 30 => Self::Refuse(arg, arg & 64 == 0),
+            31 if arg < 160 => Self::Detach(arg),
+            31 => Self::MarkBroken(arg),
             32..=34 => Self::Start,
             35..=38 => Self::StartAll,
             39..=44 => Self::Finish(arg, End::Ok),
             45 => Self::Finish(arg, End::Fail(ErrorKind::Transient)),
             46 => Self::Finish(
                 arg,
-                End::Fail([ErrorKind::Permanent, ErrorKind::Busy][usize::from(arg & 1)]),
+                End::Fail(
+                    [
+                        ErrorKind::Permanent,
+                        ErrorKind::Busy,
+                        ErrorKind::Unreachable,
+                        ErrorKind::Transient,
+                    ][usize::from(arg & 3)],
+                ),
             ),
             47 => Self::Finish(arg, End::Lost),
             48 if arg < 96 => Self::Resize(arg % 8),
             48 if arg < 128 => Self::EvictAll,
             48 if arg < 148 => Self::Close,
+            49 if arg < 80 => Self::Warm(arg % 5),
             48 | 49 => Self::Add,
             50 => Self::Inspect(arg),
             51 => Self::Inspected(arg, arg & 64 == 0),
@@ -155,13 +169,12 @@ impl Op {
 
 impl Keyed {
     fn from_byte(arg: u8) -> Self {
-        let (places, yielding) = (arg / 8 % 4, arg >= 128);
+        let places = arg / 8 % 4;
         match arg % 8 {
-            0..=2 => Self::Turn(places, yielding),
-            3 => Self::Allow(places),
-            4 => Self::AllowAll,
-            5 => Self::Stop,
-            6 => Self::Yield(yielding),
+            0..=3 => Self::Turn(places),
+            4 => Self::Allow(places),
+            5 => Self::AllowAll,
+            6 => Self::Stop,
             _ => Self::GiveUp,
         }
     }

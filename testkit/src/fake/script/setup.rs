@@ -10,6 +10,20 @@ use pool_core::{Config, Order};
 pub struct Setup {
     /// See [`ConfigBuilder`](pool_core::ConfigBuilder), here and below.
     pub max_size: usize,
+    /// Sessions are shared; else each has one owner, whatever `leases_per_session` says.
+    pub shared: bool,
+    #[allow(missing_docs)]
+    pub leases_per_session: usize,
+    #[allow(missing_docs)]
+    pub limit_recovery: Duration,
+    #[allow(missing_docs)]
+    pub max_waiters: Option<usize>,
+    #[allow(missing_docs)]
+    pub fail_fast: bool,
+    #[allow(missing_docs)]
+    pub leak_after: Option<Duration>,
+    #[allow(missing_docs)]
+    pub max_closing: usize,
     #[allow(missing_docs)]
     pub min_idle: usize,
     #[allow(missing_docs)]
@@ -49,12 +63,19 @@ pub struct Setup {
 }
 
 /// How many bytes [`Setup::from_bytes`] reads.
-pub const SETUP_BYTES: usize = 6;
+pub const SETUP_BYTES: usize = 8;
 
 impl Default for Setup {
     fn default() -> Self {
         Self {
             max_size: 4,
+            shared: false,
+            leases_per_session: 1,
+            limit_recovery: millis(120),
+            max_waiters: None,
+            fail_fast: true,
+            leak_after: None,
+            max_closing: 3,
             min_idle: 0,
             order: Order::Lifo,
             max_connecting: 2,
@@ -80,11 +101,20 @@ impl Default for Setup {
 impl Setup {
     /// Reads a setup from bytes; any will do.
     pub fn from_bytes(bytes: [u8; SETUP_BYTES]) -> Self {
-        let [size, limits, check, ends, keep, seed] = bytes.map(usize::from);
-        let max_size = 1 + size % 6;
+        let [size, limits, check, ends, keep, seed, share, waits] = bytes.map(usize::from);
+        // Half of the cores have exclusive sessions; all is as with one lease then.
+        let shared = share % 2 == 1;
+        let max_size = 1 + size % if shared { 4 } else { 6 };
         let pick = |choices: [Option<u32>; 4], n: usize| choices[n % 4].map(millis);
         Self {
             max_size,
+            shared,
+            leases_per_session: if shared { [3, 2, 5, 1][share / 2 % 4] } else { 1 },
+            limit_recovery: [millis(120), millis(35), millis(900)][share / 8 % 3],
+            max_waiters: [None, None, Some(2), Some(5)][waits % 4],
+            fail_fast: waits / 4 % 4 != 0,
+            leak_after: pick([None, Some(25), Some(250), None], waits / 16),
+            max_closing: [3, 1, 8, 2][share / 32 % 4],
             min_idle: (size / 6 % 4).min(max_size),
             order: if size / 24 % 2 == 0 { Order::Lifo } else { Order::Fifo },
             max_connecting: 1 + limits % 3,
@@ -106,9 +136,20 @@ impl Setup {
         }
     }
 
+    /// The most leases of one session.
+    pub(super) fn leases(&self) -> usize {
+        if self.shared { self.leases_per_session } else { 1 }
+    }
+
     pub(super) fn config(&self) -> Config {
         let built = Config::builder()
             .max_size(self.max_size)
+            .leases_per_session(self.leases_per_session)
+            .limit_recovery(self.limit_recovery)
+            .max_waiters(self.max_waiters)
+            .fail_fast(self.fail_fast)
+            .leak_after(self.leak_after)
+            .max_closing(self.max_closing)
             .min_idle(self.min_idle)
             .order(self.order)
             .max_connecting(self.max_connecting)

@@ -1,16 +1,16 @@
-//! What those do who run the core's tasks and mind its clock.
+//! What those do who run the core's tasks.
 
-use std::time::Duration;
-
-use pool_core::core::{ConnectFailure, Phase, Purpose, Task};
-use pool_core::{CloseReason, ErrorKind};
+use pool_core::ErrorKind;
+use pool_core::core::{ConnectFailure, Operation, Phase, Purpose, SlotId, Task};
 
 use super::End;
-use super::books::{Facts, Running, Work, least};
+use super::books::Entry;
+use super::borrowers::pick;
 use super::breach::Checked;
+use super::facts::{Facts, Running, Work, least};
+use super::handle::Handle;
 use super::harness::Harness;
-use super::inputs::pick;
-use crate::fake::{FakeError, FakeSession};
+use crate::fake::FakeError;
 
 impl Harness {
     /// Starts one task; false where there is none.
@@ -37,32 +37,42 @@ impl Harness {
                 (slot, Work::Close, Some(session), deadline, self.setup.close_timeout)
             }
         };
+        // Of closes too: their time does not run while they wait for their turn (I39).
         let in_time = deadline == self.now.checked_add(limit);
         ensure!(in_time, "I19", "{work:?} until {deadline:?}");
+        ensure!(!self.is_worked_on(slot), "I32", "{work:?} beside another task of {slot:?}");
         if let Some(session) = &session {
             session.use_it(|| ());
-            self.check_task(work, session)?;
+            self.check_task(work, session.id)?;
         }
-        let task = Running { slot, work, session, deadline, given_up: false, evicted: false };
-        self.running.push(task);
-        self.tally.connects += u64::from(work == Work::Connect);
+        self.running.push(Running {
+            slot,
+            work,
+            session,
+            deadline,
+            given_up: false,
+            interrupted: None,
+            holds_up: None,
+            evicted: false,
+        });
         match work {
             Work::Connect => self.use_leave()?,
             Work::Check(Purpose::Keepalive) => self.tally.keepalives += 1,
             Work::Check(_) => self.tally.checks += 1,
             Work::Reset | Work::Close => {}
         }
+        self.tally.connects += u64::from(work == Work::Connect);
         let before = self.observe()?;
-        match work {
-            Work::Connect => self.check_connect(&before.stats),
-            _ => Ok(()),
-        }?;
+        if work == Work::Connect {
+            self.check_connect(&before)?;
+            self.vain = false;
+        }
         ensure!(before.stats.waiting == self.book.stats.waiting, "I13", "a task took a waiter");
         Ok(true)
     }
 
-    fn check_task(&mut self, work: Work, session: &FakeSession) -> Checked {
-        let Some(facts) = self.facts.get_mut(&session.id) else {
+    fn check_task(&mut self, work: Work, id: u64) -> Checked {
+        let Some(facts) = self.facts.get_mut(&id) else {
             ensure!(false, "I6", "a task with an unknown session");
             return Ok(());
         };
@@ -83,7 +93,7 @@ impl Harness {
 
     pub(super) fn start_all(&mut self) -> Checked {
         while self.start()? {}
-        Ok(())
+        self.check_started()
     }
 
     /// Tells the time and starts every task.
@@ -93,88 +103,134 @@ impl Harness {
         self.check_keepalives()
     }
 
-    /// After a tick and with every task started, no keepalive is overdue.
-    fn check_keepalives(&self) -> Checked {
-        let Some(interval) = self.setup.keepalive_interval else { return Ok(()) };
-        let full = self.count_running(Work::is_upkeep) >= self.setup.max_maintaining;
-        if full || self.went_back {
+    /// I11, I34, I39: with every task started, what waits to be started has a reason to wait.
+    fn check_started(&self) -> Checked {
+        let waits = |entry: &&Entry| !self.is_worked_on(entry.slot);
+        let waiting = |which: &dyn Fn(&Entry) -> bool| {
+            self.book.slots.iter().filter(waits).filter(|entry| which(entry)).count()
+        };
+        let bound = self.most_hung();
+        let most = self.setup.max_maintaining;
+        // Those that were told to end count for those that hang, soon.
+        let busy = |which: &dyn Fn(Work) -> bool| {
+            let here = |task: &&Running| self.book.entry(task.slot).is_some();
+            let runs = |task: &&Running| task.interrupted.is_none() && which(task.work);
+            self.running.iter().filter(here).filter(runs).count()
+        };
+        let closes = waiting(&|entry| matches!(entry.phase, Phase::Closing | Phase::Orphan));
+        let free = busy(&|work| work == Work::Close) < self.setup.max_closing;
+        let free = free && self.hung(Operation::Close) < bound;
+        ensure!(closes == 0 || !free, "I39", "{closes} closes are not started");
+        let resets = waiting(&|entry| entry.phase == Phase::Resetting);
+        let free = busy(&|work| work == Work::Reset) < most;
+        ensure!(resets == 0 || !free, "I11", "{resets} resets are not started");
+        let checks = waiting(&|entry| entry.purpose == Some(Purpose::Lend));
+        let free = busy(&|work| work == Work::Check(Purpose::Lend)) < most;
+        ensure!(checks == 0 || !free, "I11", "{checks} checks are not started");
+        self.check_connects_started()
+    }
+
+    fn check_connects_started(&self) -> Checked {
+        let stats = &self.book.stats;
+        let open = stats.open() < self.max_size && !self.closed && stats.connecting == 0;
+        let free = self.gate.is_over(self.now) && self.leave.permits();
+        let free = free && self.hung(Operation::Connect) < self.most_hung();
+        if !open || !free {
             return Ok(());
         }
-        let over = |limit: Option<Duration>, age: Duration| {
-            limit.is_some_and(|limit| age >= least(&self.setup, limit))
-        };
-        for slot in self.book.in_phase(Phase::Idle) {
-            let Some(facts) = self.facts_of(slot) else { continue };
-            // It is to be closed, or was until a moment ago, and waits for the next tick that may.
-            let unused = self.now.saturating_duration_since(facts.used);
-            let aged = over(self.setup.max_lifetime, facts.age(self.now));
-            if aged || over(self.setup.idle_timeout, unused) {
-                continue;
-            }
-            let silent = facts.silent(self.now);
-            ensure!(silent < interval, "I22", "{slot:?} is silent for {silent:?}");
+        let queued = self.book.queued();
+        let supply = stats.resetting + self.book.lend_checks().count();
+        ensure!(queued == 0 || supply > 0, "I11", "{queued} wait, and nothing is opened");
+        if self.gate.permanent {
+            return Ok(());
         }
+        let overdue = self.book.slots.iter().filter(|entry| {
+            entry.stays() && self.facts_of(entry.slot).is_some_and(|facts| facts.overdue)
+        });
+        let overdue = overdue.count();
+        ensure!(overdue == 0, "I34", "{overdue} sessions past their lifetime have no successor");
+        let (staying, warm) = (self.book.staying(), self.warm);
+        ensure!(staying >= warm, "I20", "{staying} open of {warm} that somebody waits for");
         Ok(())
     }
 
     pub(super) fn end_task(&mut self, n: u8, end: End) -> Checked {
         let Some(pick) = pick(n, self.running.len()) else { return Ok(()) };
-        let Running { slot, work, session, given_up, evicted, .. } = self.running.remove(pick);
-        match (work, session) {
-            (Work::Connect, _) => {
-                return self.end_connect(slot, end, given_up, evicted);
-            }
-            (Work::Close, session) => {
+        let task = self.running.remove(pick);
+        let slot = task.slot;
+        self.ended = Some(slot);
+        let Some(session) = task.session else {
+            return self.end_connect(slot, end, task.given_up, task.evicted);
+        };
+        let entry = self.book.entry(slot).copied();
+        let id = session.id;
+        // Whether its answer says anything: its slot is not closing.
+        let counts = entry.is_some_and(|entry| entry.phase != Phase::Closing);
+        match task.work {
+            Work::Close => {
                 self.dropped += 1;
                 drop(session);
                 self.core.closed(slot, self.now);
             }
-            (_, Some(session)) if end == End::Lost => {
+            _ if end == End::Lost => {
                 self.dropped += 1;
                 drop(session);
+                if let Some(facts) = self.facts.get_mut(&id) {
+                    facts.dead = Some("its task was lost");
+                }
                 self.core.lost(slot, self.now);
             }
-            (_, Some(session)) => {
+            work => {
                 session.use_it(|| ());
-                let facts = self.facts.get_mut(&session.id);
-                match (facts, end == End::Ok && !given_up, work) {
-                    (Some(facts), true, Work::Reset) => facts.used(self.now),
-                    (Some(facts), true, _) => facts.answered(self.now),
-                    (Some(facts), false, _) if !given_up => facts.dead = Some("it failed"),
-                    _ => {}
+                let ok = end == End::Ok;
+                if counts && !task.given_up {
+                    self.note_answer(id, work, ok);
                 }
+                let session = self.hand_back(session);
                 match work {
-                    Work::Reset => {
-                        self.core.reset_done(slot, Some(session), end == End::Ok, self.now)
-                    }
-                    _ => self.core.checked(slot, Some(session), end == End::Ok, self.now),
+                    Work::Reset => self.core.reset_done(slot, session, ok, self.now),
+                    _ => self.core.checked(slot, session, ok, self.now),
                 }
             }
-            _ => {}
         }
         let before = self.observe()?;
-        let late = given_up && before.phase(slot).is_none();
-        ensure!(!late || before.slots == self.book.slots, "I4", "a late end changed the slots");
+        let late = task.given_up && entry.is_none();
+        let same = before.slots_of_the_pool() == self.book.slots_of_the_pool();
+        ensure!(!late || same, "I4", "a late end changed the slots");
         Ok(())
     }
 
-    fn end_connect(
-        &mut self,
-        slot: pool_core::core::SlotId,
-        end: End,
-        given_up: bool,
-        evicted: bool,
-    ) -> Checked {
+    fn note_answer(&mut self, id: u64, work: Work, ok: bool) {
+        let now = self.now;
+        let Some(facts) = self.facts.get_mut(&id) else { return };
+        match (ok, work) {
+            (true, Work::Reset) => facts.used(now),
+            (true, _) => {
+                facts.answered(now);
+                self.look_was_good(id);
+            }
+            (false, _) => {
+                facts.dead = Some("it failed");
+                if work != Work::Reset {
+                    self.tally.check_failures += 1;
+                    self.look_failed(id);
+                }
+            }
+        }
+    }
+
+    fn end_connect(&mut self, slot: SlotId, end: End, given_up: bool, evicted: bool) -> Checked {
         let mut failed = None;
         match end {
             End::Ok => {
-                let session = FakeSession::new(&self.truth);
+                let session = Handle::new(&self.truth, &self.handles);
                 let mut facts = Facts { evicted, ..Facts::new(self.now) };
                 if given_up {
                     facts.dead = Some("it came too late");
                 } else {
                     self.home.insert(slot, session.id);
-                    self.gate = super::gate::GateModel::new();
+                    self.limits.born(slot);
+                    self.gate.opened();
                 }
                 self.facts.insert(session.id, facts);
                 self.tally.created += 1;
@@ -191,100 +247,23 @@ impl Harness {
                 self.core.connect_failed(slot, ErrorKind::Transient, failure, self.now);
             }
         }
+        let first = self.book.stats.counters.created == 0;
         if let Some(kind) = failed.filter(|_| !given_up) {
-            self.permanents += u64::from(kind == ErrorKind::Permanent);
-            self.gate.failed(&self.setup, kind, self.now);
+            self.connect_failed(kind);
         }
         let before = self.observe()?;
         if given_up {
-            ensure!(before.slots == self.book.slots, "I4", "a late connect changed the slots");
+            let same = before.slots_of_the_pool() == self.book.slots_of_the_pool();
+            ensure!(same, "I4", "a late connect changed the slots");
             ensure!(before.queue == self.book.queue, "I4", "a late connect changed the queue");
-        } else if failed == Some(ErrorKind::Permanent) {
-            ensure!(self.book.queued() == 0, "I18", "waiters outlived a permanent error");
+        } else {
+            let nobody_there =
+                failed == Some(ErrorKind::Unreachable) && first && self.setup.fail_fast;
+            let hopeless = failed == Some(ErrorKind::Permanent) || nobody_there;
+            let left = self.book.queued();
+            ensure!(!hopeless || left == 0, "I18", "waiters outlived {failed:?}");
+            self.check_succession(&before, failed.is_none())?;
         }
         Ok(())
-    }
-
-    /// Tells the core the time, twice.
-    pub(super) fn tick(&mut self) -> Checked {
-        self.core.handle_timeout(self.now);
-        let before = self.observe()?;
-        self.check_deadlines()?;
-        self.check_retired(&before)?;
-        let due = self.book.due;
-        ensure!(due.is_none_or(|at| at > self.now), "I30", "due again at {due:?}, now");
-        self.core.handle_timeout(self.now);
-        let before = self.observe()?;
-        ensure!(before == self.book, "I29", "the same time told twice changed something");
-        Ok(())
-    }
-
-    /// What a tick must have dealt with.
-    fn check_deadlines(&self) -> Checked {
-        for waiter in &self.waiters {
-            let queued = self.book.place(waiter.id) == Some(None);
-            let due = waiter.request.deadline.is_some_and(|at| at <= self.now);
-            ensure!(!(queued && due), "I12", "{:?} still waits", waiter.id);
-        }
-        for task in &self.running {
-            let due = task.deadline.is_some_and(|at| at <= self.now);
-            let bounded = !task.given_up;
-            ensure!(!(bounded && due), "I19", "{:?} is waited for past its end", task.work);
-        }
-        Ok(())
-    }
-
-    /// Which sessions a tick may close for their age.
-    fn check_retired(&self, before: &super::books::Book) -> Checked {
-        let lifetime = self.setup.max_lifetime.unwrap_or(Duration::MAX);
-        let mut retired = 0;
-        let mut idled = 0;
-        for &(reason, age) in &self.news.closed {
-            match reason {
-                CloseReason::Lifetime => {
-                    let least = least(&self.setup, lifetime);
-                    ensure!(age >= least, "I21", "retired at the age of {age:?}");
-                    retired += usize::from(age < lifetime);
-                }
-                CloseReason::IdleTimeout => {
-                    idled += 1;
-                    retired += usize::from(age < lifetime);
-                }
-                _ => {}
-            }
-        }
-        let most = before.stats.idle.div_ceil(10).max(1);
-        // Borrowers that wait need room at once.
-        let calm = before.queued() == 0;
-        ensure!(!calm || retired <= most, "I21", "{retired} retired in one tick");
-        let least = self.setup.min_idle.min(self.max_size);
-        let left = before.stats.idle - idled;
-        ensure!(idled == 0 || left >= least, "I20", "idle timeout left {left} idle");
-        Ok(())
-    }
-
-    /// Tells the core the time just before it asked to be told: nothing may change.
-    pub(super) fn peek(&mut self) -> Checked {
-        self.tick()?;
-        let almost = match self.core.poll_timeout() {
-            Some(due) => due.checked_sub(Duration::from_nanos(1)),
-            None => self.now.checked_add(Duration::from_secs(60)),
-        };
-        let Some(almost) = almost.filter(|at| *at >= self.now) else { return Ok(()) };
-        self.now = almost;
-        self.core.handle_timeout(self.now);
-        let before = self.observe()?;
-        ensure!(before == self.book, "I30", "something changed before it was due");
-        Ok(())
-    }
-
-    pub(super) fn count_running(&self, which: impl Fn(Work) -> bool) -> usize {
-        self.running.iter().filter(|task| !task.given_up && which(task.work)).count()
-    }
-}
-
-impl Work {
-    pub(super) fn is_upkeep(self) -> bool {
-        matches!(self, Self::Check(Purpose::Keepalive | Purpose::Sweep))
     }
 }
