@@ -11,7 +11,9 @@ use crate::rig::{
 };
 
 fn patient() -> pool_core::ConfigBuilder {
-    Config::builder().acquire_timeout(Some(HOUR)).max_lifetime(None).idle_timeout(None)
+    // Where time passes while threads work, only checks may be late.
+    let config = Config::builder().acquire_timeout(Some(HOUR)).connect_timeout(HOUR);
+    config.max_lifetime(None).idle_timeout(None)
 }
 
 #[test]
