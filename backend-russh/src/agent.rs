@@ -1,6 +1,5 @@
 //! Keys that an agent holds.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use russh::keys::agent::AgentIdentity;
@@ -79,7 +78,7 @@ fn named_by(file: &Path) -> Option<Named> {
     let mut beside = file.as_os_str().to_owned();
     beside.push(".pub");
     [file.to_owned(), PathBuf::from(beside)].iter().find_map(|path| {
-        let text = fs::read_to_string(path).ok()?;
+        let text = ssh_session::small_text(path).ok()?;
         let text = text.trim();
         let key = || PublicKey::from_openssh(text).ok().map(|key| key.key_data().clone());
         let half = || Some(PrivateKey::from_openssh(text).ok()?.public_key().key_data().clone());

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pool_core::{AsyncBackend, ErrorKind};
-use ssh_session::{AsyncSession as _, Endpoint, Options, Outlook, SshError};
+use ssh_session::{AsyncSession as _, Endpoint, FirstKeys, Options, Outlook, SshError};
 
-use crate::client::FirstKeys;
 use crate::session::RusshSession;
 
 /// How long a server may take to answer a check. A pool's own limit is shorter, if anything.
@@ -19,8 +18,8 @@ const RESET_PATIENCE: Duration = Duration::from_millis(500);
 /// Opens, checks and closes [`RusshSession`]s for a pool, which may lend one to several borrowers at
 /// once ([`AsyncPoolBuilder::shared`](pool_core::AsyncPoolBuilder::shared)).
 ///
-/// A check is one round trip. Every session must be shown the host keys of the first one, those of
-/// its jump hosts included.
+/// A check is one round trip. A host key that was trusted on first use and could not be recorded
+/// must stay the same, a jump host's as well as the target's.
 #[derive(Debug)]
 pub struct RusshBackend {
     endpoint: Endpoint,

@@ -1,46 +1,29 @@
 //! What russh asks us about: the server's key, and what to do when it is all over.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use russh::Names;
 use russh::client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
 use russh::keys::PublicKeyOrCertificate;
 use russh::{Channel, ChannelId, ChannelOpenFailure};
 use ssh_session::{
-    Fingerprint, HostKey, HostKeyPolicy, HostKeyProblem, HostKeyRefused, HostKeys, Options,
-    PresentedKey, Route, SshError, Target, Verdict, printable,
+    Crypto, Fingerprint, HostKey, HostKeyCheck, HostKeyProblem, HostKeyRefused, Offer,
+    PresentedKey, SshError, Target, Verdict, printable,
 };
 
+use crate::config;
 use crate::line::{End, Line};
 
-/// The key that the first session of a pool was shown; later ones must be shown the same.
-pub(crate) type FirstKey = Arc<OnceLock<Fingerprint>>;
-
-/// Those of each jump host and of the target.
-#[derive(Debug)]
-pub(crate) struct FirstKeys {
-    pub(crate) hops: Vec<FirstKey>,
-    pub(crate) target: FirstKey,
-}
-
-impl FirstKeys {
-    pub(crate) fn new(options: &Options) -> Self {
-        let hops = match &options.route {
-            Route::Jump(hops) => hops.iter().map(|_| FirstKey::default()).collect(),
-            _ => Vec::new(),
-        };
-        Self { hops, target: FirstKey::default() }
-    }
-}
-
 /// A host key we believe, to be recorded once login succeeded.
-pub(crate) type Believed = Arc<Mutex<Option<(Fingerprint, Verdict)>>>;
+pub(crate) type Believed = Arc<Mutex<Option<Verdict>>>;
 
 /// Our side of russh's session task. When it is dropped, the task is at its end.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) target: Target,
-    pub(crate) host_keys: HostKeys,
-    pub(crate) first_key: FirstKey,
+    pub(crate) crypto: Crypto,
+    pub(crate) offer: Arc<Offer>,
+    pub(crate) check: Arc<HostKeyCheck>,
     pub(crate) believed: Believed,
     pub(crate) line: Arc<Line>,
     /// The key of this session. russh asks about that of the first key exchange only; those after it
@@ -62,6 +45,10 @@ impl From<russh::Error> for Problem {
 }
 
 impl Client {
+    fn failed(&self, detail: String) -> Problem {
+        Problem::Ssh(SshError::Handshake { target: self.target.clone(), detail })
+    }
+
     fn refused(&self, key: &HostKey, problem: HostKeyProblem) -> Problem {
         Problem::Ssh(SshError::HostKey(Box::new(HostKeyRefused {
             target: self.target.clone(),
@@ -88,6 +75,8 @@ impl Handler for Client {
                 detail: "the server's host key is of a kind we don't know".into(),
             })
         })?;
+        // russh has checked the signature, but not that it is by what was agreed on.
+        self.line.check_signature().map_err(|detail| self.failed(detail))?;
         let key = presented.key().clone();
         if let Some(first) = self.shown {
             return if first == key.fingerprint() {
@@ -96,20 +85,19 @@ impl Handler for Client {
                 Err(self.refused(&key, HostKeyProblem::NotTheFirst { first }))
             };
         }
-        let (host_keys, target) = (self.host_keys.clone(), self.target.clone());
-        let asking = tokio::task::spawn_blocking(move || host_keys.verify(&target, &presented));
-        let verdict =
-            asking.await.map_err(|_| russh::Error::Inconsistent)?.map_err(Problem::Ssh)?;
-        if let Some(first) = self.first_key.get()
-            && *first != key.fingerprint()
-            && self.host_keys.policy != HostKeyPolicy::DangerAcceptAny
-        {
-            return Err(self.refused(&key, HostKeyProblem::NotTheFirst { first: *first }));
-        }
+        let verdict = self.check.verify(&presented).map_err(Problem::Ssh)?;
         self.shown = Some(key.fingerprint());
-        *self.believed.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((key.fingerprint(), verdict));
+        *self.believed.lock().unwrap_or_else(PoisonError::into_inner) = Some(verdict);
         Ok(true)
+    }
+
+    async fn kex_done(
+        &mut self,
+        _: Option<&[u8]>,
+        names: &Names,
+        _: &mut Session,
+    ) -> Result<(), Problem> {
+        config::check(&self.crypto, &self.offer, names).map_err(|detail| self.failed(detail))
     }
 
     async fn disconnected(&mut self, reason: DisconnectReason<Problem>) -> Result<(), Problem> {

@@ -4,16 +4,19 @@ use std::io;
 use std::sync::{Arc, PoisonError};
 
 use russh::client::connect_stream;
-use ssh_session::{Options, Phase, Preferences, Route, SshError, Verdict, net, printable};
+use ssh_session::{
+    FirstKey, FirstKeys, HostKeyCheck, Options, Phase, Route, SshError, net, printable,
+};
 use tokio::runtime;
 use tokio::task::spawn_blocking;
 
-use crate::client::{Believed, Client, FirstKey, FirstKeys, Problem, describe};
-use crate::config::config;
+use crate::client::{Believed, Client, Problem, describe};
+use crate::config::{config, offer};
 use crate::deadline::Deadline;
 use crate::line::{End, Line};
 use crate::link::Link;
 use crate::login;
+use crate::random;
 use crate::relay::Hop;
 use crate::way::Way;
 
@@ -57,59 +60,63 @@ async fn establish(
     runtime: &runtime::Handle,
 ) -> Result<Arc<Link>, SshError> {
     let target = &options.target;
-    let preferences = deadline.bound(target, Phase::Connect, preferences(options)).await??;
+    let reading = deadline.bound(target, Phase::Connect, read(options, first_key));
+    let check = Arc::new(reading.await??);
     let way = match (hop, &options.route) {
         (Some(hop), _) => Way::through(hop, target, &deadline).await?,
         (None, Route::Command(command)) => Way::command(command, target, &deadline).await?,
         (None, _) => Way::direct(options, &deadline).await?,
     };
     let no_socket = |error| net::connect_error(target, error);
+    random::renew().map_err(no_socket)?;
     let (line, watched, mut process) = way.begin().map_err(no_socket)?;
     let mut dial = Dial { options, deadline, line, done: false };
 
     let believed = Believed::default();
+    let offer = Arc::new(offer(&options.crypto, &check.algorithms()));
+    dial.line.expect(Arc::clone(&offer));
     let client = Client {
         target: target.clone(),
-        host_keys: options.host_keys.clone(),
-        first_key: Arc::clone(first_key),
+        crypto: options.crypto.clone(),
+        offer: Arc::clone(&offer),
+        check: Arc::clone(&check),
         believed: Arc::clone(&believed),
         line: Arc::clone(&dial.line),
         shown: None,
     };
-    let connecting = connect_stream(Arc::new(config(&preferences)), watched, client);
+    let connecting = connect_stream(Arc::new(config(&offer)), watched, client);
     let connected = deadline.bound(target, Phase::Handshake, connecting).await?;
     let mut handle = connected.map_err(|problem| {
         let error = dial.handshake_error(problem);
         process.iter_mut().fold(error, |error, process| process.explain(error))
     })?;
     login::login(&dial, &mut handle).await?;
-    dial.record(&believed, first_key).await;
+    dial.accept(&believed).await?;
     dial.done = true;
     Ok(Link::new(options, handle, Arc::clone(&dial.line), process, runtime.clone()))
 }
 
-/// Which host keys to ask for.
-async fn preferences(options: &Options) -> Result<Preferences, SshError> {
-    let (host_keys, target) = (options.host_keys.clone(), options.target.clone());
-    let reading = spawn_blocking(move || host_keys.preferences(&target));
-    // Only a panic, or the end of the runtime, gives nothing.
-    reading.await.unwrap_or_else(|_| Ok(Preferences::default()))
+/// What is known of the host.
+async fn read(options: &Options, first_key: &FirstKey) -> Result<HostKeyCheck, SshError> {
+    let (options, first_key) = (options.clone(), first_key.clone());
+    let reading = spawn_blocking(move || HostKeyCheck::read(&options, &first_key));
+    reading.await.unwrap_or_else(|_| Err(unread()))
+}
+
+/// Only a panic, or the end of the runtime, leads here.
+fn unread() -> SshError {
+    SshError::invalid("known_hosts", "was not read to its end")
 }
 
 impl Dial<'_> {
     /// Remembers the key of a server that let us in.
-    async fn record(&self, believed: &Believed, first_key: &FirstKey) {
+    async fn accept(&self, believed: &Believed) -> Result<(), SshError> {
         let believed = believed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some((fingerprint, verdict)) = believed else { return };
-        let _ = first_key.set(fingerprint);
-        if let Verdict::New(pending) = verdict {
-            // As OpenSSH does: a folder that cannot be written keeps nobody from working.
-            match spawn_blocking(move || pending.record()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "new host key not recorded"),
-                Err(error) => tracing::warn!(%error, "new host key not recorded"),
-            }
-        }
+        let Some(verdict) = believed else { return Ok(()) };
+        let accepting = spawn_blocking(move || verdict.accept());
+        let target = &self.options.target;
+        let accepted = self.deadline.bound(target, Phase::Authenticate, accepting).await?;
+        accepted.unwrap_or_else(|_| Err(unread()))
     }
 
     fn handshake_error(&self, problem: Problem) -> SshError {
@@ -118,6 +125,9 @@ impl Dial<'_> {
             Problem::Russh(error) => error,
         };
         let target = self.options.target.clone();
+        if let Some(problem) = self.line.disagreement() {
+            return SshError::Handshake { target, detail: problem };
+        }
         if let Some(end @ End::WayLost(_)) = self.line.end() {
             return end.error(&target, Phase::Handshake);
         }

@@ -40,6 +40,11 @@ impl Link {
                 keepalive.received(life.into_std());
             }
             let now = Instant::now().into_std();
+            if self.is_held() && self.line.has_news() {
+                // A request's answer would stand behind what is held back; that there is more is
+                // life enough.
+                keepalive.received(now);
+            }
             match keepalive.step(now) {
                 KeepaliveStep::WaitUntil(due) => sleep_until(due.into()).await,
                 KeepaliveStep::Send => {

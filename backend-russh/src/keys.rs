@@ -1,4 +1,4 @@
-//! Private keys, read before anything is sent, so that a bad file is told apart from a refusal.
+//! Private keys as russh takes them.
 
 use russh::keys::agent::AgentIdentity;
 use russh::keys::signature::Signer as _;
@@ -7,7 +7,7 @@ use russh::keys::ssh_key::private::KeypairData;
 use russh::keys::{Certificate, HashAlg, PrivateKey, decode_secret_key, ssh_key};
 use russh::{AgentAuthError, Signer};
 use ssh_session::login::Key;
-use ssh_session::{ExposeSecret as _, KeyProblem, SecretString};
+use ssh_session::{ExposeSecret as _, KeyProblem, KeyRules, OpenedKey, SecretString};
 use tokio::task::spawn_blocking;
 
 use crate::pem;
@@ -20,9 +20,12 @@ pub(crate) struct Credential {
 }
 
 /// Reads a key in a thread of its own: files may be far away, and decrypting is slow by design.
-pub(crate) async fn read(key: Key) -> Result<Credential, KeyProblem> {
+pub(crate) async fn read(key: Key, rules: KeyRules) -> Result<Credential, KeyProblem> {
     let reading = spawn_blocking(move || {
-        let private = from_text(&key.read()?, key.passphrase.as_ref())?;
+        let private = match key.open(&rules)? {
+            OpenedKey::OpenSsh(private) => *private,
+            OpenedKey::Pem { text, passphrase } => from_pem(&text, passphrase.as_ref())?,
+        };
         let Some(source) = &key.certificate else {
             return Ok(Credential { key: private, certificate: None });
         };
@@ -30,6 +33,12 @@ pub(crate) async fn read(key: Key) -> Result<Credential, KeyProblem> {
         let certificate = Certificate::from_openssh(&text).map_err(|error| malformed(&error))?;
         Ok(Credential { key: private, certificate: Some(certificate) })
     });
+    reading.await.unwrap_or_else(|_| Err(KeyProblem::Malformed("it cannot be read".into())))
+}
+
+/// Whether a key is encrypted, found out in the same way.
+pub(crate) async fn is_encrypted(key: Key, rules: KeyRules) -> Result<bool, KeyProblem> {
+    let reading = spawn_blocking(move || key.is_encrypted(&rules));
     reading.await.unwrap_or_else(|_| Err(KeyProblem::Malformed("it cannot be read".into())))
 }
 
@@ -65,25 +74,12 @@ fn append_signature(
     Ok(encoded.encode(message)?)
 }
 
-fn from_text(
+fn from_pem(
     text: &SecretString,
     passphrase: Option<&SecretString>,
 ) -> Result<PrivateKey, KeyProblem> {
     let content = text.expose_secret();
-    if content.contains("-----BEGIN OPENSSH PRIVATE KEY-----") {
-        return from_openssh(content.trim(), passphrase);
-    }
-    if content.contains("PUBLIC KEY-----") || content.starts_with("ssh-") {
-        return Err(KeyProblem::Malformed("it is a public key; give the private one".into()));
-    }
-    if !content.contains("PRIVATE KEY-----") {
-        return Err(KeyProblem::Malformed("it is no private key in OpenSSH or PEM format".into()));
-    }
-    let encrypted = content.contains("ENCRYPTED");
-    if encrypted && passphrase.is_none() {
-        return Err(KeyProblem::PassphraseNeeded);
-    }
-    let Some(passphrase) = passphrase.filter(|_| encrypted) else {
+    let Some(passphrase) = passphrase else {
         return decode_secret_key(content, None).map_err(|error| {
             KeyProblem::Malformed(ssh_session::printable(error.to_string().as_bytes()))
         });
@@ -96,21 +92,6 @@ fn from_text(
         decode_secret_key(content, Some(passphrase)).ok()
     };
     decoded.ok_or(KeyProblem::WrongPassphrase)
-}
-
-fn from_openssh(
-    content: &str,
-    passphrase: Option<&SecretString>,
-) -> Result<PrivateKey, KeyProblem> {
-    let key = PrivateKey::from_openssh(content).map_err(|error| malformed(&error))?;
-    if !key.is_encrypted() {
-        return Ok(key);
-    }
-    let passphrase = passphrase.ok_or(KeyProblem::PassphraseNeeded)?;
-    key.decrypt(passphrase.expose_secret()).map_err(|error| match error {
-        ssh_key::Error::Crypto => KeyProblem::WrongPassphrase,
-        other => malformed(&other),
-    })
 }
 
 fn malformed(error: &ssh_key::Error) -> KeyProblem {

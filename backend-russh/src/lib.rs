@@ -3,9 +3,9 @@
 //! [`RusshSession`] is one logged-in connection that any number of tasks may use at once;
 //! [`RusshBackend`] opens such sessions for a [`pool_core::AsyncPool`].
 //!
-//! Every command runs in a task of its own, which always takes in what the server sends. So
-//! neither a slow reader nor a future that nobody polls holds up the connection's other commands,
-//! and a future that is dropped leaves somebody behind who kills the command and closes its
+//! Every command runs in a task of its own, which takes in what the server sends. Neither a slow
+//! reader nor a future that nobody polls holds up the connection's other commands, as only a
+//! command that is alone on its connection is made to wait (see `unread.rs`), and a future that is dropped leaves somebody behind who kills the command and closes its
 //! channel. A connection that is stuck is ended from outside, by shutting its socket down.
 //!
 //! A session's bytes go through a socket whose second descriptor is ours, whatever the way: TCP, a
@@ -43,13 +43,14 @@ mod parking;
 mod pem;
 mod process;
 mod pump;
+mod random;
 mod relay;
 mod running;
 mod session;
 mod signals;
 mod socket;
-mod spool;
 mod tcp;
+mod unread;
 mod way;
 
 pub use backend::RusshBackend;

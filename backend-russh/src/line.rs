@@ -5,16 +5,17 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ssh_session::net::Pending;
-use ssh_session::{Home, Phase, SshError, Target};
+use ssh_session::{Home, Offer, Opening, Phase, SshError, Target};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::random;
 use crate::socket::{Socket, Switch};
 
 /// How much of a server's first words is kept, to tell what it is if it is no SSH server.
@@ -73,6 +74,8 @@ pub(crate) struct Line {
     /// When the peer last gave a sign of life, in nanoseconds after `born`.
     life: AtomicU64,
     greeting: Mutex<Vec<u8>>,
+    /// What the server says in clear, and what it was offered.
+    opening: Mutex<Option<(Opening, Arc<Offer>)>>,
     /// How many want what comes to be acknowledged at once.
     hasty: AtomicUsize,
     /// Why the server opened no channel, in its words, the last time it did not.
@@ -98,6 +101,7 @@ impl Line {
             born: Instant::now(),
             life: AtomicU64::new(0),
             greeting: Mutex::new(Vec::new()),
+            opening: Mutex::new(None),
             hasty: AtomicUsize::new(0),
             refusal: watch::Sender::new(None),
         });
@@ -192,20 +196,47 @@ impl Line {
         self.greeting.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Looks at what the server says in clear from now on, which is an answer to this offer.
+    pub(crate) fn expect(&self, offer: Arc<Offer>) {
+        *self.opening() = Some((Opening::default(), offer));
+    }
+
+    /// Whether the server has signed by what was agreed on; in words where it has not.
+    pub(crate) fn check_signature(&self) -> Result<(), String> {
+        let opening = self.opening();
+        opening.as_ref().map_or(Ok(()), |(opening, offer)| offer.check_signature(opening))
+    }
+
+    /// Why there is nothing in common with the server, in words, where that is so.
+    pub(crate) fn disagreement(&self) -> Option<String> {
+        let opening = self.opening();
+        let (opening, offer) = opening.as_ref()?;
+        offer.compare(opening.lists()?).err()
+    }
+
+    fn opening(&self) -> MutexGuard<'_, Option<(Opening, Arc<Offer>)>> {
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lives(&self) {
         let age = u64::try_from(self.born.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.life.store(age, Ordering::Relaxed);
     }
 
-    fn received(&self, bytes: &[u8]) {
+    fn received(&self, bytes: &[u8]) -> io::Result<()> {
         if bytes.is_empty() {
-            return;
+            return Ok(());
+        }
+        if let Some((opening, _)) = &mut *self.opening() {
+            let violated = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why);
+            opening.read(bytes).map_err(violated)?;
         }
         let mut greeting = self.greeting.lock().unwrap_or_else(PoisonError::into_inner);
         let room = GREETING_SIZE.saturating_sub(greeting.len());
         greeting.extend_from_slice(&bytes[..bytes.len().min(room)]);
         drop(greeting);
         self.lives();
+        Ok(())
     }
 }
 
@@ -224,10 +255,11 @@ impl AsyncRead for Watched {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        random::renew()?;
         let before = buffer.filled().len();
         let result = Pin::new(&mut this.socket).poll_read(context, buffer);
         if let Some(bytes) = buffer.filled().get(before..) {
-            this.line.received(bytes);
+            this.line.received(bytes)?;
         }
         result
     }

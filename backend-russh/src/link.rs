@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use russh::Disconnect;
@@ -21,6 +22,8 @@ pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 
 pub(crate) struct Link {
     pub(crate) target: Target,
+    /// Of commands that say nothing of it.
+    pub(crate) max_output: Option<usize>,
     pub(crate) handle: Handle<Client>,
     pub(crate) line: Arc<Line>,
     /// Where the session lives, whoever uses it.
@@ -28,6 +31,10 @@ pub(crate) struct Link {
     /// Channels of commands given up, until the server has closed them too.
     pub(crate) leftovers: watch::Sender<usize>,
     pub(crate) parking: Parking,
+    /// Who needs what the server sends to be taken in.
+    users: watch::Sender<usize>,
+    /// A command's output is held back, and with it all that the server sends.
+    held: AtomicUsize,
     /// The proxy command that it goes through, if it does: ended with the last of the session.
     _process: Option<ProxyProcess>,
 }
@@ -42,11 +49,14 @@ impl Link {
     ) -> Arc<Self> {
         let link = Arc::new(Self {
             target: options.target.clone(),
+            max_output: options.max_output,
             handle,
             line,
             runtime,
             leftovers: watch::Sender::new(0),
             parking: Parking::default(),
+            users: watch::Sender::new(0),
+            held: AtomicUsize::new(0),
             _process: process,
         });
         if let Some(KeepaliveOptions { interval, count_max }) = options.keepalive {
@@ -55,12 +65,42 @@ impl Link {
         link
     }
 
+    /// Has everything that comes taken in until the result is dropped, but by those who alone use
+    /// the session.
+    pub(crate) fn using(self: &Arc<Self>) -> Using {
+        self.users.send_modify(|count| *count += 1);
+        Using(Arc::clone(self))
+    }
+
+    /// Whether somebody beside a command uses the session.
+    pub(crate) fn is_used_by_others(&self) -> bool {
+        *self.users.borrow() > 1
+    }
+
+    /// Waits until somebody beside a command uses the session.
+    pub(crate) async fn used_by_others(&self) {
+        // The sender lives as long as we do.
+        let _ = self.users.subscribe().wait_for(|count| *count > 1).await;
+    }
+
+    /// Says until the result is dropped that nothing is taken in.
+    pub(crate) fn hold(self: &Arc<Self>) -> Held {
+        self.held.fetch_add(1, Ordering::Relaxed);
+        Held(Arc::clone(self))
+    }
+
+    /// Whether nothing is taken in, so that silence says nothing of the server.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed) > 0
+    }
+
     /// Asks for a sign of life; a session that gives none in time is over.
-    pub(crate) async fn ping(&self, patience: Duration) -> Result<(), SshError> {
+    pub(crate) async fn ping(self: &Arc<Self>, patience: Duration) -> Result<(), SshError> {
         if let Some(end) = self.line.end_by_now() {
             return Err(end.error(&self.target, Phase::Ping));
         }
         let deadline = Deadline::after(Some(patience));
+        let _using = self.using();
         tokio::select! {
             biased;
             answer = self.heartbeat() => answer.map_err(|error| {
@@ -114,6 +154,24 @@ impl Link {
             }
         };
         let _ = timeout(FAREWELL, gone).await;
+    }
+}
+
+/// Somebody who uses a session.
+pub(crate) struct Using(Arc<Link>);
+
+impl Drop for Using {
+    fn drop(&mut self) {
+        self.0.users.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
+/// A command that holds its session back.
+pub(crate) struct Held(Arc<Link>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.held.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

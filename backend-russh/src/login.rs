@@ -8,7 +8,9 @@ use russh::keys::agent::AgentIdentity;
 use russh::keys::{Certificate, HashAlg, PrivateKeyWithHashAlg, PublicKey};
 use russh::{AgentAuthError, MethodSet, Signer};
 use ssh_session::login::{Agent, Attempt, Dialogue, Key, Login as Plan, Method};
-use ssh_session::{ExposeSecret as _, Phase, Prompt, SecretString, SshError, printable};
+use ssh_session::{
+    ExposeSecret as _, KeyProblem, Phase, Prompt, SecretString, SshError, printable,
+};
 use tokio::task::spawn_blocking;
 
 use crate::agent;
@@ -30,6 +32,12 @@ pub(crate) async fn login(dial: &Dial<'_>, handle: &mut Handle<Client>) -> Resul
             let asking = spawn_blocking(move || ask.ask(&target));
             let asked = bound(dial, asking).await?;
             login.plan.asked(asked.ok().flatten());
+            continue;
+        }
+        if let Attempt::Inspect(key) = attempt {
+            let reading = keys::is_encrypted(key, dial.options.key_rules);
+            let encrypted = bound(dial, reading).await?;
+            login.plan.inspected(encrypted);
             continue;
         }
         let answers = matches!(attempt, Attempt::KeyboardInteractive(_));
@@ -163,7 +171,7 @@ impl Login<'_> {
     async fn key(&mut self, key: Key) -> Result<bool, SshError> {
         let target = &self.dial.options.target;
         let (name, path) = (key.name(), key.path().cloned());
-        let Credential { key, certificate } = match bound(self.dial, keys::read(key)).await? {
+        let Credential { key, certificate } = match self.read(key).await? {
             Ok(credential) => credential,
             Err(problem) => {
                 self.plan.not_sent(SshError::KeyFile { target: target.clone(), path, problem });
@@ -188,6 +196,10 @@ impl Login<'_> {
             }
         };
         self.judge(name, Method::PublicKey, answer)
+    }
+
+    async fn read(&self, key: Key) -> Result<Result<Credential, KeyProblem>, SshError> {
+        bound(self.dial, keys::read(key, self.dial.options.key_rules)).await
     }
 
     async fn agent(&mut self, agent: Agent) -> Result<bool, SshError> {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use ssh_session::{AsyncProcess, Chunk, Command, ExitStatus, SshError};
@@ -12,16 +13,20 @@ use crate::pump;
 use crate::running::{Running, Sink};
 use crate::session::RusshSession;
 use crate::signals;
-use crate::spool::Spool;
+use crate::unread::Unread;
+
+/// How long a session that is held back takes things in so that a signal goes out.
+const MOMENT: Duration = Duration::from_millis(500);
 
 /// As much of what is written goes to the command's task at once.
 const PIECE: usize = 1 << 20;
 
 /// A command under way on a [`RusshSession`]. Any number of tasks may use it at once.
 ///
-/// What it writes is taken in as it comes, and kept until it is read: up to 1 MiB in memory and up
-/// to 1 GiB in a temporary file without a name, since russh cannot make the command wait. One that
-/// writes more than that before it is read is stopped, with [`SshError::Unread`].
+/// What it writes is kept in memory until it is read. Beyond 1 MiB the command has to wait, as long
+/// as nobody else uses the session: russh cannot make one command wait and not the others. Where
+/// somebody does, up to 64 MiB are kept, and a command that writes more than that before it is read
+/// is stopped, with [`SshError::Unread`].
 ///
 /// Its output can be read to the end even after its deadline, if it ended before that.
 pub struct RusshProcess<'s> {
@@ -33,7 +38,7 @@ impl RusshProcess<'_> {
     /// Starts a command and waits until the server says that it runs.
     pub(crate) async fn spawn(link: &Arc<Link>, command: &Command) -> Result<Self, SshError> {
         command.validate()?;
-        let running = pump::start(link, command, Sink::Kept(Spool::default()))?;
+        let running = pump::start(link, command, Sink::Kept(Unread::default()))?;
         running.started().await?;
         Ok(Self { running, session: PhantomData })
     }
@@ -49,8 +54,7 @@ impl RusshProcess<'_> {
 
 impl AsyncProcess for RusshProcess<'_> {
     async fn read(&self) -> Result<Option<Chunk>, SshError> {
-        let shared = &self.running.shared;
-        shared.until(|state| state.next(&shared.target)).await
+        self.running.shared.next().await
     }
 
     async fn write(&self, bytes: &[u8]) -> Result<(), SshError> {
@@ -58,6 +62,8 @@ impl AsyncProcess for RusshProcess<'_> {
         let input = self.running.input.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let input =
             input.ok_or_else(|| SshError::invalid("stdin", "is not piped, or was closed"))?;
+        // Room for more is announced behind what is held back.
+        let _using = self.running.link.using();
         for piece in bytes.chunks(PIECE) {
             if input.send(Bytes::copy_from_slice(piece)).await.is_err() {
                 // The command has ended, or is about to.
@@ -76,6 +82,13 @@ impl AsyncProcess for RusshProcess<'_> {
         let signal = signals::named(name)?;
         self.failure()?;
         let Some(channel) = self.running.shared.channel.get() else { return Ok(()) };
+        let using = self.running.link.using();
+        let runtime = self.running.link.runtime.clone();
+        // russh sends it when it next has a moment.
+        drop(runtime.spawn(async move {
+            tokio::time::sleep(MOMENT).await;
+            drop(using);
+        }));
         tokio::select! {
             biased;
             ended = self.running.ended() => tolerate(ended.map(|_| ())),

@@ -2,7 +2,7 @@
 //!
 //! The task takes in everything the server sends for its channel, whether or not anybody polls the
 //! caller's future or reads the output: russh stops reading the connection where one channel's
-//! messages pile up. So it waits for nothing but the channel; what it sends, and that may take, is
+//! messages pile up, which is wanted only where nobody else uses it (see `unread.rs`). So it waits for nothing but the channel; what it sends, and that may take, is
 //! sent beside that.
 
 use std::convert::Infallible;
@@ -19,11 +19,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::deadline::Deadline;
 use crate::line::End;
-use crate::link::Link;
+use crate::link::{Link, Using};
 use crate::parking::Lane;
-use crate::running::{Running, Shared, Sink};
+use crate::running::{Running, Shared, Sink, TooMuch};
 use crate::signals;
-use crate::spool::Full;
 
 /// Extended data that is standard error (RFC 4254, 5.2).
 const STDERR: u32 = 1;
@@ -52,6 +51,7 @@ pub(crate) fn start(link: &Arc<Link>, command: &Command, sink: Sink) -> Result<R
         phase: Phase::OpenChannel,
         status: None,
         unanswered: usize::from(command.terminal().is_some()) + command.envs().len(),
+        _using: link.using(),
     };
     drop(link.runtime.spawn(pump.carry_out(command.clone(), feed, unwanted)));
     Ok(Running { shared, input: Mutex::new(input), link: Arc::clone(link), _wanted: wanted })
@@ -74,6 +74,7 @@ struct Pump {
     status: Option<ExitStatus>,
     /// Requests before the command's own whose answer has not come.
     unanswered: usize,
+    _using: Using,
 }
 
 /// Why a command is not run to its end.
@@ -85,8 +86,8 @@ enum Stop {
     /// The server refused this request.
     Refused(String),
     NoExitStatus,
-    /// What it wrote cannot be kept until it is read.
-    Unread(Full),
+    /// What it wrote is more than is wanted, or can be kept until it is read.
+    TooMuch(TooMuch),
 }
 
 impl Pump {
@@ -194,13 +195,17 @@ impl Pump {
         }
         let mut fed = false;
         loop {
+            // See `unread.rs`.
+            let held = (self.shared.is_much() && !link.is_used_by_others()).then(|| link.hold());
             tokio::select! {
                 biased;
                 _ = &mut *unwanted => return Err(Stop::Unwanted),
                 () = deadline.passed() => return Err(Stop::Timeout),
                 // An error means that the session is over, which is told below.
                 _ = &mut feeding, if !fed => fed = true,
-                message = read.wait() => match message {
+                () = self.shared.room(), if held.is_some() => {}
+                () = link.used_by_others(), if held.is_some() => {}
+                message = read.wait(), if held.is_none() => match message {
                     Some(ChannelMsg::Close) => return Ok(()),
                     Some(message) => {
                         self.take(message, command)?;
@@ -212,7 +217,7 @@ impl Pump {
                     None => return Err(Stop::Ended(link.line.wait_end().await)),
                 },
                 // All that had come before the end was taken in above.
-                end = link.line.wait_end() => return Err(Stop::Ended(end)),
+                end = link.line.wait_end(), if held.is_none() => return Err(Stop::Ended(end)),
             }
         }
     }
@@ -245,7 +250,7 @@ impl Pump {
     }
 
     fn keep(&self, chunk: Chunk) -> Result<(), Stop> {
-        self.shared.push(chunk).map_err(Stop::Unread)
+        self.shared.push(chunk).map_err(Stop::TooMuch)
     }
 
     /// The request that the server has refused, in words.
@@ -273,7 +278,12 @@ impl Pump {
             Stop::Refused(request) => return SshError::RequestRefused { target, request },
             // Nobody will see it.
             Stop::Unwanted => return SshError::Closed { target },
-            Stop::Unread(full) => return SshError::Unread { target, detail: full.to_string() },
+            Stop::TooMuch(TooMuch::Unread(full)) => {
+                return SshError::Unread { target, detail: full.to_string() };
+            }
+            Stop::TooMuch(TooMuch::Output(limit)) => {
+                return SshError::OutputLimit { target, limit, partial: output };
+            }
             Stop::Timeout => self.deadline.error(&target, self.phase),
             Stop::Ended(end) => end.error(&target, self.phase),
         };

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::channels::Leftover;
 use crate::link::Link;
-use crate::spool::{Full, Spool};
+use crate::unread::{Full, Unread};
 
 /// A command under way. Dropped before the end, it is given up.
 pub(crate) struct Running {
@@ -30,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) target: Target,
     state: Mutex<State>,
     changed: Notify,
+    /// Something was read, or nobody is going to.
+    room: Notify,
     /// The channel, once the command has it.
     pub(crate) channel: OnceLock<Arc<ChannelWriteHalf<Msg>>>,
 }
@@ -42,19 +44,28 @@ pub(crate) struct State {
     leftover: Option<Leftover>,
 }
 
+/// Why a command is not to write any more.
+pub(crate) enum TooMuch {
+    /// Than its caller wants of one stream, in bytes.
+    Output(usize),
+    /// Than can be kept until it is read.
+    Unread(Full),
+}
+
 /// Where what the command writes goes.
 pub(crate) enum Sink {
-    /// All of it into memory, as the caller asked.
-    Collected { stdout: Vec<u8>, stderr: Vec<u8> },
+    /// All of it into memory, as the caller asked, up to a limit for each stream.
+    Collected { stdout: Vec<u8>, stderr: Vec<u8>, limit: usize },
     /// Kept until it is read.
-    Kept(Spool),
+    Kept(Unread),
     /// Nobody wants it.
     Dropped,
 }
 
 impl Sink {
-    pub(crate) fn collecting() -> Self {
-        Self::Collected { stdout: Vec::new(), stderr: Vec::new() }
+    pub(crate) fn collecting(limit: Option<usize>) -> Self {
+        let limit = limit.unwrap_or(usize::MAX);
+        Self::Collected { stdout: Vec::new(), stderr: Vec::new(), limit }
     }
 }
 
@@ -105,6 +116,7 @@ impl Shared {
             target,
             state: Mutex::new(State { sink, started: false, end: None, leftover: None }),
             changed: Notify::new(),
+            room: Notify::new(),
             channel: OnceLock::new(),
         }
     }
@@ -123,18 +135,20 @@ impl Shared {
     }
 
     /// Takes in a chunk.
-    pub(crate) fn push(&self, chunk: Chunk) -> Result<(), Full> {
+    pub(crate) fn push(&self, chunk: Chunk) -> Result<(), TooMuch> {
         let mut state = self.lock();
         match &mut state.sink {
-            Sink::Collected { stdout, stderr } => {
-                match chunk {
-                    Chunk::Stdout(bytes) => stdout.extend_from_slice(&bytes),
-                    Chunk::Stderr(bytes) => stderr.extend_from_slice(&bytes),
-                }
+            Sink::Collected { stdout, stderr, limit } => {
+                let (stream, bytes) = match &chunk {
+                    Chunk::Stdout(bytes) => (stdout, bytes),
+                    Chunk::Stderr(bytes) => (stderr, bytes),
+                };
+                let room = limit.saturating_sub(stream.len());
+                stream.extend_from_slice(&bytes[..bytes.len().min(room)]);
                 // Whoever collects waits for the end.
-                return Ok(());
+                return if bytes.len() > room { Err(TooMuch::Output(*limit)) } else { Ok(()) };
             }
-            Sink::Kept(spool) => spool.push(chunk)?,
+            Sink::Kept(unread) => unread.push(chunk).map_err(TooMuch::Unread)?,
             Sink::Dropped => return Ok(()),
         }
         drop(state);
@@ -176,7 +190,7 @@ impl Shared {
     /// What was collected.
     pub(crate) fn take_collected(&self) -> PartialOutput {
         match &mut self.lock().sink {
-            Sink::Collected { stdout, stderr } => PartialOutput {
+            Sink::Collected { stdout, stderr, .. } => PartialOutput {
                 stdout: std::mem::take(stdout).into(),
                 stderr: std::mem::take(stderr).into(),
             },
@@ -188,6 +202,24 @@ impl Shared {
     pub(crate) fn discard(&self) {
         let unread = std::mem::replace(&mut self.lock().sink, Sink::Dropped);
         drop(unread);
+        self.room.notify_one();
+    }
+
+    /// The next chunk, once there is one, or the end.
+    pub(crate) async fn next(&self) -> Result<Option<Chunk>, SshError> {
+        let next = self.until(State::next).await;
+        self.room.notify_one();
+        next
+    }
+
+    /// Whether more lies here than the command should write unread.
+    pub(crate) fn is_much(&self) -> bool {
+        matches!(&self.lock().sink, Sink::Kept(unread) if unread.is_much())
+    }
+
+    /// Waits until something may have been read.
+    pub(crate) async fn room(&self) {
+        self.room.notified().await;
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -197,20 +229,16 @@ impl Shared {
 
 impl State {
     /// The next chunk, `None` within where none will come, and `None` where one may.
-    pub(crate) fn next(&mut self, target: &Target) -> Option<Result<Option<Chunk>, SshError>> {
+    fn next(&mut self) -> Option<Result<Option<Chunk>, SshError>> {
         let chunk = match &mut self.sink {
-            Sink::Kept(spool) => spool.pop(),
-            Sink::Collected { .. } | Sink::Dropped => Ok(None),
+            Sink::Kept(unread) => unread.pop(),
+            Sink::Collected { .. } | Sink::Dropped => None,
         };
         match (chunk, &self.end) {
-            (Ok(Some(chunk)), _) => Some(Ok(Some(chunk))),
-            (Ok(None), None) => None,
-            (Ok(None), Some(Ok(_) | Err(SshError::NoExitStatus { .. }))) => Some(Ok(None)),
-            (Ok(None), Some(Err(error))) => Some(Err(error.clone())),
-            (Err(error), _) => {
-                let detail = format!("its file cannot be read: {error}");
-                Some(Err(SshError::Unread { target: target.clone(), detail }))
-            }
+            (Some(chunk), _) => Some(Ok(Some(chunk))),
+            (None, None) => None,
+            (None, Some(Ok(_) | Err(SshError::NoExitStatus { .. }))) => Some(Ok(None)),
+            (None, Some(Err(error))) => Some(Err(error.clone())),
         }
     }
 }

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ssh_session::{AsyncSession, Command, Options, Output, Phase, SshError, Target};
+use ssh_session::{AsyncSession, Command, FirstKeys, Options, Output, Phase, SshError, Target};
 
-use crate::client::FirstKeys;
 use crate::dial::dial;
 use crate::link::Link;
 use crate::process::RusshProcess;
@@ -32,7 +31,8 @@ impl RusshSession {
         Self::connect_as_before(options, &FirstKeys::new(options)).await
     }
 
-    /// Like [`connect`](Self::connect), for servers that must have the keys they had before.
+    /// Like [`connect`](Self::connect), for servers that must have the keys that were trusted on
+    /// first use before.
     pub(crate) async fn connect_as_before(
         options: &Options,
         first_keys: &FirstKeys,
@@ -61,7 +61,8 @@ impl AsyncSession for RusshSession {
     async fn exec(&self, command: &Command) -> Result<Output, SshError> {
         command.validate_collected()?;
         self.check_home(Phase::OpenChannel)?;
-        pump::start(&self.link, command, Sink::collecting())?.output().await
+        let limit = command.output_limit(self.link.max_output);
+        pump::start(&self.link, command, Sink::collecting(limit))?.output().await
     }
 
     async fn spawn(&self, command: &Command) -> Result<RusshProcess<'_>, SshError> {

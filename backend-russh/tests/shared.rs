@@ -111,7 +111,7 @@ async fn closing_wakes_whoever_waits() {
 async fn dead_sessions_are_noticed_without_asking_and_dropped_at_once() {
     let server = Sshd::start().expect("sshd");
     let backend = RusshBackend::new(sshd_options(&server)).expect("valid");
-    let mut sessions: Vec<RusshSession> = Vec::new();
+    let mut sessions: Vec<Arc<RusshSession>> = Vec::new();
     for _ in 0..4 {
         sessions.push(backend.connect().await.expect("connected"));
     }

@@ -1,7 +1,6 @@
 //! Talking to an SSH agent (draft-ietf-sshm-ssh-agent). libssh2 has a client of its own, which waits
 //! without a limit and lets RSA certificates be signed for with SHA-1.
 
-use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -205,7 +204,7 @@ fn public_key(file: &Path) -> Option<Vec<u8>> {
     let mut beside = file.as_os_str().to_owned();
     beside.push(".pub");
     [file, Path::new(&beside)].into_iter().find_map(|file| {
-        let text = fs::read_to_string(file).ok()?;
+        let text = ssh_session::small_text(file).ok()?;
         let text = text.trim();
         let certificate = || Certificate::from_openssh(text)?.to_bytes();
         let half = || PrivateKey::from_openssh(text)?.public_key().to_bytes();

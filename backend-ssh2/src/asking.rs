@@ -1,14 +1,16 @@
-//! What only the user can say: passwords that are asked for, and answers to a server's prompts.
+//! What may wait for others than the server: passwords that are asked for, answers to a server's
+//! prompts, and files.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
 use ssh_session::login::{Attempt, Dialogue, Login};
-use ssh_session::{ExposeSecret as _, Phase, Prompt, SshError};
-use ssh2::KeyboardInteractivePrompt;
+use ssh_session::{ExposeSecret as _, Phase, Prompt, SshError, Target};
 
+use crate::deadline::Deadline;
 use crate::dial::Dial;
+use crate::ffi::{Prompt as Asked, Prompter};
 
 /// libssh2 has no way to give a dialogue up. But it refuses to send a packet as long as this would
 /// be, before anything of it was sent.
@@ -16,10 +18,21 @@ const TOO_LONG: usize = 64 * 1024;
 
 const FIELD: &str = "keyboard_interactive";
 
-/// Runs what may wait for a human, on a thread of its own: the deadline goes on meanwhile, and a
-/// panic stays there.
+/// Runs what may wait for a human, for a file that is far away, or for the rounds of an encrypted
+/// key, on a thread of its own: the deadline goes on meanwhile, and a panic stays there.
 pub(crate) fn ask<T: Send + 'static>(
     dial: &Dial<'_>,
+    question: &'static str,
+    ask: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, SshError> {
+    within(&dial.options.target, &dial.deadline, Phase::Authenticate, question, ask)
+}
+
+/// The same before there is a session.
+pub(crate) fn within<T: Send + 'static>(
+    target: &Target,
+    deadline: &Deadline,
+    phase: Phase,
     question: &'static str,
     ask: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, SshError> {
@@ -31,14 +44,14 @@ pub(crate) fn ask<T: Send + 'static>(
     if let Err(error) = asking {
         return Err(SshError::invalid(question, format!("cannot be asked for: {error}")));
     }
-    receiver.recv_timeout(dial.deadline.remaining().unwrap_or(Duration::MAX)).map_err(|error| {
-        match error {
-            RecvTimeoutError::Timeout => dial.late(Phase::Authenticate),
+    receiver.recv_timeout(deadline.remaining().unwrap_or(Duration::MAX)).map_err(
+        |error| match error {
+            RecvTimeoutError::Timeout => deadline.late(target, phase),
             RecvTimeoutError::Disconnected => {
                 SshError::invalid(question, "was asked for, and the function for that panicked")
             }
-        }
-    })
+        },
+    )
 }
 
 /// Answers the prompts of one keyboard-interactive authentication. What one credential declines to
@@ -70,7 +83,7 @@ impl<'a, 'p> Conversation<'a, 'p> {
         &mut self,
         name: &str,
         instructions: &str,
-        prompts: &[ssh2::Prompt<'_>],
+        prompts: &[Asked<'_>],
     ) -> Result<Vec<String>, End> {
         let target = &self.dial.options.target;
         let questions = prompts.iter().map(|prompt| (prompt.text.as_bytes(), prompt.echo));
@@ -102,13 +115,8 @@ impl<'a, 'p> Conversation<'a, 'p> {
     }
 }
 
-impl KeyboardInteractivePrompt for Conversation<'_, '_> {
-    fn prompt<'a>(
-        &mut self,
-        name: &str,
-        instructions: &str,
-        prompts: &[ssh2::Prompt<'a>],
-    ) -> Vec<String> {
+impl Prompter for Conversation<'_, '_> {
+    fn prompt(&mut self, name: &str, instructions: &str, prompts: &[Asked<'_>]) -> Vec<String> {
         self.answer(name, instructions, prompts).unwrap_or_else(|end| {
             self.end = Some(end);
             vec!["\0".repeat(TOO_LONG)]

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pool_core::{Backend, ErrorKind, Interrupt, KillSwitch};
-use ssh_session::{Endpoint, Options, Outlook, Session as _, SshError};
+use ssh_session::{Endpoint, FirstKeys, Options, Outlook, Session as _, SshError};
 
 use crate::session::Ssh2Session;
-use crate::way::FirstKeys;
 
 /// How long a server may take to answer a check. A pool's own limit is shorter, if anything: this
 /// bounds the threads of calls that it has written off.
@@ -20,8 +19,8 @@ const RESET_PATIENCE: Duration = Duration::from_millis(500);
 /// Opens, checks and closes [`Ssh2Session`]s for a pool, which may lend one to several borrowers at
 /// once ([`PoolBuilder::shared`](pool_core::PoolBuilder::shared)).
 ///
-/// A check is one round trip. Every session must be shown the host key of the first one, and on the
-/// way there those of the first one's jump hosts.
+/// A check is one round trip. A host key that was trusted on first use and could not be recorded
+/// must stay the same, a jump host's as well as the target's.
 #[derive(Debug)]
 pub struct Ssh2Backend {
     endpoint: Endpoint,

@@ -2,9 +2,8 @@
 
 use bytes::Bytes;
 use ssh_session::{ExitStatus, SshError, printable};
-use ssh2::{Error, Session};
 
-use crate::ffi::{self, Channel};
+use crate::ffi::{self, Channel, Error, Session};
 use crate::state::{Op, State};
 
 /// What is read at once: libssh2's packets are smaller.
@@ -134,7 +133,7 @@ impl Body {
         if !self.adjusting {
             // Writing first: what was sent in part must be repeated before anything else.
             busy = self.input.feed(channel)?;
-            if ffi::is_blocked(session) {
+            if session.is_blocked() {
                 // To read may be to send, too. So what comes is taken in, as far as the window goes.
                 channel.is_closed()?;
                 return Err(ffi::again());
@@ -160,11 +159,15 @@ impl Body {
                 Err(error) => return Err(error),
             }
         }
-        self.adjusting = ffi::is_blocked(session);
+        self.adjusting = session.is_blocked();
         if self.adjusting {
             return Err(ffi::again());
         }
         busy |= ffi::received_so_far() != seen;
+        if !busy {
+            // What waits now is of neither stream, and nobody is going to read it.
+            channel.drop_unnamed()?;
+        }
         if channel.eof() && channel.is_closed()? {
             return Ok(Progress::Ended);
         }
@@ -206,7 +209,7 @@ impl Body {
                 Err(error) if ffi::is_input_closed(&error) => return Ok(Wrote::All),
                 Err(error) if !ffi::is_again(&error) => return Err(error),
                 _ => {
-                    let closed = channel.is_closed()? && !ffi::is_blocked(session);
+                    let closed = channel.is_closed()? && !session.is_blocked();
                     return if closed { Ok(Wrote::All) } else { Err(ffi::again()) };
                 }
             }

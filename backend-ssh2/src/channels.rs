@@ -10,10 +10,9 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use ssh_session::{Phase, SshError};
-use ssh2::{Error, Session};
 
 use crate::deadline::Deadline;
-use crate::ffi::{self, Channel};
+use crate::ffi::{self, Channel, Error, Session};
 use crate::link::Link;
 use crate::state::{End, Op, State, Stop};
 
@@ -257,7 +256,7 @@ impl State {
         if let Some(parked) = &mut self.channels.parked {
             if parked.is_closed()? {
                 self.drop_parked();
-            } else if ffi::is_blocked(session) {
+            } else if session.is_blocked() {
                 return Err(ffi::again());
             } else if let Some(parked) = self.channels.parked.take() {
                 self.channels.leave_queue(op);

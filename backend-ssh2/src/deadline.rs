@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use ssh_session::{Phase, SshError, Target};
+
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline {
     started: Instant,
@@ -31,6 +33,17 @@ impl Deadline {
 
     pub(crate) fn is_over(&self) -> bool {
         self.at.is_some_and(|at| Instant::now() >= at)
+    }
+
+    /// What to say when it has passed.
+    pub(crate) fn late(&self, target: &Target, phase: Phase) -> SshError {
+        SshError::Timeout {
+            target: target.clone(),
+            phase,
+            elapsed: self.elapsed(),
+            partial: None,
+            maybe_started: false,
+        }
     }
 
     /// What is left; `None` for ever.

@@ -1,22 +1,35 @@
 //! From a host's name to a logged-in session, under one deadline.
 
-use std::sync::OnceLock;
+use std::cell::Cell;
+use std::ffi::CStr;
 
 use pool_core::Interrupt;
 use ssh_session::{
-    Fingerprint, HostKey, HostKeyPolicy, HostKeyProblem, HostKeyRefused, Options, Phase,
-    PresentedKey, SshError, Verdict, net, printable,
+    FirstKey, FirstKeys, HostKeyCheck, Options, Phase, PresentedKey, SshError, net, printable,
 };
-use ssh2::{BlockDirections, Error, MethodType, Session};
 
+use crate::agreement;
+use crate::asking::{ask, within};
 use crate::deadline::Deadline;
-use crate::ffi::{self, Finishing};
+use crate::ffi::{self, Error, Finishing, Session};
 use crate::login;
 use crate::socket::Pending;
-use crate::way::{FirstKeys, Way};
+use crate::way::Way;
 
-/// The key that the first session of a pool was shown; later ones must be shown the same.
-pub(crate) type FirstKey = OnceLock<Fingerprint>;
+/// What host keys are called where the files that know them cannot be read.
+const FIELD: &str = "known_hosts";
+
+/// As much may a server send until somebody is logged in, in bytes: certificates and banners are far
+/// shorter, and whatever else it is, libssh2 keeps it.
+const MOST: u64 = 2 << 20;
+
+/// What we call ourselves (RFC 4253, 4.2).
+const BANNER: &CStr = match CStr::from_bytes_with_nul(
+    concat!("SSH-2.0-hussh_", env!("CARGO_PKG_VERSION"), "\0").as_bytes(),
+) {
+    Ok(banner) => banner,
+    Err(_) => c"SSH-2.0-hussh",
+};
 
 /// What a finished dial leaves.
 pub(crate) struct Dialled {
@@ -30,6 +43,8 @@ pub(crate) struct Dial<'a> {
     pub(crate) session: Session,
     pub(crate) deadline: Deadline,
     way: Way,
+    /// What the server has sent so far, in bytes.
+    received: Cell<u64>,
 }
 
 /// Why a step of a dial failed.
@@ -66,25 +81,34 @@ impl<'a> Dial<'a> {
         first_key: &FirstKey,
         deadline: Deadline,
     ) -> Result<Self, SshError> {
-        let dial = Self::new(options, way, deadline)?;
-        match dial.run(first_key) {
+        let (asked, first_key) = (options.clone(), first_key.clone());
+        let read = move || HostKeyCheck::read(&asked, &first_key);
+        let check = within(&options.target, &deadline, Phase::Handshake, FIELD, read)??;
+        let dial = Self::new(options, way, deadline, &check)?;
+        match dial.run(&check) {
             Ok(()) => Ok(dial),
             Err(error) => Err(dial.give_up(error)),
         }
     }
 
-    fn new(options: &'a Options, way: Way, deadline: Deadline) -> Result<Self, SshError> {
+    fn new(
+        options: &'a Options,
+        way: Way,
+        deadline: Deadline,
+        check: &HostKeyCheck,
+    ) -> Result<Self, SshError> {
         let failed = |error: Error| handshake_error(options, error.message());
-        let mut session = Session::new().map_err(failed)?;
-        session.set_blocking(false);
+        let session = Session::new().map_err(failed)?;
         ffi::prepare(&session);
-        session.set_tcp_stream(way.socket.clone());
-        session.set_banner(concat!("SSH-2.0-hussh_", env!("CARGO_PKG_VERSION"))).map_err(failed)?;
-        let supported = session.supported_algs(MethodType::HostKey).map_err(failed)?;
-        let mut wanted = options.host_keys.preferences(&options.target)?.algorithms();
-        wanted.retain(|method| supported.contains(method));
-        session.method_pref(MethodType::HostKey, &wanted.join(",")).map_err(failed)?;
-        Ok(Self { options, session, way, deadline })
+        session.set_socket(way.socket.clone());
+        session.set_banner(BANNER).map_err(failed)?;
+        let offer =
+            agreement::offer(&session, &options.crypto, &check.algorithms()).map_err(failed)?;
+        session.with_framing(|framing| {
+            framing.offer = offer;
+            framing.takes_hidden = agreement::takes_hidden(&options.crypto);
+        });
+        Ok(Self { options, session, way, deadline, received: Cell::new(0) })
     }
 
     /// The same, with another deadline for what comes next.
@@ -109,30 +133,34 @@ impl<'a> Dial<'a> {
         error
     }
 
-    fn run(&self, first_key: &FirstKey) -> Result<(), SshError> {
+    fn run(&self, check: &HostKeyCheck) -> Result<(), SshError> {
         self.handshake()?;
-        let presented = self.presented_key()?;
-        let verdict = self.options.host_keys.verify(&self.options.target, &presented)?;
-        let key = presented.key();
-        self.compare_with_first(key, first_key)?;
+        let verdict = check.verify(&self.presented_key()?)?;
         login::login(self)?;
-        let _ = first_key.set(key.fingerprint());
-        if let Verdict::New(pending) = verdict {
-            // As OpenSSH does: a folder that cannot be written keeps nobody from working.
-            if let Err(error) = pending.record() {
-                tracing::warn!(%error, "new host key not recorded");
-            }
-        }
-        Ok(())
+        ask(self, FIELD, move || verdict.accept())?
     }
 
     fn handshake(&self) -> Result<(), SshError> {
-        let mut session = self.session.clone();
         ffi::keep_greeting();
-        let done = self.step(Phase::Handshake, || session.handshake());
+        let done = self.step(Phase::Handshake, || self.session.handshake());
         let greeting = ffi::take_greeting();
+        let problem = self.session.with_framing(|framing| {
+            if let Some(violation) = framing.violation {
+                return Some(violation.to_owned());
+            }
+            // What is known of the lists tells more than libssh2 does.
+            let lists = framing.opening.lists().filter(|_| done.is_err());
+            let signed = framing.offer.check_signature(&framing.opening).err();
+            lists.and_then(|lists| framing.offer.compare(lists).err()).or(signed)
+        });
+        if let Some(problem) = problem
+            && net::is_ssh_banner(&greeting)
+        {
+            return Err(handshake_error(self.options, &problem));
+        }
         match done {
-            Ok(()) => Ok(()),
+            Ok(()) => agreement::check(&self.session, &self.options.crypto)
+                .map_err(|problem| handshake_error(self.options, &problem)),
             Err(StepError::Fatal(SshError::ConnectionLost { detail, .. })) => {
                 Err(self.hung_up(&greeting, detail))
             }
@@ -140,34 +168,19 @@ impl<'a> Dial<'a> {
             Err(StepError::Refused(error)) if self.is_connections_fault(&error, &greeting) => {
                 Err(self.hung_up(&greeting, error.message().to_owned()))
             }
-            Err(StepError::Refused(error)) => Err(handshake_error(self.options, error.message())),
+            Err(StepError::Refused(error)) => {
+                Err(handshake_error(self.options, &printable(error.message().as_bytes())))
+            }
         }
     }
 
     /// The key that signed the exchange, or a certificate with that key in it: libssh2 checks the
     /// exchange's signature, but of a certificate nothing else.
     fn presented_key(&self) -> Result<PresentedKey, SshError> {
-        let blob = self.session.host_key().map(|(blob, _)| blob.to_vec()).unwrap_or_default();
+        let blob = self.session.host_key();
         PresentedKey::from_wire(&blob).ok_or_else(|| {
             handshake_error(self.options, "the server's host key is of a kind we don't know")
         })
-    }
-
-    fn compare_with_first(&self, key: &HostKey, first_key: &FirstKey) -> Result<(), SshError> {
-        match first_key.get() {
-            Some(first)
-                if *first != key.fingerprint()
-                    && self.options.host_keys.policy != HostKeyPolicy::DangerAcceptAny =>
-            {
-                Err(SshError::HostKey(Box::new(HostKeyRefused {
-                    target: self.options.target.clone(),
-                    problem: HostKeyProblem::NotTheFirst { first: *first },
-                    algorithm: key.algorithm().to_owned(),
-                    presented: key.fingerprint(),
-                })))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Repeats a call until it no longer would block.
@@ -178,6 +191,11 @@ impl<'a> Dial<'a> {
     ) -> Result<T, StepError> {
         loop {
             let (result, received) = ffi::watch(&mut call);
+            self.received.set(self.received.get() + received.bytes);
+            if self.received.get() > MOST {
+                let detail = "the server sends too much before anybody is logged in".to_owned();
+                return Err(StepError::Fatal(self.lost(phase, detail)));
+            }
             match result {
                 Ok(value) => return Ok(value),
                 Err(error) if ffi::is_again(&error) => {
@@ -193,7 +211,7 @@ impl<'a> Dial<'a> {
                     if phase != Phase::Handshake
                         && (ffi::is_fatal(&error) || ffi::is_goodbye(&error)) =>
                 {
-                    let lost = self.lost(phase, printable(error.message().as_bytes()));
+                    let lost = self.lost(phase, self.session.why(&error));
                     return Err(if ffi::is_goodbye(&error) {
                         StepError::Disconnected(lost)
                     } else {
@@ -205,23 +223,13 @@ impl<'a> Dial<'a> {
             if self.deadline.is_over() {
                 return Err(StepError::Fatal(self.late(phase)));
             }
-            let write = matches!(
-                self.session.block_directions(),
-                BlockDirections::Outbound | BlockDirections::Both
-            );
-            self.way.socket.wait(write, self.deadline.at(), None);
+            self.way.socket.wait(self.session.is_blocked(), self.deadline.at(), None);
         }
     }
 
     /// The deadline has passed.
     pub(crate) fn late(&self, phase: Phase) -> SshError {
-        SshError::Timeout {
-            target: self.options.target.clone(),
-            phase,
-            elapsed: self.deadline.elapsed(),
-            partial: None,
-            maybe_started: false,
-        }
+        self.deadline.late(&self.options.target, phase)
     }
 
     pub(crate) fn lost(&self, phase: Phase, detail: String) -> SshError {
@@ -258,6 +266,7 @@ impl From<Dial<'_>> for Dialled {
     }
 }
 
+/// What a server said in it has been made fit to be shown.
 fn handshake_error(options: &Options, detail: &str) -> SshError {
-    SshError::Handshake { target: options.target.clone(), detail: printable(detail.as_bytes()) }
+    SshError::Handshake { target: options.target.clone(), detail: detail.to_owned() }
 }

@@ -11,14 +11,22 @@ pub(crate) fn exec(link: &Link, command: &Command) -> Result<Output, SshError> {
     command.validate_collected()?;
     let user = link.enter();
     let process = Ssh2Process::start(&user, command)?;
+    let limit = command.output_limit(link.max_output).unwrap_or(usize::MAX);
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let mut buffer = vec![0; CHUNK];
     let ended = loop {
-        match process.advance(user.op, &mut buffer) {
-            Ok(Some((Stream::Stdout, length))) => stdout.extend_from_slice(&buffer[..length]),
-            Ok(Some((Stream::Stderr, length))) => stderr.extend_from_slice(&buffer[..length]),
+        let (stream, length) = match process.advance(user.op, &mut buffer) {
+            Ok(Some((Stream::Stdout, length))) => (&mut stdout, length),
+            Ok(Some((Stream::Stderr, length))) => (&mut stderr, length),
             Ok(None) => break process.status(),
             Err(error) => break Err(error),
+        };
+        let room = limit.saturating_sub(stream.len());
+        stream.extend_from_slice(&buffer[..length.min(room)]);
+        if length > room {
+            // Dropped before its end, it is stopped.
+            let (target, partial) = (link.target.clone(), Box::default());
+            break Err(SshError::OutputLimit { target, limit, partial });
         }
     };
     match ended {

@@ -10,10 +10,9 @@ use std::time::{Duration, Instant};
 
 use pool_core::KeepaliveStep;
 use ssh_session::{Phase, SshError};
-use ssh2::{Error, Session};
 
 use crate::deadline::Deadline;
-use crate::ffi;
+use crate::ffi::{self, Error, Session};
 use crate::link::Link;
 use crate::socket::Pending;
 use crate::state::{End, Op, State, Stop};

@@ -5,10 +5,9 @@ use std::time::Instant;
 use pool_core::{Keepalive, KeepaliveStep};
 use rustix::event::{PollFd, PollFlags};
 use ssh_session::{KeepaliveOptions, printable};
-use ssh2::Error;
 
 use crate::dial::Dialled;
-use crate::ffi::{self, Channel, Finishing};
+use crate::ffi::{self, Channel, Error, Finishing};
 use crate::heartbeat::PING_NAME;
 use crate::socket::Pending;
 
@@ -62,9 +61,20 @@ impl Hop {
             self.take_in()?;
             return Ok(None);
         }
-        let read = self.call(Call::Read, |channel| match channel.read(0, buffer)? {
-            0 if !channel.eof() => Err(ffi::again()),
-            count => Ok(count),
+        let read = self.call(Call::Read, |channel| {
+            let seen = ffi::received_so_far();
+            let count = match channel.read(0, buffer) {
+                Err(error) if ffi::is_again(&error) => 0,
+                read => read?,
+            };
+            if count == 0 && !channel.eof() {
+                if ffi::received_so_far() == seen {
+                    // The next host's bytes are all that is wanted here.
+                    channel.drop_unnamed()?;
+                }
+                return Err(ffi::again());
+            }
+            Ok(count)
         })?;
         match (read, &self.end) {
             // Whatever came before it has been read.
@@ -151,7 +161,7 @@ impl Hop {
         match result {
             Ok(value) => Ok(Some(value)),
             Err(error) if ffi::is_again(&error) => {
-                self.sender = ffi::is_blocked(&self.dialled.session).then_some(call);
+                self.sender = self.dialled.session.is_blocked().then_some(call);
                 match &self.end {
                     // The rest of it goes nowhere.
                     Some(end) if self.sender.is_some() => Err(end.clone()),
@@ -170,6 +180,9 @@ impl Hop {
         {
             keepalive.received(Instant::now());
         }
+        if received.bytes > 0 && self.dialled.session.is_flooded() {
+            self.end.get_or_insert_with(|| "it sends what nobody asked for".into());
+        }
         if let Some(end) = received.end {
             let end = end.map_or_else(|| "it hung up".into(), |errno| errno.to_string());
             self.end.get_or_insert(end);
@@ -185,7 +198,7 @@ fn said(error: &Error) -> String {
 impl Drop for Hop {
     fn drop(&mut self) {
         if self.sender.is_none() {
-            let _ = self.dialled.session.disconnect(None, "done", None);
+            let _ = self.dialled.session.disconnect();
         }
         // With the socket shut down, freeing neither waits for the peer nor leaks.
         self.dialled.way.socket.shutdown();

@@ -1,54 +1,44 @@
-//! Private keys, read before anything is sent, so that a bad file is told apart from a refusal.
+//! Private keys as libssh2 takes them.
 
-use ssh_key::{Algorithm, LineEnding, PrivateKey};
-use ssh_session::{ExposeSecret as _, KeyProblem, SecretString};
+use ssh_key::{Algorithm, LineEnding};
+use ssh_session::login::Key as Wanted;
+use ssh_session::{KeyProblem, KeyRules, OpenedKey, SecretString};
 
-/// A private key as libssh2 takes it.
+/// A private key as libssh2 takes it, and the certificate to send in place of its public half.
 pub(crate) struct Key {
     pub(crate) text: SecretString,
     /// Set where libssh2 has to decrypt it.
     pub(crate) passphrase: Option<SecretString>,
     /// The public half in wire format, where it is known.
     pub(crate) public: Option<Vec<u8>>,
+    /// The certificate's text.
+    pub(crate) certificate: Option<String>,
 }
 
-/// Reads a key. OpenSSH's format is decrypted here, which tells a wrong passphrase apart; PEM is
-/// left to libssh2.
-pub(crate) fn from_text(
-    text: SecretString,
-    passphrase: Option<&SecretString>,
-) -> Result<Key, KeyProblem> {
-    let content = text.expose_secret();
-    if content.contains("-----BEGIN OPENSSH PRIVATE KEY-----") {
-        return from_openssh(content.trim(), passphrase);
+/// Reads a key and its certificate. OpenSSH's format is decrypted here, which tells a wrong
+/// passphrase apart; PEM is left to libssh2.
+pub(crate) fn open(wanted: &Wanted, rules: &KeyRules) -> Result<Key, KeyProblem> {
+    let mut key = match wanted.open(rules)? {
+        OpenedKey::Pem { text, passphrase } => {
+            Key { text, passphrase, public: None, certificate: None }
+        }
+        OpenedKey::OpenSsh(key) => {
+            if matches!(key.algorithm(), Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256) {
+                let detail = "it is in a device; let an agent hold it";
+                return Err(KeyProblem::Malformed(detail.into()));
+            }
+            let public = key.public_key().to_bytes().map_err(|error| malformed(&error))?;
+            let text = key.to_openssh(LineEnding::LF).map_err(|error| malformed(&error))?;
+            let text = text.as_str().to_owned().into();
+            Key { text, passphrase: None, public: Some(public), certificate: None }
+        }
+    };
+    if let Some(source) = &wanted.certificate {
+        key.certificate = Some(source.read(key.public.as_deref())?);
     }
-    if content.contains("PUBLIC KEY-----") || content.starts_with("ssh-") {
-        return Err(KeyProblem::Malformed("it is a public key; give the private one".into()));
-    }
-    if !content.contains("PRIVATE KEY-----") {
-        return Err(KeyProblem::Malformed("it is no private key in OpenSSH or PEM format".into()));
-    }
-    let encrypted = content.contains("ENCRYPTED");
-    if encrypted && passphrase.is_none() {
-        return Err(KeyProblem::PassphraseNeeded);
-    }
-    Ok(Key { passphrase: passphrase.filter(|_| encrypted).cloned(), text, public: None })
+    Ok(key)
 }
 
-fn from_openssh(content: &str, passphrase: Option<&SecretString>) -> Result<Key, KeyProblem> {
-    let malformed = |error: ssh_key::Error| KeyProblem::Malformed(error.to_string());
-    let mut key = PrivateKey::from_openssh(content).map_err(malformed)?;
-    if matches!(key.algorithm(), Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256) {
-        return Err(KeyProblem::Malformed("it is in a device; let an agent hold it".into()));
-    }
-    if key.is_encrypted() {
-        let passphrase = passphrase.ok_or(KeyProblem::PassphraseNeeded)?;
-        key = key.decrypt(passphrase.expose_secret()).map_err(|error| match error {
-            ssh_key::Error::Crypto => KeyProblem::WrongPassphrase,
-            other => malformed(other),
-        })?;
-    }
-    let public = key.public_key().to_bytes().map_err(malformed)?;
-    let text = key.to_openssh(LineEnding::LF).map_err(malformed)?;
-    Ok(Key { text: text.as_str().to_owned().into(), passphrase: None, public: Some(public) })
+fn malformed(error: &ssh_key::Error) -> KeyProblem {
+    KeyProblem::Malformed(error.to_string())
 }

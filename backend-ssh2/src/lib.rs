@@ -36,6 +36,7 @@
 #![deny(unsafe_code)]
 
 mod agent;
+mod agreement;
 mod asking;
 mod backend;
 mod body;
@@ -44,6 +45,7 @@ mod deadline;
 mod dial;
 mod exec;
 mod ffi;
+mod framing;
 mod heartbeat;
 mod hop;
 mod keys;

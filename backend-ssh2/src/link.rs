@@ -17,19 +17,20 @@ use std::task::Poll;
 use std::time::Instant;
 
 use pool_core::{Keepalive, KeepaliveStep};
-use ssh_session::{Home, KeepaliveOptions, Options, ProxyProcess, SshError, Target, printable};
-use ssh2::{Error, Session};
+use ssh_session::{Home, KeepaliveOptions, Options, ProxyProcess, SshError, Target};
 
 use crate::channels::Channels;
 use crate::deadline::Deadline;
 use crate::dial::Dialled;
-use crate::ffi::{self, Finishing};
+use crate::ffi::{self, Error, Finishing, Session};
 use crate::socket::{Pending, Socket, Waker};
 use crate::state::{End, Guard, Op, State, Stop};
 use crate::way::{Fate, Way};
 
 pub(crate) struct Link {
     pub(crate) target: Target,
+    /// Of commands that say nothing of it.
+    pub(crate) max_output: Option<usize>,
     pub(crate) home: Home,
     pub(crate) socket: Socket,
     /// Whether a thread sends heartbeats while nobody uses the session.
@@ -60,6 +61,7 @@ impl Link {
         })?;
         Ok(Self {
             target: options.target.clone(),
+            max_output: options.max_output,
             home: Home::here(),
             socket,
             served: AtomicBool::new(false),
@@ -161,9 +163,12 @@ impl Link {
         if received.bytes > 0 || std::mem::take(&mut state.news) {
             self.changed(state);
         }
+        if received.bytes > 0 && self.session.is_flooded() {
+            self.end(state, End::Lost("the server sends what nobody asked for".into()));
+        }
         let result = match result {
             Err(error) if ffi::is_again(&error) => {
-                let blocked = ffi::is_blocked(&self.session);
+                let blocked = self.session.is_blocked();
                 if blocked && state.sender.is_none() {
                     state.sender = Some(op);
                     // The leader has to look for room to send, too.
@@ -185,7 +190,7 @@ impl Link {
         if let Err(error) = &result
             && ffi::is_fatal(error)
         {
-            self.end(state, End::Lost(printable(error.message().as_bytes())));
+            self.end(state, End::Lost(self.session.why(error)));
         }
         Poll::Ready(result)
     }
@@ -211,7 +216,7 @@ impl Link {
         }
         let mut state = self.lock();
         if state.end.is_none() && state.sender.is_none() {
-            let _ = self.session.disconnect(None, "done", None);
+            let _ = self.session.disconnect();
         }
         self.end(&mut state, End::Closed);
     }

@@ -7,13 +7,15 @@
 
 use ssh_session::login::{Agent, Attempt, Dialogue, Key, Login, Method};
 use ssh_session::{ExposeSecret, KeyProblem, Phase, SecretString, SshError, printable};
-use ssh2::Error;
 
 use crate::agent::{Agent as Client, Identity};
 use crate::asking::{Conversation, End, ask};
 use crate::dial::{Dial, StepError};
-use crate::ffi;
+use crate::ffi::{self, Error};
 use crate::keys;
+
+/// What a private key is called where it cannot be read.
+const FIELD: &str = "private_key";
 
 /// Logs in, with as many credentials as the server wants.
 pub(crate) fn login(dial: &Dial<'_>) -> Result<(), SshError> {
@@ -32,9 +34,14 @@ pub(crate) fn login(dial: &Dial<'_>) -> Result<(), SshError> {
                     answer => talk.plan.asked(answer.ok().flatten()),
                 }
             }
+            Some(Attempt::Inspect(key)) => {
+                let rules = dial.options.key_rules;
+                let encrypted = ask(dial, FIELD, move || key.is_encrypted(&rules))?;
+                talk.plan.inspected(encrypted);
+            }
             Some(Attempt::Password(password)) => talk.password(&password)?,
             Some(Attempt::KeyboardInteractive(dialogue)) => talk.converse(dialogue)?,
-            Some(Attempt::Key(key)) => talk.key(&key)?,
+            Some(Attempt::Key(key)) => talk.key(key)?,
             Some(Attempt::Agent(agent)) => talk.agent(&agent)?,
             Some(_) => return Err(SshError::invalid("auth", "has a way that is not known here")),
             None => talk.look_for_more()?,
@@ -70,7 +77,7 @@ impl Talk<'_> {
         let mut conversation = Conversation::new(dial, &mut self.plan, dialogue);
         let mut waits = false;
         let sent = dial.step(Phase::Authenticate, || {
-            let done = dial.session.userauth_keyboard_interactive(user, &mut conversation);
+            let done = ffi::auth_interactive(&dial.session, user, &mut conversation);
             if conversation.end.is_none() {
                 return done;
             }
@@ -94,32 +101,25 @@ impl Talk<'_> {
         }
     }
 
-    fn key(&mut self, key: &Key) -> Result<(), SshError> {
+    fn key(&mut self, key: Key) -> Result<(), SshError> {
         let target = &self.dial.options.target;
-        let failed = |problem| SshError::KeyFile {
-            target: target.clone(),
-            path: key.path().cloned(),
-            problem,
-        };
-        let read = || {
-            let private = keys::from_text(key.read()?, key.passphrase.as_ref())?;
-            let certificate = key.certificate.as_ref();
-            let certificate =
-                certificate.map(|source| source.read(private.public.as_deref())).transpose()?;
-            Ok((private, certificate))
-        };
-        let (private, certificate) = match read() {
-            Ok(read) => read,
+        let (name, path) = (key.name(), key.path().cloned());
+        let failed =
+            |problem| SshError::KeyFile { target: target.clone(), path: path.clone(), problem };
+        let rules = self.dial.options.key_rules;
+        let private = match ask(self.dial, FIELD, move || keys::open(&key, &rules))? {
+            Ok(private) => private,
             Err(problem) => {
                 self.plan.not_sent(failed(problem));
                 return Ok(());
             }
         };
+        let certificate = private.certificate;
         let public = match &certificate {
             Some(text) => ssh_key::Certificate::from_openssh(text)
                 .and_then(|certificate| certificate.to_bytes())
                 .ok(),
-            None => private.public.clone(),
+            None => private.public,
         };
         if public.is_some_and(|public| !self.plan.is_new_key(&public)) {
             self.plan.exhausted();
@@ -141,7 +141,7 @@ impl Talk<'_> {
                 self.plan.not_sent(failed(problem));
                 Ok(())
             }
-            _ => self.judge(key.name(), Method::PublicKey, sent),
+            _ => self.judge(name, Method::PublicKey, sent),
         }
     }
 

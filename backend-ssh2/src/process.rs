@@ -7,11 +7,10 @@ use bytes::Bytes;
 use ssh_session::{
     Chunk, Command, ExitStatus, PartialOutput, Phase, Process, SshError, Stdin, printable,
 };
-use ssh2::{Error, Session};
 
 use crate::body::{Body, Ended, Input, Progress, Stream, Wrote};
 use crate::deadline::Deadline;
-use crate::ffi::{self, Channel, again};
+use crate::ffi::{self, Channel, Error, Session, again};
 use crate::link::{Link, User};
 use crate::state::{End, Op, State, Stop};
 
@@ -121,20 +120,20 @@ impl<'s> Ssh2Process<'s> {
                 let Some(channel) = body.channel().filter(|_| answer.is_none()) else {
                     // Only a packet that was sent in part is left to do.
                     behind(&mut body, state)?;
-                    return answer.take_if(|_| !ffi::is_blocked(session)).unwrap_or(Err(again()));
+                    return answer.take_if(|_| !session.is_blocked()).unwrap_or(Err(again()));
                 };
                 match ask(channel) {
                     Err(error) if ffi::is_again(&error) => {
                         // It may close the channel instead of answering.
                         closed = channel.eof();
                         answer = closed.then_some(Ok(()));
-                        if answer.is_none() && !ffi::is_blocked(session) {
+                        if answer.is_none() && !session.is_blocked() {
                             behind(&mut body, state)?;
                         }
                     }
                     other => answer = Some(other),
                 }
-                answer.take_if(|_| !ffi::is_blocked(session)).unwrap_or(Err(again()))
+                answer.take_if(|_| !session.is_blocked()).unwrap_or(Err(again()))
             })
         })?;
         if closed { Err(Failure::NoExitStatus) } else { Ok(()) }
@@ -260,7 +259,9 @@ pub(crate) fn with_output(mut error: SshError, stdout: Vec<u8>, stderr: Vec<u8>)
         | SshError::ConnectionLost { partial, phase: Phase::Run, .. } => {
             *partial = Some(Box::new(output));
         }
-        SshError::NoExitStatus { partial, .. } => **partial = output,
+        SshError::NoExitStatus { partial, .. } | SshError::OutputLimit { partial, .. } => {
+            **partial = output;
+        }
         _ => {}
     }
     error

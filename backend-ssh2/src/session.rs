@@ -5,12 +5,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pool_core::{Interrupt, KillSwitch};
-use ssh_session::{Command, Options, Output, Phase, Session, SshError, Target};
+use ssh_session::{Command, FirstKeys, Options, Output, Phase, Session, SshError, Target};
 
 use crate::dial::dial;
 use crate::link::Link;
 use crate::process::Ssh2Process;
-use crate::way::FirstKeys;
 use crate::{exec, service};
 
 /// A logged-in connection, ended when dropped. Any number of threads may use it at once; how many
@@ -30,8 +29,8 @@ impl Ssh2Session {
         Self::connect_as_before(options, &FirstKeys::new(options), &Interrupt::default())
     }
 
-    /// Like [`connect`](Self::connect), for servers that must have the keys they had before, and
-    /// for callers that may lose their patience.
+    /// Like [`connect`](Self::connect), for servers that must have the keys that were trusted on
+    /// first use before, and for callers that may lose their patience.
     pub(crate) fn connect_as_before(
         options: &Options,
         first_keys: &FirstKeys,

@@ -3,10 +3,9 @@
 use std::sync::MutexGuard;
 
 use pool_core::Keepalive;
-use ssh2::Error;
 
 use crate::channels::Channels;
-use crate::ffi;
+use crate::ffi::{self, Error};
 
 /// Names one operation: what may own a packet sent in part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

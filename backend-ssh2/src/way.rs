@@ -4,10 +4,12 @@ use std::ffi::CString;
 use std::sync::{Arc, OnceLock};
 
 use pool_core::Interrupt;
-use ssh_session::{Options, Phase, ProxyProcess, Route, SshError, Target, net};
+use ssh_session::{
+    FirstKey, FirstKeys, Options, Phase, ProxyProcess, Route, SshError, Target, net,
+};
 
 use crate::deadline::Deadline;
-use crate::dial::{Dial, FirstKey, StepError};
+use crate::dial::{Dial, StepError};
 use crate::ffi::Channel;
 use crate::hop::Hop;
 use crate::socket::Socket;
@@ -21,25 +23,6 @@ pub(crate) struct Way {
     pub(crate) socket: Socket,
     pub(crate) process: Option<ProxyProcess>,
     pub(crate) fate: Fate,
-}
-
-/// The keys that the first session of a pool was shown, its target's and those of the jump hosts
-/// before it; later ones must be shown the same.
-#[derive(Debug)]
-pub(crate) struct FirstKeys {
-    pub(crate) target: FirstKey,
-    hops: Vec<FirstKey>,
-}
-
-impl FirstKeys {
-    /// None were shown yet.
-    pub(crate) fn new(options: &Options) -> Self {
-        let hops = match &options.route {
-            Route::Jump(hops) => hops.len(),
-            _ => 0,
-        };
-        Self { target: FirstKey::new(), hops: (0..hops).map(|_| FirstKey::new()).collect() }
-    }
 }
 
 impl Way {

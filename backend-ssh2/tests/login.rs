@@ -290,7 +290,8 @@ fn what_is_no_ssh_server_is_told_apart_in_bounded_time() {
     let flood = b"one more line before the banner\r\n".repeat(100_000);
     let flood = endless(flood);
     let start = Instant::now();
-    assert_eq!(kind_of(&options(flood)), Kind::Timeout);
+    // After 256 KiB it is none, whatever may follow.
+    assert_eq!(kind_of(&options(flood)), Kind::Handshake);
     assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     let cut = answering(b"SSH-2.0-x\r\n", false);
     assert_eq!(kind_of(&options(cut)), Kind::ConnectionLost);
@@ -308,15 +309,13 @@ fn what_is_no_ssh_server_is_told_apart_in_bounded_time() {
 }
 
 #[test]
-fn every_later_session_of_a_pool_must_see_the_first_ones_key() {
+fn a_first_key_that_no_file_keeps_binds_the_pool_and_is_no_passing_trouble() {
     let mut server = Sshd::start().expect("sshd");
-    let known = server.dir().join("known_hosts_of_test");
     let mut options = sshd_options(&server);
-    options.host_keys = HostKeys::new(HostKeyPolicy::AcceptNew).files([&known]);
+    options.host_keys = HostKeys::new(HostKeyPolicy::AcceptNew).files(["/dev/null"]);
     let backend = Ssh2Backend::new(options).expect("valid");
     drop(backend.connect().expect("first"));
     server.change_host_key().expect("changed");
-    fs::remove_file(&known).expect("somebody removed the file");
     let error = backend.connect().expect_err("another key");
     assert!(error.to_string().contains("first session"), "{error}");
     assert_eq!(backend.classify(&error), ErrorKind::Permanent);

@@ -51,7 +51,7 @@ fn assert_ran(error: &SshError, kind: Kind) {
     assert!(error.may_have_started() && !error.is_retryable());
 }
 
-fn drops_at_once(session: Ssh2Session) {
+fn drops_at_once(session: impl Send + 'static) {
     let elapsed = within(Duration::from_secs(20), "drop", move || {
         let start = Instant::now();
         drop(session);

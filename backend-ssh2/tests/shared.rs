@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -79,7 +80,7 @@ fn closing_wakes_whoever_waits() {
 fn dead_sessions_are_noticed_without_asking_and_dropped_at_once() {
     let server = Sshd::start().expect("sshd");
     let backend = Ssh2Backend::new(sshd_options(&server)).expect("valid");
-    let mut sessions: Vec<Ssh2Session> =
+    let mut sessions: Vec<Arc<Ssh2Session>> =
         (0..4).map(|_| backend.connect().expect("connected")).collect();
     for session in &mut sessions {
         assert!(session.exec(&Command::new("true")).expect("output").success());
@@ -207,8 +208,8 @@ fn a_server_that_never_stops_sending_keeps_nobody_from_leaving() {
 #[test]
 fn closing_does_not_wait_for_a_flood_to_end() {
     on_both(|server, session| {
-        let session = std::sync::Arc::new(session);
-        let running = std::sync::Arc::clone(&session);
+        let session = Arc::new(session);
+        let running = Arc::clone(&session);
         let flood = std::thread::spawn(move || running.exec(&Command::new("cat /dev/zero")));
         std::thread::sleep(Duration::from_millis(500));
         let elapsed = within(Duration::from_secs(30), server, move || {

@@ -6,12 +6,17 @@
 //! host keys, and what all backends must not show or allow.
 #![forbid(unsafe_code)]
 
+mod server_bytes;
+mod tap;
+
 use std::time::Duration;
 
 use backend_russh::RusshSession;
 use backend_russh::blocking::BlockingSession;
 use backend_ssh2::Ssh2Session;
+pub use server_bytes::server_bytes;
 use ssh_session::{AsyncSession as _, Command, Options, SshError};
+pub use tap::{Agreed, Tap};
 use testkit::conformance::{Blocking, Place, Report, Subject, run, runtime};
 
 /// Sync sessions over libssh2.

@@ -79,9 +79,10 @@ pub use error::Error;
 pub use jump::JumpHost;
 pub use pool_core::Stats;
 pub use ssh_session::{
-    Answers, AskPassword, Auth, CertificateSource, Chunk, Command, ConnectProblem, ExitStatus,
-    Fingerprint, HostKeyPolicy, HostKeyProblem, HostKeyRefused, KeyProblem, Kind, Output,
-    PartialOutput, Phase, Prompt, Pty, Question, SecretString, SshConfig, SshError, Target,
+    Algorithms, Answers, AskPassword, Auth, CertificateSource, Chunk, Command, ConnectProblem,
+    Crypto, ExitStatus, Fingerprint, HostKeyPolicy, HostKeyProblem, HostKeyRefused, KeyProblem,
+    Kind, Output, PartialOutput, Phase, Pin, Prompt, Pty, Question, SecretString, SshConfig,
+    SshError, Target, UNRECORDED,
 };
 
 #[cfg(all(feature = "russh", not(feature = "ssh2")))]

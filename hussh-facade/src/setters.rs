@@ -30,6 +30,33 @@ macro_rules! shared_setters {
             self
         }
 
+        /// Logs in with a private key file, and where that is not encrypted with `secret` as a
+        /// password: for callers who know one secret and not what it is for. Once the key turned
+        /// out to be encrypted, `secret` is its passphrase and never sent to a server.
+        pub fn private_key_or_password(
+            mut self,
+            path: impl Into<std::path::PathBuf>,
+            secret: &str,
+        ) -> Self {
+            self.settings.auth.push(ssh_session::Auth::key_file_or_password(path, secret));
+            self
+        }
+
+        /// Whether a private key file of one's own that others may read or write is refused, as by
+        /// OpenSSH; default true. Those who must use such a file, say one that a container mounts,
+        /// set it to false.
+        pub fn strict_key_modes(mut self, strict: bool) -> Self {
+            self.settings.key_rules.strict_modes = strict;
+            self
+        }
+
+        /// The fewest bits that an RSA key may have, a server's, its authority's and one's own:
+        /// OpenSSH's `RequiredRSASize`, 1,024 and up, default 1,024.
+        pub fn required_rsa_size(mut self, bits: u32) -> Self {
+            self.settings.key_rules.required_rsa_size = bits;
+            self
+        }
+
         /// Logs in with a private key from memory: the text of a key file.
         pub fn private_key_data(
             mut self,
@@ -113,10 +140,42 @@ macro_rules! shared_setters {
             self
         }
 
+        /// What may be agreed on with the server: key exchanges, ciphers, MACs, host key algorithms.
+        /// Default [`Crypto::default`](crate::Crypto), as strict as OpenSSH's; for one old device
+        /// take [`Crypto::compatible`](crate::Crypto::compatible), or add to one list.
+        pub fn crypto(mut self, crypto: ssh_session::Crypto) -> Self {
+            self.settings.crypto = crypto;
+            self
+        }
+
         /// The name to look host keys up by, instead of host and port, as OpenSSH's
         /// `HostKeyAlias`.
         pub fn host_key_alias(mut self, alias: impl Into<String>) -> Self {
             self.settings.host_keys.alias = Some(alias.into());
+            self
+        }
+
+        /// Files of keys that are refused whatever else is said, one public key a line: OpenSSH's
+        /// `RevokedHostKeys`. One that cannot be read refuses all. Default: none.
+        pub fn revoked_host_keys(
+            mut self,
+            files: impl IntoIterator<Item = impl Into<std::path::PathBuf>>,
+        ) -> Self {
+            self.settings.host_keys.revoked = files.into_iter().map(Into::into).collect();
+            self
+        }
+
+        /// Whether connecting fails where a new host's key cannot be recorded; default false, with
+        /// which that is a warning (`tracing`), and a pool is bound to the key.
+        pub fn must_record_host_keys(mut self, must: bool) -> Self {
+            self.settings.host_keys.must_record = must;
+            self
+        }
+
+        /// Whether names of new hosts are recorded as hashes, as with OpenSSH's `HashKnownHosts`;
+        /// default false.
+        pub fn hash_known_hosts(mut self, hash: bool) -> Self {
+            self.settings.host_keys.hash_names = hash;
             self
         }
 
@@ -155,6 +214,14 @@ macro_rules! shared_setters {
         /// default 3.
         pub fn keepalive_count_max(mut self, count: u32) -> Self {
             self.settings.keepalive_count_max = count;
+            self
+        }
+
+        /// How much of each stream of a command is collected at most, in bytes, unless
+        /// [`Command::max_output`](crate::Command::max_output) says otherwise: a command that writes
+        /// more is stopped, and the error holds what came. `None` is no limit; default 64 MiB.
+        pub fn max_output(mut self, bytes: impl Into<Option<usize>>) -> Self {
+            self.settings.max_output = bytes.into();
             self
         }
     };

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use pool_core::{Config, ConfigBuilder, ConfigError};
 use ssh_session::{
-    Auth, ExposeSecret as _, HostKeys, KeepaliveOptions, Options, ProxyCommand, Route,
-    SecretString, SshConfig, SshError, Target,
+    Auth, Crypto, ExposeSecret as _, HostKeys, KeepaliveOptions, KeyRules, Methods, Options,
+    ProxyCommand, Route, SecretString, SshConfig, SshError, Target,
 };
 
 use crate::JumpHost;
@@ -20,11 +20,15 @@ pub(crate) struct Settings {
     pub(crate) port: u16,
     pub(crate) username: String,
     pub(crate) auth: Vec<Auth>,
+    pub(crate) methods: Methods,
+    pub(crate) key_rules: KeyRules,
     pub(crate) host_keys: HostKeys,
+    pub(crate) crypto: Crypto,
     pub(crate) way: Way,
     pub(crate) connect_timeout: Duration,
     pub(crate) keepalive_interval: Option<Duration>,
     pub(crate) keepalive_count_max: u32,
+    pub(crate) max_output: Option<usize>,
 }
 
 /// How to get there, before it is checked.
@@ -45,11 +49,15 @@ impl Settings {
             port: 22,
             username,
             auth: Vec::new(),
+            methods: Methods::default(),
+            key_rules: KeyRules::default(),
             host_keys: HostKeys::default(),
+            crypto: Crypto::default(),
             way: Way::Direct,
             connect_timeout: Options::CONNECT_TIMEOUT,
             keepalive_interval: None,
             keepalive_count_max: 3,
+            max_output: Some(Options::MAX_OUTPUT),
         }
     }
 
@@ -90,25 +98,44 @@ impl Settings {
         if options.auth.is_empty() {
             options.auth.push(Auth::Auto);
         }
+        options.methods = self.methods;
+        options.key_rules = self.key_rules;
         options.host_keys = self.host_keys;
+        options.crypto = self.crypto;
         options.route = route;
         options.connect_timeout = self.connect_timeout;
         options.keepalive = self
             .keepalive_interval
             .map(|interval| KeepaliveOptions { interval, count_max: self.keepalive_count_max });
+        options.max_output = self.max_output;
         Ok(options)
     }
 }
 
 impl From<Options> for Settings {
     fn from(options: Options) -> Self {
-        let Options { target, auth, host_keys, route, connect_timeout, keepalive } = options;
+        let Options {
+            target,
+            auth,
+            methods,
+            key_rules,
+            host_keys,
+            crypto,
+            route,
+            connect_timeout,
+            keepalive,
+            max_output,
+        } = options;
         let mut settings = Self::new(target.host().to_owned(), target.user().to_owned());
         settings.port = target.port();
         settings.auth = auth;
+        settings.methods = methods;
+        settings.key_rules = key_rules;
         settings.host_keys = host_keys;
+        settings.crypto = crypto;
         settings.way = Way::Configured(route);
         settings.connect_timeout = connect_timeout;
+        settings.max_output = max_output;
         settings.keepalive_interval = keepalive.map(|keepalive| keepalive.interval);
         if let Some(keepalive) = keepalive {
             settings.keepalive_count_max = keepalive.count_max;

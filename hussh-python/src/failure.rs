@@ -75,6 +75,7 @@ fn ssh_kind(error: &SshError) -> &'static str {
         SshError::ChannelRefused { .. } => "channel_refused",
         SshError::RequestRefused { .. } => "request_refused",
         SshError::NoExitStatus { .. } => "no_exit_status",
+        SshError::OutputLimit { .. } => "output_limit",
         SshError::Closed { .. } => "closed",
         _ => "other",
     }
@@ -123,6 +124,8 @@ fn host_key_problem(refused: &HostKeyRefused) -> &'static str {
         HostKeyProblem::Revoked { .. } => "revoked",
         HostKeyProblem::Unknown { .. } => "unknown",
         HostKeyProblem::NotPinned { .. } => "not pinned",
+        HostKeyProblem::NotCertified { .. } => "not certified",
+        HostKeyProblem::TooShort { .. } => "too short",
         _ => "refused",
     }
 }

@@ -51,5 +51,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(log::log_level, module)?)?;
     module.add_function(wrap_pyfunction!(log::log_waiting, module)?)?;
     module.add_function(wrap_pyfunction!(log::log_take, module)?)?;
+    module.add_function(wrap_pyfunction!(log::not_recorded_take, module)?)?;
     Ok(())
 }

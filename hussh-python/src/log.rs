@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::thread;
 
+use hussh::UNRECORDED;
 use pyo3::prelude::*;
 use tracing::field::{Field, Visit};
 use tracing::metadata::LevelFilter;
@@ -22,6 +23,8 @@ const MOST: usize = 1000;
 const TRIES: usize = 1000;
 
 static QUEUE: Mutex<VecDeque<Entry>> = Mutex::new(VecDeque::new());
+/// Hosts whose keys were trusted on first use and could not be recorded, whatever the level.
+static NOT_RECORDED: Mutex<VecDeque<(String, String)>> = Mutex::new(VecDeque::new());
 static WAITING: AtomicBool = AtomicBool::new(false);
 /// Python's level: what is below is not kept. Nothing at first.
 static LEVEL: AtomicU8 = AtomicU8::new(u8::MAX);
@@ -53,12 +56,18 @@ pub(crate) fn log_waiting() -> bool {
 #[pyfunction]
 pub(crate) fn log_take() -> Vec<Entry> {
     WAITING.store(false, Ordering::Relaxed);
-    queue().map(|mut queue| queue.drain(..).collect()).unwrap_or_default()
+    patiently(&QUEUE).map(|mut queue| queue.drain(..).collect()).unwrap_or_default()
 }
 
-fn queue() -> Option<MutexGuard<'static, VecDeque<Entry>>> {
+/// Fetches the hosts whose new keys could not be recorded, each with what to say of it.
+#[pyfunction]
+pub(crate) fn not_recorded_take() -> Vec<(String, String)> {
+    patiently(&NOT_RECORDED).map(|mut hosts| hosts.drain(..).collect()).unwrap_or_default()
+}
+
+fn patiently<T>(queue: &'static Mutex<T>) -> Option<MutexGuard<'static, T>> {
     for _ in 0..TRIES {
-        match QUEUE.try_lock() {
+        match queue.try_lock() {
             Ok(queue) => return Some(queue),
             Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => thread::yield_now(),
@@ -82,7 +91,7 @@ impl Subscriber for Queue {
         let level = python_level(metadata.level());
         let ours = ["pool_core", "backend_russh", "ssh_session", "hussh"];
         metadata.is_event()
-            && level >= LEVEL.load(Ordering::Relaxed)
+            && (level >= LEVEL.load(Ordering::Relaxed) || metadata.target() == UNRECORDED)
             && ours.iter().any(|name| metadata.target().starts_with(name))
     }
 
@@ -108,9 +117,20 @@ impl Subscriber for Queue {
         event.record(&mut text);
         let metadata = event.metadata();
         let module = metadata.target().split("::").next().unwrap_or_default();
-        let Some(mut queue) = queue() else { return };
+        let level = python_level(metadata.level());
+        if metadata.target() == UNRECORDED
+            && let Some(mut hosts) = patiently(&NOT_RECORDED)
+            && hosts.len() < MOST
+        {
+            hosts.push_back((text.1, text.0.clone()));
+            WAITING.store(true, Ordering::Relaxed);
+        }
+        if level < LEVEL.load(Ordering::Relaxed) {
+            return;
+        }
+        let Some(mut queue) = patiently(&QUEUE) else { return };
         if queue.len() < MOST {
-            queue.push_back((python_level(metadata.level()), module, text.0));
+            queue.push_back((level, module, text.0));
             WAITING.store(true, Ordering::Relaxed);
         }
     }
@@ -120,11 +140,18 @@ impl Subscriber for Queue {
     fn exit(&self, _: &Id) {}
 }
 
-/// An event in words: its message, then its fields.
+/// An event in words: its message, then its fields; and the host that it names, if it does.
 #[derive(Default)]
-struct Text(String);
+struct Text(String, String);
 
 impl Visit for Text {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "host" {
+            self.1 = value.to_owned();
+        }
+        self.record_debug(field, &value);
+    }
+
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         let _ = match field.name() {
             "message" => {

@@ -263,11 +263,17 @@ pub(crate) struct Collected {
 }
 
 impl Collected {
-    pub(crate) fn add(&mut self, chunk: &Chunk) {
-        match chunk {
-            Chunk::Stdout(bytes) => self.stdout.extend_from_slice(bytes),
-            Chunk::Stderr(bytes) => self.stderr.extend_from_slice(bytes),
-        }
+    /// Adds a piece, as far as the limit of its stream allows. The limit is the error where it does
+    /// not allow all of it.
+    pub(crate) fn add(&mut self, chunk: &Chunk, limit: Option<usize>) -> Result<(), usize> {
+        let (stream, bytes) = match chunk {
+            Chunk::Stdout(bytes) => (&mut self.stdout, bytes),
+            Chunk::Stderr(bytes) => (&mut self.stderr, bytes),
+        };
+        let limit = limit.unwrap_or(usize::MAX);
+        let room = limit.saturating_sub(stream.len());
+        stream.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        if bytes.len() > room { Err(limit) } else { Ok(()) }
     }
 
     pub(crate) fn into_bytes(self) -> (Bytes, Bytes) {

@@ -61,11 +61,12 @@ impl Pool {
         stream: bool,
     ) -> PyResult<Operation> {
         let pool = self.pool()?.clone();
+        let keep = command.keep_output;
         let command = Command::from(command);
         if stream {
             return Operation::start(py, |desk| async move {
                 let carrier = Carrier::Lent(Arc::new(pool.get().await?));
-                stream::run(&carrier, &command, &desk).await
+                stream::run(&carrier, &command, &desk, keep).await
             });
         }
         Operation::start(py, |_| async move { timed(pool.execute_with(&command)).await })

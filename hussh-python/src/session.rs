@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hussh::{AsyncConnection, AsyncProcess, Command, Error, Output, PooledAsyncConnection};
+use hussh::{AsyncConnection, AsyncProcess, Command, Error, Output, PooledAsyncConnection, Target};
 use pyo3::prelude::*;
 
 use crate::operation::{Operation, timed};
@@ -28,6 +28,13 @@ impl Carrier {
         match self {
             Self::Held(connection) => connection.execute_with(command).await,
             Self::Lent(lease) => lease.execute_with(command).await,
+        }
+    }
+
+    pub(crate) fn target(&self) -> &Target {
+        match self {
+            Self::Held(connection) => connection.target(),
+            Self::Lent(lease) => lease.target(),
         }
     }
 
@@ -60,9 +67,12 @@ impl Session {
         stream: bool,
     ) -> PyResult<Option<Operation>> {
         let Some(carrier) = self.carrier() else { return Ok(None) };
+        let keep = command.keep_output;
         let command = Command::from(command);
         let operation = if stream {
-            Operation::start(py, |desk| async move { stream::run(&carrier, &command, &desk).await })
+            Operation::start(py, |desk| async move {
+                stream::run(&carrier, &command, &desk, keep).await
+            })
         } else {
             Operation::start(py, |_| async move { timed(carrier.execute(&command)).await })
         };

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hussh::{
-    AsyncConnection, AsyncConnectionBuilder, AsyncConnectionPool, AsyncConnectionPoolBuilder,
-    Command, Error, HostKeyPolicy, JumpHost, Pty,
+    Algorithms, AsyncConnection, AsyncConnectionBuilder, AsyncConnectionPool,
+    AsyncConnectionPoolBuilder, Command, Crypto, Error, HostKeyPolicy, JumpHost, Pin, Pty,
+    SshError,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -17,15 +18,22 @@ pub(crate) struct Settings {
     host: String,
     port: u16,
     username: String,
-    /// Also what the private key is encrypted with, if it is.
+    /// Without a passphrase beside it, also what the private key is encrypted with, if it is.
     password: Option<String>,
     private_key: Option<PathBuf>,
+    passphrase: Option<String>,
+    strict_key_modes: bool,
+    required_rsa_size: u32,
     proxy_jump: Vec<Settings>,
     proxy_command: Option<String>,
-    host_keys: String,
+    /// The name of a policy, or pins.
+    host_keys: Vec<String>,
+    must_record_host_keys: bool,
     connect_timeout: Seconds,
     keepalive_interval: Option<Seconds>,
     keepalive_count_max: u32,
+    /// A policy, then what differs from it: lists by their names.
+    crypto: Vec<(String, String)>,
 }
 
 /// How many sessions, and for how long. From a `dict`.
@@ -49,6 +57,9 @@ pub(crate) struct CommandSettings {
     env: Vec<(String, String)>,
     pty: Option<(String, u32, u32)>,
     timeout: Option<Seconds>,
+    /// Also what is handed on as it comes.
+    pub(crate) keep_output: bool,
+    max_output: Option<usize>,
 }
 
 /// Seconds as a float, a time span that exists.
@@ -73,9 +84,12 @@ fn span(seconds: Option<Seconds>) -> Option<Duration> {
 macro_rules! apply {
     ($settings:ident, $builder:expr) => {{
         let policy = policy(&$settings.host_keys)?;
+        let crypto = crypto(&$settings.crypto)?;
         let mut builder = $builder
             .port($settings.port)
+            .crypto(crypto)
             .host_keys(policy)
+            .must_record_host_keys($settings.must_record_host_keys)
             .connect_timeout($settings.connect_timeout.0)
             .keepalive_interval(span($settings.keepalive_interval))
             .keepalive_count_max($settings.keepalive_count_max);
@@ -85,24 +99,48 @@ macro_rules! apply {
         if let Some(command) = $settings.proxy_command {
             builder = builder.proxy_command(command);
         }
-        let password = $settings.password;
-        if let Some(path) = $settings.private_key {
-            builder = builder.private_key(path, password.as_deref());
-        }
-        match password {
-            Some(password) => builder.password(password),
-            None => builder,
+        builder = builder
+            .strict_key_modes($settings.strict_key_modes)
+            .required_rsa_size($settings.required_rsa_size);
+        match ($settings.private_key, $settings.passphrase, $settings.password) {
+            (Some(path), None, Some(secret)) => builder.private_key_or_password(path, &secret),
+            (Some(path), passphrase, password) => {
+                builder = builder.private_key(path, passphrase.as_deref());
+                password.into_iter().fold(builder, |builder, password| builder.password(password))
+            }
+            (None, _, password) => {
+                password.into_iter().fold(builder, |builder, password| builder.password(password))
+            }
         }
     }};
 }
 
-fn policy(text: &str) -> Result<HostKeyPolicy, Error> {
-    Ok(match text {
-        "accept-new" => HostKeyPolicy::AcceptNew,
-        "strict" => HostKeyPolicy::Strict,
-        "danger-accept-any" => HostKeyPolicy::DangerAcceptAny,
-        pin => HostKeyPolicy::Pinned(pin.parse().map_err(Error::Ssh)?),
+fn policy(texts: &[String]) -> Result<HostKeyPolicy, Error> {
+    Ok(match texts {
+        [text] if text == "accept-new" => HostKeyPolicy::AcceptNew,
+        [text] if text == "strict" => HostKeyPolicy::Strict,
+        [text] if text == "danger-accept-any" => HostKeyPolicy::DangerAcceptAny,
+        pins => {
+            let pins = pins.iter().map(|pin| pin.parse::<Pin>());
+            HostKeyPolicy::Pinned(pins.collect::<Result<_, _>>().map_err(Error::Ssh)?)
+        }
     })
+}
+
+fn crypto(settings: &[(String, String)]) -> Result<Crypto, Error> {
+    let mut crypto = Crypto::default();
+    for (name, value) in settings {
+        crypto = match name.as_str() {
+            "policy" => Crypto::named(value)?,
+            "kex_algorithms" => crypto.with(Algorithms::KeyExchange, value)?,
+            "host_key_algorithms" => crypto.with(Algorithms::HostKeys, value)?,
+            "ciphers" => crypto.with(Algorithms::Ciphers, value)?,
+            "macs" => crypto.with(Algorithms::Macs, value)?,
+            "ca_signature_algorithms" => crypto.with(Algorithms::CaSignatures, value)?,
+            _ => return Err(SshError::invalid("crypto", "has a list of no known name").into()),
+        };
+    }
+    Ok(crypto)
 }
 
 impl Settings {
@@ -132,7 +170,9 @@ impl PoolSettings {
 
 impl From<CommandSettings> for Command {
     fn from(settings: CommandSettings) -> Self {
-        let mut command = Self::new(settings.command).timeout(span(settings.timeout));
+        let mut command = Self::new(settings.command)
+            .timeout(span(settings.timeout))
+            .max_output(settings.max_output);
         if let Some(stdin) = settings.stdin {
             command = command.stdin(stdin);
         }

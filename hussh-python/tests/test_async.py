@@ -107,7 +107,9 @@ def test_output_comes_to_callbacks_of_both_kinds(sshd: Server, run: Run) -> None
 
         async with AsyncConnection(**sshd.key) as connection:
             await connection.execute("echo a; echo b", on_output=lambda _, data: plain.append(data))
-            result = await connection.execute("head -c 3000000 /dev/zero", on_output=collect)
+            result = await connection.execute(
+                "head -c 3000000 /dev/zero", on_output=collect, keep_output=True
+            )
         assert b"".join(plain) == b"a\nb\n"
         assert sum(map(len, awaited)) == len(result.stdout_bytes) == 3_000_000
 

@@ -7,6 +7,7 @@ import pickle
 import time
 import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,6 +122,7 @@ def test_output_comes_while_the_command_runs(connection: Connection) -> None:
     result = connection.execute(
         "echo one; echo two >&2; sleep 1; echo three",
         on_output=lambda name, data: seen.append((name, data, time.monotonic() - start)),
+        keep_output=True,
     )
     assert seen[0][:2] == ("stdout", b"one\n")
     assert seen[0][2] < 0.8
@@ -146,8 +148,49 @@ def test_megabytes_arrive_whole_through_a_slow_callback(connection: Connection) 
         size += len(data)
         time.sleep(0.0005)
 
-    result = connection.execute("head -c 8000000 /dev/zero", on_output=count)
+    result = connection.execute("head -c 8000000 /dev/zero", on_output=count, keep_output=True)
     assert size == len(result.stdout_bytes) == 8_000_000
+
+
+def test_what_a_callback_gets_is_kept_by_nobody(connection: Connection) -> None:
+    size = 0
+
+    def count(name: str, data: bytes) -> None:
+        nonlocal size
+        size += len(data)
+
+    def peak() -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
+    before = peak()
+    result = connection.execute("head -c 300000000 /dev/zero; exit 3", on_output=count)
+    assert (size, result.stdout_bytes, result.status) == (300_000_000, b"", 3)
+    assert peak() - before < 40_000, "kB more than before"
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_output_beyond_its_limit_is_an_error_with_what_came(
+    connection: Connection, streamed: bool
+) -> None:
+    ways: dict[str, Any] = {"on_output": lambda *_: None, "keep_output": True} if streamed else {}
+    with pytest.raises(hussh.OutputLimitError, match="max_output") as raised:
+        connection.execute("exec cat /dev/zero", max_output=100_000, **ways)
+    assert len(raised.value.stdout_bytes) == 100_000
+    assert raised.value.may_have_started
+    assert connection.execute("head -c 100000 /dev/zero", max_output=100_000, **ways).status == 0
+    with pytest.raises(hussh.InvalidArgumentError, match="max_output"):
+        connection.execute("true", max_output=-1)
+
+
+def test_what_may_be_agreed_on_is_a_setting(sshd: Server) -> None:
+    for crypto in ("modern", "compatible", {"policy": "modern", "ciphers": "aes256-ctr"}):
+        assert Connection(**sshd.key, crypto=crypto).execute("true").status == 0
+    with pytest.raises(hussh.HandshakeError, match="kex_algorithms"):
+        Connection(**sshd.key, crypto={"kex_algorithms": "diffie-hellman-group1-sha1"})
+    for wrong in ("strict", {"ciphers": "rot13"}, {"cipher": "aes256-ctr"}, {"ciphers": ""}):
+        with pytest.raises(hussh.InvalidArgumentError):
+            Connection(**sshd.key, crypto=wrong)
 
 
 def test_a_signal_is_no_success(connection: Connection) -> None:
@@ -181,7 +224,7 @@ def test_a_lost_connection_says_what_had_arrived(own_sshd: Server) -> None:
         own_sshd.ask("kill-sessions")
 
     with pytest.raises(hussh.ConnectionLostError) as raised:
-        connection.execute("echo before; sleep 30", on_output=kill)
+        connection.execute("echo before; sleep 30", on_output=kill, keep_output=True)
     assert raised.value.stdout == "before\n"
     assert raised.value.may_have_started
     assert not connection.is_alive()

@@ -7,6 +7,7 @@ import inspect
 import pickle
 import socket
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from hussh import AsyncConnection, Connection, ConnectionPool
 CLASSES = [
     value
     for value in vars(hussh).values()
-    if inspect.isclass(value) and issubclass(value, Exception)
+    if inspect.isclass(value) and issubclass(value, Exception) and not issubclass(value, Warning)
 ]
 
 
@@ -156,3 +157,36 @@ def test_nonsense_never_panics(sshd: Server, call, error) -> None:
         with pytest.raises(error):
             call(connection)
         assert connection.execute("true").status == 0
+
+
+def test_a_host_key_that_cannot_be_recorded_is_told_once_a_host(
+    own_sshd: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Root may write into any folder, but not below a file.
+    (tmp_path / ".ssh").write_text("")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(hussh.KnownHostsError, match="known_hosts"):
+        Connection(**own_sshd.key, must_record_host_keys=True)
+    with pytest.warns(hussh.HostKeyNotRecordedWarning, match="not recorded") as told:
+        Connection(**own_sshd.key).close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with ConnectionPool(**own_sshd.key) as pool:
+            assert pool.execute("true").status == 0
+    assert len(told) == 1
+    assert f"[{own_sshd.host}]:{own_sshd.port}" in str(told[0].message)
+
+
+def test_pins_name_the_type_of_key_to_ask_for(own_sshd: Server) -> None:
+    line = own_sshd.facts["known_hosts_line"].split(maxsplit=1)[1]
+    for pins in (line, [line], ("ssh-rsa SHA256:" + "A" * 43, line)):
+        with Connection(**own_sshd.key, host_keys=pins) as connection:
+            assert connection.execute("true").status == 0
+    with pytest.raises(hussh.HostKeyError) as refused:
+        Connection(**own_sshd.key, host_keys=["SHA256:" + "A" * 43])
+    assert refused.value.problem == "not pinned"
+    for nonsense in ([], ["strict", line], ["x"]):
+        with pytest.raises(hussh.InvalidArgumentError):
+            Connection(**own_sshd.key, host_keys=nonsense)
+    with pytest.raises(TypeError, match="host_keys"):
+        Connection(**own_sshd.key, host_keys=3)  # type: ignore[arg-type]

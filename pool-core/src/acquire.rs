@@ -80,13 +80,13 @@ fn accept<D: Domain>(
     place: &D::Place,
     mut lease: Lease<SessionOf<D>>,
     site: &'static Location<'static>,
-    waited_for: Option<WaitPhase>,
+    waits_for: Option<WaitPhase>,
 ) -> Result<Lease<SessionOf<D>>, Unusable<D>> {
     let backend = shared.domain.backend(place);
     match quietly(|| backend.is_broken(&mut lease.session, Moment::Acquire)) {
         Some(false) => {
             if shared.domain.is_observed() || shared.slow_acquire.is_some() {
-                tell(shared, key, place, &lease, site, waited_for);
+                tell(shared, key, place, &lease, site, waits_for);
             }
             Ok(lease)
         }
@@ -102,11 +102,12 @@ fn tell<D: Domain>(
     place: &D::Place,
     lease: &Lease<SessionOf<D>>,
     site: &'static Location<'static>,
-    waited_for: Option<WaitPhase>,
+    waits_for: Option<WaitPhase>,
 ) {
     let &Lease { slot, arrived, .. } = lease;
     let waited = shared.clock.now().saturating_duration_since(arrived);
     if shared.slow_acquire.is_some_and(|limit| waited > limit) {
+        let waited_for = waits_for.unwrap_or(WaitPhase::Check);
         quietly(|| tracing::warn!(?waited, ?waited_for, %site, "acquired slowly"));
     }
     let history = shared.with_core(key, |core, _| core.history(slot)).flatten();

@@ -15,6 +15,8 @@ pub struct Command {
     stdin: Stdin,
     pty: Option<Pty>,
     timeout: Option<Duration>,
+    /// Within, `None` is no limit; without, nothing was said of it.
+    max_output: Option<Option<usize>>,
 }
 
 /// Where a command's standard input comes from.
@@ -59,6 +61,7 @@ impl Command {
             stdin: Stdin::Bytes(Bytes::new()),
             pty: None,
             timeout: None,
+            max_output: None,
         }
     }
 
@@ -99,6 +102,21 @@ impl Command {
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.timeout = timeout.into();
         self
+    }
+
+    /// How much of each stream is collected at most, in bytes; `None` is no limit. A command that
+    /// writes more is killed as far as the server allows, and the error holds what came. Default:
+    /// what the session was opened with ([`Options::max_output`](crate::Options::max_output)).
+    /// Nothing is collected of commands that are spawned or streamed.
+    #[must_use]
+    pub fn max_output(mut self, bytes: impl Into<Option<usize>>) -> Self {
+        self.max_output = Some(bytes.into());
+        self
+    }
+
+    /// The limit of each stream, where a session's own is `usual`.
+    pub fn output_limit(&self, usual: Option<usize>) -> Option<usize> {
+        self.max_output.unwrap_or(usual)
     }
 
     /// The command line.
@@ -196,6 +214,7 @@ impl fmt::Debug for Command {
             .field("stdin", &self.stdin)
             .field("pty", &self.pty)
             .field("timeout", &self.timeout)
+            .field("max_output", &self.max_output)
             .finish()
     }
 }

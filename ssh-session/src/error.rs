@@ -162,6 +162,15 @@ pub enum SshError {
         /// What the command had written.
         partial: Box<PartialOutput>,
     },
+    /// The command wrote more to a stream than was to be collected, and was stopped.
+    OutputLimit {
+        /// Whom it was about.
+        target: Target,
+        /// How much of each stream was to be collected, in bytes.
+        limit: usize,
+        /// What it had written, up to that.
+        partial: Box<PartialOutput>,
+    },
     /// What the command wrote was not read and could not be kept any longer; the command was
     /// stopped. Where a channel has flow control of its own, the command waits instead.
     Unread {
@@ -203,6 +212,11 @@ pub enum KeyProblem {
     Missing,
     /// The file cannot be read.
     Unreadable(Arc<io::Error>),
+    /// Others may read or write the file, so that whoever has the key is not known.
+    TooOpen {
+        /// The file's mode, without its type.
+        mode: u32,
+    },
     /// The key is encrypted and no passphrase was given.
     PassphraseNeeded,
     /// The key is encrypted, but not with this passphrase.
@@ -274,6 +288,7 @@ pub enum Kind {
     ChannelRefused,
     RequestRefused,
     NoExitStatus,
+    OutputLimit,
     Unread,
     Closed,
 }
@@ -308,6 +323,7 @@ impl SshError {
             Self::ChannelRefused { .. } => Kind::ChannelRefused,
             Self::RequestRefused { .. } => Kind::RequestRefused,
             Self::NoExitStatus { .. } => Kind::NoExitStatus,
+            Self::OutputLimit { .. } => Kind::OutputLimit,
             Self::Unread { .. } => Kind::Unread,
             Self::Closed { .. } => Kind::Closed,
         }
@@ -330,6 +346,7 @@ impl SshError {
             | Self::ChannelRefused { target, .. }
             | Self::RequestRefused { target, .. }
             | Self::NoExitStatus { target, .. }
+            | Self::OutputLimit { target, .. }
             | Self::Unread { target, .. }
             | Self::Closed { target } => Some(target),
         }
@@ -370,7 +387,7 @@ impl SshError {
             Self::Timeout { maybe_started, .. } | Self::ConnectionLost { maybe_started, .. } => {
                 *maybe_started
             }
-            Self::NoExitStatus { .. } | Self::Unread { .. } => true,
+            Self::NoExitStatus { .. } | Self::OutputLimit { .. } | Self::Unread { .. } => true,
             _ => false,
         }
     }
@@ -381,7 +398,7 @@ impl SshError {
             Self::Timeout { partial, .. } | Self::ConnectionLost { partial, .. } => {
                 partial.as_deref()
             }
-            Self::NoExitStatus { partial, .. } => Some(partial),
+            Self::NoExitStatus { partial, .. } | Self::OutputLimit { partial, .. } => Some(partial),
             _ => None,
         }
     }

@@ -59,7 +59,13 @@ impl fmt::Display for SshError {
                     Some(path) => write!(f, "{} ", path.display())?,
                     None => f.write_str("from memory ")?,
                 }
-                problem.fmt(f)
+                problem.fmt(f)?;
+                match (problem, path) {
+                    (KeyProblem::TooOpen { .. }, Some(path)) => {
+                        write!(f, "; chmod 600 '{}'", path.display())
+                    }
+                    _ => Ok(()),
+                }
             }
             Self::Agent { target, detail } => {
                 write!(f, "{target}: cannot log in with the SSH agent: {detail}")
@@ -93,6 +99,11 @@ impl fmt::Display for SshError {
                 write!(f, "{target}: the server did not say how the command ended")?;
                 tail(f, Some(partial), true)
             }
+            Self::OutputLimit { target, limit, .. } => write!(
+                f,
+                "{target}: the command was stopped, since it wrote more than {limit} bytes to one \
+                 stream; raise max_output, or take its output as it comes"
+            ),
             Self::Unread { target, detail } => write!(
                 f,
                 "{target}: the command was stopped, since nobody read what it wrote: {detail}"
@@ -133,6 +144,7 @@ impl fmt::Display for KeyProblem {
         match self {
             Self::Missing => f.write_str("does not exist"),
             Self::Unreadable(source) => write!(f, "cannot be read: {source}"),
+            Self::TooOpen { mode } => write!(f, "is open to others (its mode is {mode:04o})"),
             Self::PassphraseNeeded => f.write_str("is encrypted; give its passphrase"),
             Self::WrongPassphrase => f.write_str("is encrypted with another passphrase"),
             Self::Malformed(detail) => write!(f, "cannot be used: {detail}"),

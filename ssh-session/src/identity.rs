@@ -10,12 +10,12 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::ExposeSecret as _;
 use sha2::Sha256;
 
-use crate::{Auth, CertificateSource, HostKeyPolicy, HostKeys, Options, Route};
+use crate::{Algorithms, Auth, CertificateSource, Crypto, HostKeyPolicy, HostKeys, Options, Route};
 
 /// Whose session it is: sessions may be shared only where this is equal.
 ///
 /// It covers host, port and user, every credential in its order, the way there with all its hops,
-/// and which host keys are believed. Not timeouts and heartbeats: they change nothing about who
+/// which host keys are believed, and what may be agreed on with the server. Not timeouts and heartbeats: they change nothing about who
 /// is who. Two passwords for one user make two identities; so do two files with one key, which
 /// costs a connection at worst. A key file stands for itself by its path: no file is read for this.
 ///
@@ -91,7 +91,11 @@ impl Hash {
         self.field(options.target.user());
         self.number(options.auth.len());
         options.auth.iter().for_each(|auth| self.auth(auth));
+        self.number(options.key_rules.required_rsa_size as usize);
+        self.number(usize::from(options.key_rules.strict_modes));
+        self.field(format!("{:?}", options.methods));
         self.host_keys(&options.host_keys);
+        self.crypto(&options.crypto);
         match &options.route {
             Route::Direct => self.field("direct"),
             Route::Jump(hops) => {
@@ -125,6 +129,11 @@ impl Hash {
                 self.field("key file");
                 self.path(path);
                 self.option(passphrase.as_ref().map(|secret| secret.expose_secret().as_bytes()));
+            }
+            Auth::KeyFileOrPassword { path, secret } => {
+                self.field("key file or password");
+                self.path(path);
+                self.field(secret.expose_secret());
             }
             Auth::KeyData { key, passphrase } => {
                 self.field("key data");
@@ -170,17 +179,37 @@ impl Hash {
         self.option(socket.as_deref().map(std::ffi::OsStr::as_bytes));
     }
 
+    fn crypto(&mut self, crypto: &Crypto) {
+        for which in [
+            Algorithms::KeyExchange,
+            Algorithms::HostKeys,
+            Algorithms::Ciphers,
+            Algorithms::Macs,
+            Algorithms::CaSignatures,
+        ] {
+            self.field(crypto.names(which).join(","));
+        }
+        self.field(crypto.min_rsa_bits().to_le_bytes());
+    }
+
     fn host_keys(&mut self, host_keys: &HostKeys) {
-        let HostKeys { policy, files, alias } = host_keys;
+        let HostKeys { policy, files, alias, algorithms, ca_algorithms, revoked, .. } = host_keys;
         match policy {
             HostKeyPolicy::AcceptNew => self.field("accept-new"),
             HostKeyPolicy::Strict => self.field("strict"),
-            HostKeyPolicy::Pinned(pin) => {
+            HostKeyPolicy::Pinned(pins) => {
                 self.field("pinned");
-                self.field(pin.to_string());
+                self.number(pins.len());
+                pins.iter().for_each(|pin| self.field(pin.to_string()));
             }
             HostKeyPolicy::DangerAcceptAny => self.field("any"),
         }
+        for names in [algorithms.names(), ca_algorithms.names()] {
+            self.number(names.len());
+            names.iter().for_each(|name| self.field(name));
+        }
+        self.paths(revoked.iter().map(AsRef::as_ref));
+        self.number(usize::from(host_keys.must_record));
         self.paths(files.user_files().iter().map(AsRef::as_ref));
         self.paths(files.system_files().iter().map(AsRef::as_ref));
         self.option(alias.as_deref().map(str::as_bytes));
@@ -193,8 +222,8 @@ mod tests {
 
     use super::Identity;
     use crate::{
-        Auth, Fingerprint, HostKeyPolicy, HostKeys, KeepaliveOptions, Options, ProxyCommand, Route,
-        Target,
+        Auth, Crypto, Fingerprint, HostKeyPolicy, HostKeys, KeepaliveOptions, Options,
+        ProxyCommand, Route, Target,
     };
 
     fn options(auth: Auth) -> Options {
@@ -207,7 +236,7 @@ mod tests {
 
     fn pin(letter: char) -> HostKeyPolicy {
         let text = format!("SHA256:{}", letter.to_string().repeat(42) + "A");
-        HostKeyPolicy::Pinned(text.parse::<Fingerprint>().expect("a fingerprint"))
+        HostKeyPolicy::pinned([text.parse::<Fingerprint>().expect("a fingerprint")])
     }
 
     #[test]
@@ -239,6 +268,8 @@ mod tests {
             options(Auth::key_file("/l")),
             options(Auth::encrypted_key_file("/k", "p")),
             options(Auth::encrypted_key_file("/k", "")),
+            options(Auth::key_file_or_password("/k", "p")),
+            options(Auth::key_file_or_password("/k", "q")),
             options(Auth::key_data("/k")),
             options(Auth::key_data("p")),
             options(Auth::key_file("/k").with_certificate("/c")),
@@ -259,6 +290,8 @@ mod tests {
             keys(HostKeys::default().files(["/x"])),
             keys(HostKeys::default().files(["/x", "/y"])),
             keys(HostKeys::default().alias("other")),
+            password("p").crypto(Crypto::modern()),
+            password("p").crypto(Crypto::compatible()),
             through(vec![password("p")]),
             through(vec![password("q")]),
             through(vec![password("p"), password("q")]),

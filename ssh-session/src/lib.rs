@@ -1,7 +1,7 @@
 //! The words that SSH backends share: whom to talk to, as whom, which host keys to believe, what
 //! to run, what came back, and what went wrong.
 //!
-//! Nothing here waits for a peer. A backend is given [`Options`], asks [`HostKeys`] about the key a
+//! Nothing here waits for a peer. A backend is given [`Options`], asks a [`HostKeyCheck`] about the key a
 //! server presents *before* it sends any credential, and answers in [`Output`] and [`SshError`].
 //!
 //! ```
@@ -18,26 +18,22 @@
 #![forbid(unsafe_code)]
 
 mod auth;
-mod certificate;
 mod command;
+mod crypto;
 mod endpoint;
 mod error;
 mod error_text;
-mod fingerprint;
-mod from_config;
+mod files;
 mod home;
 mod host_keys;
 mod identity;
-pub mod known_hosts;
-pub mod login;
 pub mod net;
+mod opening;
 mod options;
 mod output;
 mod pattern;
-mod prompt;
 mod proxy;
 mod proxy_process;
-mod refused;
 mod route;
 mod session;
 pub mod ssh_config;
@@ -45,22 +41,29 @@ mod target;
 mod text;
 mod valid;
 
-pub use auth::{Auth, CertificateSource};
-pub use certificate::{CertificateProblem, HostCertificate, PresentedKey};
+pub use auth::login;
+pub use auth::{
+    Answers, AskPassword, Auth, CertificateSource, KeyRules, MOST_ROUNDS, Methods, OpenedKey,
+    Prompt, Question,
+};
 pub use command::{Command, Pty, Stdin};
+pub use crypto::{Algorithms, Crypto, Lists, Offer, is_aead};
 pub use endpoint::Endpoint;
 pub use error::{ConnectProblem, KeyProblem, Kind, Outlook, PartialOutput, Phase, SshError};
-pub use fingerprint::{Fingerprint, HostKey, is_deep};
+pub use files::small_text;
 pub use home::Home;
-pub use host_keys::{HostKeyPolicy, HostKeys, PendingKey, Preferences, Verdict};
+pub use host_keys::known_hosts::{self, KnownHosts};
+pub use host_keys::{
+    CertificateProblem, Fingerprint, FirstKey, FirstKeys, HostCertificate, HostKey,
+    HostKeyAlgorithms, HostKeyCheck, HostKeyPolicy, HostKeyProblem, HostKeyRefused, HostKeys,
+    NewKey, Pin, PresentedKey, SignatureAlgorithms, UNRECORDED, Verdict, is_deep,
+};
 pub use identity::Identity;
-pub use known_hosts::KnownHosts;
+pub use opening::Opening;
 pub use options::{KeepaliveOptions, Options};
 pub use output::{ExitStatus, Output};
-pub use prompt::{Answers, AskPassword, Prompt, Question};
 pub use proxy::ProxyCommand;
 pub use proxy_process::ProxyProcess;
-pub use refused::{HostKeyProblem, HostKeyRefused};
 pub use route::Route;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use session::{AsyncProcess, AsyncSession, Chunk, Process, Session};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Auth, HostKeys, Route, SshError, Target};
+use crate::{Auth, Crypto, HostKeys, KeyRules, Methods, Route, SshError, Target};
 
 /// Everything a backend needs to open a session.
 #[derive(Debug, Clone)]
@@ -12,8 +12,14 @@ pub struct Options {
     /// How to log in: tried in order until the server is satisfied. A refused one is not tried
     /// again.
     pub auth: Vec<Auth>,
+    /// Which methods those may be sent by.
+    pub methods: Methods,
+    /// What keys have to be like, a server's and ours.
+    pub key_rules: KeyRules,
     /// Which host keys to believe.
     pub host_keys: HostKeys,
+    /// What may be agreed on with the server.
+    pub crypto: Crypto,
     /// How to get there.
     pub route: Route,
     /// How long name lookup, TCP connect, handshake and authentication may take together, those of
@@ -21,9 +27,15 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// Heartbeats while a command runs; `None` sends none.
     pub keepalive: Option<KeepaliveOptions>,
+    /// How much of each stream of a command is collected at most, in bytes, unless the command
+    /// says otherwise; `None` is no limit.
+    pub max_output: Option<usize>,
 }
 
 impl Options {
+    /// The default of [`max_output`](Self::max_output).
+    pub const MAX_OUTPUT: usize = 64 << 20;
+
     /// The default of [`connect_timeout`](Self::connect_timeout).
     pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -33,10 +45,14 @@ impl Options {
         Self {
             target,
             auth: Vec::new(),
+            methods: Methods::default(),
+            key_rules: KeyRules::default(),
             host_keys: HostKeys::default(),
+            crypto: Crypto::default(),
             route: Route::Direct,
             connect_timeout: Self::CONNECT_TIMEOUT,
             keepalive: None,
+            max_output: Some(Self::MAX_OUTPUT),
         }
     }
 
@@ -51,6 +67,13 @@ impl Options {
     #[must_use]
     pub fn host_keys(mut self, host_keys: HostKeys) -> Self {
         self.host_keys = host_keys;
+        self
+    }
+
+    /// Sets what may be agreed on with the server.
+    #[must_use]
+    pub fn crypto(mut self, crypto: Crypto) -> Self {
+        self.crypto = crypto;
         self
     }
 
@@ -79,6 +102,11 @@ impl Options {
         if let Some(keepalive) = self.keepalive {
             keepalive.validate()?;
         }
+        if self.key_rules.required_rsa_size < KeyRules::REQUIRED_RSA_SIZE {
+            let least = KeyRules::REQUIRED_RSA_SIZE;
+            return Err(SshError::invalid("required_rsa_size", format!("must be {least} or more")));
+        }
+        self.host_keys.validate()?;
         self.auth.iter().try_for_each(Auth::validate)?;
         self.route.validate()
     }

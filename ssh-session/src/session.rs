@@ -26,6 +26,28 @@ pub trait Session: Send + Sync {
     /// the command can have run.
     fn exec(&self, command: &Command) -> Result<Output, SshError>;
 
+    /// Runs a command to its end and hands on what it writes as it comes, keeping none of it. The
+    /// command waits while `on_output` runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`exec`](Self::exec); what was handed on is not in the error.
+    fn stream(
+        &self,
+        command: &Command,
+        mut on_output: impl FnMut(Chunk),
+    ) -> Result<ExitStatus, SshError>
+    where
+        Self: Sized,
+    {
+        command.validate_collected()?;
+        let process = self.spawn(command)?;
+        while let Some(chunk) = process.read()? {
+            on_output(chunk);
+        }
+        process.wait()
+    }
+
     /// Starts a command whose output is read, and input written, while it runs. Returns when the
     /// server has said that it runs.
     ///
@@ -70,8 +92,9 @@ pub trait Session: Send + Sync {
 /// command is killed as far as the server allows and its channel closed, without waiting.
 ///
 /// What is not read is kept within bounds by the flow control of its own channel (RFC 4254, 5.2):
-/// the command waits, and nothing else on the session does. Where the library below has none, as
-/// russh, it is kept in a file without a name.
+/// the command waits, and nothing else on the session does. Where the library below does not leave
+/// that to us, as russh, the command waits as long as it is alone on its session; where it is not,
+/// so much is kept in memory, and a command that writes more than that is stopped.
 pub trait Process: Send + Sync {
     /// The next piece of what it writes; `None` when it has ended and all of it was read.
     ///
@@ -137,6 +160,25 @@ pub trait AsyncSession: Send + Sync {
 
     /// Runs a command to its end and collects what it wrote.
     fn exec(&self, command: &Command) -> impl Future<Output = Result<Output, SshError>> + Send;
+
+    /// Runs a command to its end and hands on what it writes as it comes, keeping none of it.
+    fn stream(
+        &self,
+        command: &Command,
+        mut on_output: impl FnMut(Chunk) + Send,
+    ) -> impl Future<Output = Result<ExitStatus, SshError>> + Send
+    where
+        Self: Sized,
+    {
+        async move {
+            command.validate_collected()?;
+            let process = self.spawn(command).await?;
+            while let Some(chunk) = process.read().await? {
+                on_output(chunk);
+            }
+            process.wait().await
+        }
+    }
 
     /// Starts a command whose output is read, and input written, while it runs.
     fn spawn(

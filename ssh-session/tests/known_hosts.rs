@@ -6,7 +6,8 @@ use std::process::Command;
 
 use ssh_session::known_hosts::{KnownHosts, Lookup};
 use ssh_session::{
-    HostKey, HostKeyPolicy, HostKeyProblem, HostKeys, PresentedKey, SshError, Target, Verdict,
+    FirstKey, HostKey, HostKeyCheck, HostKeyPolicy, HostKeyProblem, HostKeys, Options,
+    PresentedKey, SshError, Target, Verdict,
 };
 use tempfile::TempDir;
 
@@ -266,54 +267,41 @@ fn a_file_that_somebody_keeps_locked_holds_nobody_up() {
     KnownHosts::files([&path]).add("h", 22, &a).expect("added");
 }
 
+fn judge(host_keys: HostKeys, host: &str, key: &HostKey) -> Result<Verdict, SshError> {
+    let options = Options::new(Target::new(host, 22, "u").expect("valid")).host_keys(host_keys);
+    let check = HostKeyCheck::read(&options, &FirstKey::default())?;
+    check.verify(&PresentedKey::Plain(key.clone()))
+}
+
 #[test]
 fn policies_differ_on_unknown_hosts_only() {
     let keys = Keys::new();
     let (a_text, a) = keys.make("a", "ed25519");
     let (_, b) = keys.make("b", "ed25519");
     let file = keys.file("known_hosts", &format!("h {a_text}\n"));
-    let target = |host| Target::new(host, 22, "u").expect("valid");
     let with = |policy| HostKeys::new(policy).files([&file]);
     for policy in [HostKeyPolicy::AcceptNew, HostKeyPolicy::Strict] {
-        assert!(matches!(
-            with(policy.clone()).verify(&target("h"), &PresentedKey::Plain(a.clone())),
-            Ok(Verdict::Trusted)
-        ));
-        let error = with(policy)
-            .verify(&target("h"), &PresentedKey::Plain(b.clone()))
-            .expect_err("changed");
+        assert!(matches!(judge(with(policy.clone()), "h", &a), Ok(Verdict::Trusted)));
+        let error = judge(with(policy), "h", &b).expect_err("changed");
         let text = error.to_string();
         for part in [a.fingerprint().to_string(), b.fingerprint().to_string(), "u@h".into()] {
             assert!(text.contains(&part), "{part} is in {text}");
         }
     }
-    let error = with(HostKeyPolicy::Strict)
-        .verify(&target("new"), &PresentedKey::Plain(a.clone()))
-        .expect_err("unknown");
+    let error = judge(with(HostKeyPolicy::Strict), "new", &a).expect_err("unknown");
     assert!(matches!(error, SshError::HostKey(refused)
         if matches!(refused.problem, HostKeyProblem::Unknown { .. })));
 
-    let verdict = with(HostKeyPolicy::AcceptNew)
-        .verify(&target("new"), &PresentedKey::Plain(b.clone()))
-        .expect("new");
+    let verdict = judge(with(HostKeyPolicy::AcceptNew), "new", &b).expect("new");
     let before = fs::read_to_string(&file).expect("readable");
     assert!(!before.contains("new "), "nothing is recorded before login succeeded");
     let Verdict::New(pending) = verdict else { panic!("the host is new") };
-    pending.record().expect("recorded");
-    assert!(matches!(
-        with(HostKeyPolicy::Strict).verify(&target("new"), &PresentedKey::Plain(b.clone())),
-        Ok(Verdict::Trusted)
-    ));
+    pending.accept().expect("recorded");
+    assert!(matches!(judge(with(HostKeyPolicy::Strict), "new", &b), Ok(Verdict::Trusted)));
 
-    let pinned = HostKeyPolicy::Pinned(b.fingerprint().to_string().parse().expect("pin"));
-    assert!(matches!(
-        with(pinned.clone()).verify(&target("h"), &PresentedKey::Plain(b.clone())),
-        Ok(Verdict::Trusted)
-    ));
-    assert!(with(pinned).verify(&target("h"), &PresentedKey::Plain(a.clone())).is_err());
+    let pinned = HostKeyPolicy::pinned([b.fingerprint()]);
+    assert!(matches!(judge(with(pinned.clone()), "h", &b), Ok(Verdict::Trusted)));
+    assert!(judge(with(pinned), "h", &a).is_err());
     let any = with(HostKeyPolicy::DangerAcceptAny);
-    assert!(matches!(
-        any.verify(&target("h"), &PresentedKey::Plain(b.clone())),
-        Ok(Verdict::Trusted)
-    ));
+    assert!(matches!(judge(any, "h", &b), Ok(Verdict::Trusted)));
 }

@@ -86,7 +86,7 @@ fn a_host_that_is_reached_through_itself_is_refused() {
 #[test]
 fn what_would_make_another_session_of_it_is_an_error_with_its_line() {
     for (text, named) in [
-        ("\nRevokedHostKeys /x\n", "/etc/config:2: `RevokedHostKeys` is not supported"),
+        ("\nCheckHostIP yes\n", "/etc/config:2: `CheckHostIP` is not supported"),
         ("ProxyUseFdpass yes\n", "/etc/config:1: `ProxyUseFdpass` is not supported"),
         ("RefuseConnection \"not here\"\n", "/etc/config:1: refuses this host: not here"),
         ("IdentityFile %x\n", "/etc/config:1: \"%x\" has the token `%x`"),

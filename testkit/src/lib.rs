@@ -41,6 +41,8 @@ mod port;
 #[cfg(feature = "ssh")]
 pub mod proxy;
 #[cfg(feature = "ssh")]
+pub mod scripted;
+#[cfg(feature = "ssh")]
 pub mod sshd;
 #[cfg(feature = "words")]
 pub mod words;

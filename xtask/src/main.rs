@@ -79,8 +79,18 @@ enum Command {
         #[arg(last = true)]
         rest: Vec<String>,
     },
+    /// Print what is agreed on with servers under each policy (`crypto`), or what hostile servers
+    /// cost in memory and time (`bounds`).
+    Wire {
+        /// Which of the two, and what else the program is told.
+        rest: Vec<String>,
+    },
     /// Check licences, sources and banned crates of all dependencies.
-    Deny,
+    Deny {
+        /// Instead, compare them with this copy of RustSec's advisory database; nobody is asked.
+        #[arg(long, value_name = "DIR")]
+        advisories: Option<std::path::PathBuf>,
+    },
     /// Run every fuzz target.
     Fuzz {
         /// How long each target runs.
@@ -110,7 +120,9 @@ fn main() -> Result<()> {
         Command::Conformance { json, rest } => programs::run("conformance", json, &rest),
         Command::Auth { rest } => programs::run("auth", false, &rest),
         Command::Roundtrips { json, rest } => programs::run("roundtrips", json, &rest),
-        Command::Deny => deny::check(),
+        Command::Wire { rest } => programs::run("wire", false, &rest),
+        Command::Deny { advisories: None } => deny::check(),
+        Command::Deny { advisories: Some(database) } => deny::advisories(&database),
         Command::Fuzz { seconds } => test::fuzz(seconds),
     }
 }

@@ -12,7 +12,7 @@ use crate::backend::RusshBackend;
 
 /// Opens, checks and closes [`BlockingSession`]s for a [`pool_core::Pool`].
 ///
-/// A check is one round trip. Every session must be shown the host key of the first one.
+/// A check is one round trip; host keys are as for [`RusshBackend`].
 #[derive(Debug)]
 pub struct BlockingBackend {
     inner: RusshBackend,

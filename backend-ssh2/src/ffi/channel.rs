@@ -3,10 +3,9 @@
 use std::ffi::{CStr, c_char, c_int, c_uint};
 use std::ptr::{self, NonNull};
 
+use super::errors::{Error, is_again, violated};
+use super::session::{Locked, Session, unread};
 use libssh2_sys as raw;
-use ssh2::{Error, Session};
-
-use super::errors::is_again;
 
 unsafe extern "C" {
     fn libssh2_channel_has_exit_status(channel: *mut raw::LIBSSH2_CHANNEL) -> c_int;
@@ -31,12 +30,11 @@ impl Channel {
     /// Asks for a channel; to be repeated while it would block, with no other open in between.
     pub(crate) fn open(session: &Session) -> Result<Self, Error> {
         let kind = b"session";
-        let mut locked = session.raw();
-        let locked: *mut _ = &raw mut *locked;
+        let locked = session.lock();
         // SAFETY: the session is valid and locked; the type's name is copied.
         let channel = unsafe {
             raw::libssh2_channel_open_ex(
-                locked,
+                locked.raw(),
                 kind.as_ptr().cast(),
                 kind.len() as c_uint,
                 raw::LIBSSH2_CHANNEL_WINDOW_DEFAULT as c_uint,
@@ -51,12 +49,11 @@ impl Channel {
     /// Asks the server for a connection to another host; to be repeated while it would block, with
     /// no other open in between. Where it comes from is for the server's log, and not told.
     pub(crate) fn open_to(session: &Session, host: &CStr, port: u16) -> Result<Self, Error> {
-        let mut locked = session.raw();
-        let locked: *mut _ = &raw mut *locked;
+        let locked = session.lock();
         // SAFETY: the session is valid and locked; both strings end in NUL and are copied.
         let channel = unsafe {
             raw::libssh2_channel_direct_tcpip_ex(
-                locked,
+                locked.raw(),
                 host.as_ptr(),
                 port.into(),
                 c"127.0.0.1".as_ptr(),
@@ -66,15 +63,18 @@ impl Channel {
         Self::opened(session, locked, channel)
     }
 
-    /// `locked` is `session`, locked, and `channel` what it gave.
+    /// `locked` is of `session`, and `channel` what that gave.
     fn opened(
         session: &Session,
-        locked: *mut raw::LIBSSH2_SESSION,
+        mut locked: Locked<'_>,
         channel: *mut raw::LIBSSH2_CHANNEL,
     ) -> Result<Self, Error> {
         match NonNull::new(channel) {
-            Some(raw) => Ok(Self { raw, session: session.clone() }),
-            None => Err(Error::last_session_error_raw(locked).unwrap_or_else(Error::unknown)),
+            Some(raw) => {
+                locked.opened(raw);
+                Ok(Self { raw, session: session.clone() })
+            }
+            None => Err(locked.last_error()),
         }
     }
 
@@ -143,6 +143,33 @@ impl Channel {
         })
     }
 
+    /// Drops what came as extended data of a type that has no name (RFC 4254, 5.2, knows one: 1,
+    /// standard error), and gives its room back. To be called behind reads of both streams that
+    /// found nothing, with nothing received since: then whatever waits is of other types.
+    ///
+    /// libssh2 counts what it drops once more when this is repeated, so an error is final, also
+    /// where it is that the call would block: the word of more room could not be sent at once.
+    pub(crate) fn drop_unnamed(&mut self) -> Result<(), Error> {
+        /// `LIBSSH2_CHANNEL_FLUSH_EXTENDED_DATA`
+        const EXTENDED_DATA: c_int = -1;
+        // SAFETY: see `call`.
+        let waiting =
+            self.call(|channel| unsafe { c_int::try_from(unread(channel)).unwrap_or(c_int::MAX) })?;
+        if waiting == 0 {
+            return Ok(());
+        }
+        // SAFETY: see `call`.
+        let dropped =
+            self.call(|channel| unsafe { raw::libssh2_channel_flush_ex(channel, EXTENDED_DATA) });
+        match dropped {
+            Ok(_) => Ok(()),
+            Err(error) if is_again(&error) => {
+                Err(violated("extended data of an unknown type, and nothing can be sent"))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Writes to the command's input; to be repeated with the same bytes while it would block.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
         // SAFETY: see `call`; the bytes are copied.
@@ -194,7 +221,7 @@ impl Channel {
 
     /// The exit status, if the server sent one.
     pub(crate) fn exit_status(&mut self) -> Option<u32> {
-        let _locked = self.session.raw();
+        let _locked = self.session.lock();
         // SAFETY: the channel is valid until dropped and its session is locked.
         unsafe {
             (libssh2_channel_has_exit_status(self.raw.as_ptr()) != 0)
@@ -204,7 +231,7 @@ impl Channel {
 
     /// The name of the signal that ended the command, if the server sent one.
     pub(crate) fn exit_signal(&mut self) -> Option<Vec<u8>> {
-        let mut locked = self.session.raw();
+        let locked = self.session.lock();
         let (mut name, mut length) = (ptr::null_mut::<c_char>(), 0);
         // SAFETY: the channel is valid until dropped and its session is locked; null stands for
         // what we don't ask for. A name that is not null has this length and is ours to free.
@@ -221,7 +248,7 @@ impl Channel {
             );
             let name = NonNull::new(name)?;
             let copy = std::slice::from_raw_parts(name.as_ptr().cast::<u8>(), length).to_vec();
-            raw::libssh2_free(&raw mut *locked, name.as_ptr().cast());
+            raw::libssh2_free(locked.raw(), name.as_ptr().cast());
             Some(copy)
         }
     }
@@ -232,15 +259,16 @@ impl Channel {
         &mut self,
         call: impl FnOnce(*mut raw::LIBSSH2_CHANNEL) -> c_int,
     ) -> Result<usize, Error> {
-        let mut locked = self.session.raw();
+        let locked = self.session.lock();
         let result = call(self.raw.as_ptr());
-        usize::try_from(result).map_err(|_| Error::from_session_error_raw(&raw mut *locked, result))
+        usize::try_from(result).map_err(|_| locked.error(result))
     }
 }
 
 impl Drop for Channel {
     fn drop(&mut self) {
-        let _locked = self.session.raw();
+        let mut locked = self.session.lock();
+        locked.freed(self.raw);
         // SAFETY: the channel is valid, its session locked, and nobody uses the pointer after
         // this. Where it would block, libssh2 keeps the channel until it frees the session.
         unsafe { raw::libssh2_channel_free(self.raw.as_ptr()) };

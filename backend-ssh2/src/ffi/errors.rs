@@ -1,25 +1,85 @@
 //! libssh2's error numbers, and what they mean to us.
 
-use std::ffi::c_int;
+use std::borrow::Cow;
+use std::ffi::{CStr, c_char, c_int};
+use std::fmt;
+use std::ptr;
 
 use libssh2_sys as raw;
-use ssh2::{Error, ErrorCode};
+
+/// What a call of libssh2 came to.
+#[derive(Debug)]
+pub(crate) struct Error {
+    code: c_int,
+    message: Cow<'static, str>,
+}
+
+impl Error {
+    pub(super) fn new(code: c_int, message: &'static str) -> Self {
+        Self { code, message: Cow::Borrowed(message) }
+    }
+
+    /// One of which libssh2 says nothing.
+    pub(crate) fn unknown() -> Self {
+        Self::new(c_int::MIN, "libssh2 does not say what went wrong")
+    }
+
+    /// What no call could make sense of.
+    pub(super) fn invalid(message: &'static str) -> Self {
+        Self::new(raw::LIBSSH2_ERROR_INVAL, message)
+    }
+
+    /// That of a call which came to `code`. libssh2 has words for the last error only.
+    ///
+    /// # Safety
+    ///
+    /// The session is valid and locked.
+    pub(super) unsafe fn of_session(session: *mut raw::LIBSSH2_SESSION, code: c_int) -> Self {
+        let mut text: *mut c_char = ptr::null_mut();
+        // SAFETY: as the caller promises; the text is libssh2's own, ends in NUL and is copied
+        // before anything else is called.
+        unsafe {
+            let last = raw::libssh2_session_last_error(session, &mut text, ptr::null_mut(), 0);
+            match code {
+                0 => Self::unknown(),
+                _ if last == code && !text.is_null() => {
+                    let message = CStr::from_ptr(text).to_string_lossy().into_owned();
+                    Self { code, message: Cow::Owned(message) }
+                }
+                _ => Self { code, message: Cow::Owned(format!("libssh2's error {code}")) },
+            }
+        }
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
 
 /// "Would block", as libssh2 says it.
 pub(crate) fn again() -> Error {
-    Error::new(ErrorCode::Session(raw::LIBSSH2_ERROR_EAGAIN), "would block")
+    Error::new(raw::LIBSSH2_ERROR_EAGAIN, "would block")
 }
 
 /// A refusal of ours.
 pub(crate) fn refused(why: &'static str) -> Error {
-    Error::new(ErrorCode::Session(raw::LIBSSH2_ERROR_AUTHENTICATION_FAILED), why)
+    Error::new(raw::LIBSSH2_ERROR_AUTHENTICATION_FAILED, why)
+}
+
+/// What ends a session: its server does what no server may.
+pub(crate) fn violated(what: &'static str) -> Error {
+    Error::new(raw::LIBSSH2_ERROR_PROTO, what)
 }
 
 /// The number of a libssh2 error.
 pub(super) fn code(error: &Error) -> c_int {
-    match error.code() {
-        ErrorCode::Session(code) | ErrorCode::SFTP(code) => code,
-    }
+    error.code
 }
 
 pub(crate) fn is_again(error: &Error) -> bool {

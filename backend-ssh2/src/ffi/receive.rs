@@ -7,7 +7,9 @@ use std::os::fd::BorrowedFd;
 use libssh2_sys as raw;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
-use ssh2::Session;
+
+use super::memory::Account;
+use super::session::Session;
 
 /// libssh2's `LIBSSH2_CALLBACK_RECV`.
 const CALLBACK_RECV: c_int = 6;
@@ -19,6 +21,9 @@ const RECEIVES_MAX: u32 = 64;
 
 /// How much of a greeting is kept: less than an SSH server's banner and list of algorithms.
 pub(crate) const GREETING_SIZE: usize = 512;
+
+/// What came is nothing that a server sends.
+const MISFIT: usize = usize::MAX;
 
 type Receive = extern "C" fn(c_int, *mut c_void, usize, c_int, *mut *mut c_void) -> isize;
 
@@ -105,12 +110,12 @@ impl Drop for Finishing {
 /// Makes libssh2 receive through [`receive`], and leaves all deadlines to us: by itself it gives
 /// up on any reply after 60 s.
 pub(crate) fn prepare(session: &Session) {
-    let mut locked = session.raw();
+    let locked = session.lock();
     // SAFETY: the session is valid and locked; the callback has the signature that this kind of
     // callback is called with, and lives for ever.
     unsafe {
-        libssh2_session_callback_set2(&raw mut *locked, CALLBACK_RECV, Some(receive));
-        libssh2_session_set_read_timeout(&raw mut *locked, c_long::from(i32::MAX));
+        libssh2_session_callback_set2(locked.raw(), CALLBACK_RECV, Some(receive));
+        libssh2_session_set_read_timeout(locked.raw(), c_long::from(i32::MAX));
     }
 }
 
@@ -121,7 +126,7 @@ extern "C" fn receive(
     buffer: *mut c_void,
     length: usize,
     flags: c_int,
-    _session: *mut *mut c_void,
+    context: *mut *mut c_void,
 ) -> isize {
     let again = -(Errno::AGAIN.raw_os_error() as isize);
     let mut total = RECEIVED.get();
@@ -129,8 +134,8 @@ extern "C" fn receive(
         // What is left stays in the socket, and whoever waits for that finds it at once.
         return again;
     }
-    // SAFETY: libssh2 passes the socket that the session owns and a buffer of this length, both
-    // valid for the call. The buffer is written to only.
+    // SAFETY: libssh2 passes the socket that the session owns, a buffer of this length and the
+    // session's account, all valid for the call. The buffer is written to only.
     let received = unsafe {
         let socket = BorrowedFd::borrow_raw(socket);
         let buffer =
@@ -138,10 +143,14 @@ extern "C" fn receive(
         let flags = RecvFlags::from_bits_retain(flags.cast_unsigned());
         rustix::net::recv(socket, buffer, flags).map(|((filled, _), count)| {
             add_to_greeting(filled);
-            count
+            let account = Account::of(context);
+            let fit = account.map_or(Ok(()), |account| account.framing.read(filled));
+            if fit.is_ok() { count } else { MISFIT }
         })
     };
     let end = match received {
+        // libssh2 never sees it.
+        Ok(MISFIT) => return -(Errno::PROTO.raw_os_error() as isize),
         Ok(count) if count > 0 => {
             total.bytes += count as u64;
             total.times += 1;

@@ -15,8 +15,8 @@ pub(crate) struct Row {
     pub(crate) hashed: bool,
     /// With `accept-new`, then with `yes`.
     pub(crate) verdicts: [&'static str; 2],
-    /// Where OpenSSH says something else: what, and why we don't.
-    pub(crate) difference: Option<([&'static str; 2], &'static str)>,
+    /// Where OpenSSH says something else: what, of one version or another, and why we don't.
+    pub(crate) difference: Option<(&'static [[&'static str; 2]], &'static str)>,
 }
 
 const TRUSTED: [&str; 2] = ["trusted", "trusted"];
@@ -69,7 +69,11 @@ impl Row {
         self
     }
 
-    const fn but_openssh(mut self, verdicts: [&'static str; 2], why: &'static str) -> Self {
+    const fn but_openssh(
+        mut self,
+        verdicts: &'static [[&'static str; 2]],
+        why: &'static str,
+    ) -> Self {
         self.difference = Some((verdicts, why));
         self
     }
@@ -77,6 +81,7 @@ impl Row {
 
 const OLDER: &str = "OpenSSH took it for all hosts up to 9.x, newer refuses it";
 const YOUNGER: &str = "OpenSSH takes patterns as names up to 9.x, newer matches them";
+const AUTHORITY: &str = "a host that has an authority is not trusted on first use without it";
 const LINES: &str = "its lines might have refused the key, so a file must be readable";
 
 pub(crate) const ROWS: &[Row] = &[
@@ -101,6 +106,10 @@ pub(crate) const ROWS: &[Row] = &[
     row("a port in the file only", &["[h.example]:2222 {a}"], NEW),
     row("wildcard", &["*.example {a}"], TRUSTED),
     row("wildcard, changed", &["*.example {b}"], REFUSED),
+    row("wildcard with more behind it", &["h.example*.corp {b}"], NEW),
+    row("wildcard with more behind it, then this", &["h.example*x {b}\nh.example {a}"], TRUSTED),
+    row("negated, with more behind it", &["!h.example*.corp,*.example {a}"], TRUSTED),
+    row("wildcards around", &["*.e*a*e {b}"], REFUSED),
     row("question mark", &["?.example {a}"], TRUSTED),
     row("wildcard with a port", &["[*.example]:2222 {a}"], TRUSTED).at("h.example", 2222),
     row("negated", &["*.example,!h.example {b}"], NEW),
@@ -123,6 +132,10 @@ pub(crate) const ROWS: &[Row] = &[
     row("revoked for everybody", &["h.example {a}\n@revoked * {a}"], REFUSED),
     row("revoked in the second file", &["h.example {a}", "@revoked * {a}"], REFUSED),
     row("revoked for another host", &["@revoked i.example {a}\nh.example {a}"], TRUSTED),
+    row("revoked by a line that is no text", &["h.example {a}\n@revoked {ff},* {a}"], REFUSED),
+    row("revoked, a comment that is no text", &["h.example {a}\n@revoked * {a} {ff}"], REFUSED),
+    row("known by a line that is no text", &["{ff},h.example {a}"], TRUSTED),
+    row("changed in a line that is no text", &["{ff},h.example {b}"], REFUSED),
     row("another key revoked", &["@revoked * {b}\nh.example {a}"], TRUSTED),
     row("unknown marker", &["@what h.example {b}"], NEW),
     row("half a key", &["h.example ssh-ed25519 AAAA\nh.example {a}"], TRUSTED),
@@ -131,7 +144,7 @@ pub(crate) const ROWS: &[Row] = &[
     row("nonsense", &["\u{1}\u{2}|1|\n|1|x|y z\n,,,\n\nh.example {a}"], TRUSTED),
     row("a last line without an end", &["h.example {a} x"], TRUSTED),
     row("carriage returns", &["h.example {a}\r\n"], TRUSTED),
-    row("not a file", &["folder:"], REFUSED).but_openssh(NEW, LINES),
+    row("not a file", &["folder:"], REFUSED).but_openssh(&[NEW], LINES),
     row("alias", &["shared {a}\nh.example {b}"], TRUSTED).alias("shared"),
     row("alias in capitals, with a port", &["shared {a}"], TRUSTED)
         .alias("SHARED")
@@ -142,6 +155,11 @@ pub(crate) const ROWS: &[Row] = &[
     row("certificate", &["@cert-authority *.example {ca}"], TRUSTED).certified("good"),
     row("certificate by an RSA key", &["@cert-authority *.example {rsaca}"], TRUSTED)
         .certified("rsa-signed"),
+    row("certificate signed with SHA-1", &["@cert-authority *.example {rsaca}"], REFUSED)
+        .certified("sha1-signed")
+        .but_openssh(&[NEW], AUTHORITY),
+    row("signed with SHA-1, key known", &["@cert-authority * {rsaca}\nh.example {a}"], TRUSTED)
+        .certified("sha1-signed"),
     row("certificate, hashed line", &["@cert-authority h.example {ca}"], TRUSTED)
         .certified("good")
         .hashed(),
@@ -154,37 +172,49 @@ pub(crate) const ROWS: &[Row] = &[
     row("certificate, alias", &["@cert-authority * {ca}"], TRUSTED)
         .certified("good")
         .alias("other.example"),
-    row("certificate, alias it is not for", &["@cert-authority * {ca}"], NEW)
+    row("certificate, alias it is not for", &["@cert-authority * {ca}"], REFUSED)
         .certified("good")
-        .alias("shared"),
+        .alias("shared")
+        .but_openssh(&[NEW], AUTHORITY),
     row("certificate, line for other hosts", &["@cert-authority *.org {ca}"], NEW)
         .certified("good"),
-    row("certificate by another authority", &["@cert-authority * {ca2}"], NEW).certified("good"),
+    row("certificate by another authority", &["@cert-authority * {ca2}"], REFUSED)
+        .certified("good")
+        .but_openssh(&[NEW], AUTHORITY),
     row("certificate, bare key known", &["h.example {a}"], TRUSTED).certified("good"),
     row("certificate, another key known", &["h.example {b}"], REFUSED).certified("good"),
     row("certificate, another key known, too", &["@cert-authority * {ca}\nh.example {b}"], TRUSTED)
         .certified("good"),
-    row("certificate for another host", &["@cert-authority * {ca}"], NEW)
-        .certified("wrong-principal"),
+    row("certificate for another host", &["@cert-authority * {ca}"], REFUSED)
+        .certified("wrong-principal")
+        .but_openssh(&[NEW], AUTHORITY),
     row("for another host, bare key known", &["@cert-authority * {ca}\nh.example {a}"], TRUSTED)
         .certified("wrong-principal"),
-    row("expired", &["@cert-authority * {ca}"], NEW).certified("expired"),
+    row("expired", &["@cert-authority * {ca}"], REFUSED)
+        .certified("expired")
+        .but_openssh(&[NEW], AUTHORITY),
     row("expired, another key known", &["@cert-authority * {ca}\nh.example {b}"], REFUSED)
         .certified("expired"),
-    row("not yet valid", &["@cert-authority * {ca}"], NEW).certified("not-yet"),
-    row("critical option", &["@cert-authority * {ca}"], NEW).certified("critical"),
-    row("no principals", &["@cert-authority * {ca}"], NEW)
+    row("not yet valid", &["@cert-authority * {ca}"], REFUSED)
+        .certified("not-yet")
+        .but_openssh(&[NEW], AUTHORITY),
+    row("critical option", &["@cert-authority * {ca}"], REFUSED)
+        .certified("critical")
+        .but_openssh(&[NEW], AUTHORITY),
+    row("no principals", &["@cert-authority * {ca}"], REFUSED)
         .certified("no-principals")
-        .but_openssh(TRUSTED, OLDER),
+        .but_openssh(&[TRUSTED, NEW], OLDER),
     row("wildcard principal", &["@cert-authority * {ca}"], TRUSTED)
         .certified("wild-principal")
-        .but_openssh(NEW, YOUNGER),
+        .but_openssh(&[NEW], YOUNGER),
     row("authority revoked", &["@cert-authority * {ca}\n@revoked * {ca}"], REFUSED)
         .certified("good"),
     row("certified key revoked", &["@cert-authority * {ca}\n@revoked * {a}"], REFUSED)
         .certified("good"),
     row("authority's key as a host's", &["h.example {ca}"], REFUSED).certified("good"),
-    row("authority, but a bare key shown", &["@cert-authority * {ca}"], NEW),
-    row("authority's own key shown", &["@cert-authority * {a}"], NEW),
+    row("authority, but a bare key shown", &["@cert-authority * {ca}"], REFUSED)
+        .but_openssh(&[NEW], AUTHORITY),
+    row("authority's own key shown", &["@cert-authority * {a}"], REFUSED)
+        .but_openssh(&[NEW], AUTHORITY),
     row("other type known, certificate shown", &["h.example {e}"], REFUSED).certified("good"),
 ];

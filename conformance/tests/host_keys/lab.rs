@@ -43,9 +43,10 @@ const KEYS: [(&str, &str); 7] = [
 ];
 
 /// Certificates: name, authority, what `ssh-keygen` is told. All are for key `a`.
-const CERTIFICATES: [(&str, &str, &[&str]); 9] = [
+const CERTIFICATES: [(&str, &str, &[&str]); 10] = [
     ("good", "ca", &["-h", "-n", "h.example,other.example"]),
     ("rsa-signed", "rsaca", &["-h", "-n", "h.example"]),
+    ("sha1-signed", "rsaca", &["-h", "-n", "h.example", "-t", "ssh-rsa"]),
     ("wrong-principal", "ca", &["-h", "-n", "other.example"]),
     ("expired", "ca", &["-h", "-n", "h.example", "-V", "20200101:20200102"]),
     ("not-yet", "ca", &["-h", "-n", "h.example", "-V", "20900101:20900102"]),
@@ -94,7 +95,7 @@ impl Lab {
     }
 
     /// What the server presents to a client with these preferences.
-    pub(crate) fn presented(&self, shows: Shows, algorithms: &[&str]) -> Option<PresentedKey> {
+    pub(crate) fn presented(&self, shows: Shows, algorithms: &[String]) -> Option<PresentedKey> {
         let blob = |algorithm: &str| -> Option<Vec<u8>> {
             if let Some(plain) = algorithm.strip_suffix("-cert-v01@openssh.com") {
                 let file = self.path(&format!("{}-cert.pub", shows.certificate?));
@@ -219,7 +220,9 @@ fn way(server: &Sshd) -> String {
 /// A known_hosts file, hashed if need be. Its last line ends, but for one with an `x` at its end.
 pub(crate) fn write(path: &Path, content: &str, hashed: bool) {
     let end = if content.is_empty() || content.ends_with('x') { "" } else { "\n" };
-    fs::write(path, format!("{content}{end}")).expect("written");
+    // A byte that is no text.
+    let parts: Vec<&[u8]> = content.split("{ff}").map(str::as_bytes).collect();
+    fs::write(path, [parts.join(&b"\xff"[..]), end.into()].concat()).expect("written");
     if hashed {
         let done =
             Command::new("ssh-keygen").arg("-qHf").arg(path).output().expect("ssh-keygen runs");

@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use ssh_session::{Command, Output, Session as _, SshConfig, Target};
+use ssh_session::{Chunk, Command, ExitStatus, Output, Session as _, SshConfig, Target};
 
 use super::{Library, Process};
 use crate::Error;
@@ -46,11 +46,9 @@ impl<L: Library> Connection<L> {
     /// `user@host` and `ssh://user@host:port` are fine. What is set on the builder takes the place of
     /// what the files say; credentials come behind theirs.
     ///
-    /// Read are `Host`, `Match`, `Include`, `HostName`, `Port`, `User`, `IdentityFile`,
-    /// `CertificateFile`, `IdentitiesOnly`, `IdentityAgent`, `UserKnownHostsFile`,
-    /// `GlobalKnownHostsFile`, `HostKeyAlias`, `StrictHostKeyChecking`, `ServerAliveInterval`,
-    /// `ServerAliveCountMax`, `ProxyJump`, `ProxyCommand` and `ConnectTimeout`. Nobody is asked
-    /// anything: `StrictHostKeyChecking ask` is `yes`, and without that line new hosts are recorded.
+    /// Nobody is asked anything: `StrictHostKeyChecking ask` is `yes`, and without that line new
+    /// hosts are recorded. What of the files is obeyed, what is an error since it would have to be,
+    /// and what changes nothing is told by the documentation of `ssh_session::ssh_config`.
     ///
     /// # Errors
     ///
@@ -91,6 +89,20 @@ impl<L: Library> Connection<L> {
     /// far in the error.
     pub fn execute_with(&self, command: &Command) -> Result<Output, Error> {
         Ok(self.session.exec(command)?)
+    }
+
+    /// Runs a command to its end and hands on what it writes as it comes, keeping none of it. The
+    /// command waits while `on_output` runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute); what was handed on is not in the error.
+    pub fn execute_streamed(
+        &self,
+        command: &Command,
+        on_output: impl FnMut(Chunk),
+    ) -> Result<ExitStatus, Error> {
+        Ok(self.session.stream(command, on_output)?)
     }
 
     /// Starts a command whose output is read, and input written, while it runs.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use backend_russh::RusshSession;
-use ssh_session::{AsyncSession as _, Command, Output, SshConfig, Target};
+use ssh_session::{AsyncSession as _, Chunk, Command, ExitStatus, Output, SshConfig, Target};
 
 use super::AsyncProcess;
 use crate::Error;
@@ -50,11 +50,9 @@ impl AsyncConnection {
     /// `user@host` and `ssh://user@host:port` are fine. What is set on the builder takes the place of
     /// what the files say; credentials come behind theirs.
     ///
-    /// Read are `Host`, `Match`, `Include`, `HostName`, `Port`, `User`, `IdentityFile`,
-    /// `CertificateFile`, `IdentitiesOnly`, `IdentityAgent`, `UserKnownHostsFile`,
-    /// `GlobalKnownHostsFile`, `HostKeyAlias`, `StrictHostKeyChecking`, `ServerAliveInterval`,
-    /// `ServerAliveCountMax`, `ProxyJump`, `ProxyCommand` and `ConnectTimeout`. Nobody is asked
-    /// anything: `StrictHostKeyChecking ask` is `yes`, and without that line new hosts are recorded.
+    /// Nobody is asked anything: `StrictHostKeyChecking ask` is `yes`, and without that line new
+    /// hosts are recorded. What of the files is obeyed, what is an error since it would have to be,
+    /// and what changes nothing is told by the documentation of `ssh_session::ssh_config`.
     ///
     /// # Errors
     ///
@@ -94,6 +92,20 @@ impl AsyncConnection {
     /// far in the error.
     pub async fn execute_with(&self, command: &Command) -> Result<Output, Error> {
         Ok(self.session.exec(command).await?)
+    }
+
+    /// Runs a command to its end and hands on what it writes as it comes, keeping none of it. The
+    /// command waits while `on_output` runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute); what was handed on is not in the error.
+    pub async fn execute_streamed(
+        &self,
+        command: &Command,
+        on_output: impl FnMut(Chunk) + Send,
+    ) -> Result<ExitStatus, Error> {
+        Ok(self.session.stream(command, on_output).await?)
     }
 
     /// Starts a command whose output is read, and input written, while it runs.

@@ -36,6 +36,7 @@ from ._errors import (
     SSHError,
     SSHTimeoutError,
 )
+from ._log import HostKeyNotRecordedWarning
 from ._native import __version__
 from ._pool import ConnectionPool, PooledConnection
 from ._result import SSHResult
@@ -58,6 +59,7 @@ __all__ = [
     "ConnectionPool",
     "HandshakeError",
     "HostKeyError",
+    "HostKeyNotRecordedWarning",
     "InvalidArgumentError",
     "KeyFileError",
     "KeyFileMissingError",

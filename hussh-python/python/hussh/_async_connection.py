@@ -9,8 +9,8 @@ from typing import TypeVar, cast
 
 from . import _log, _native
 from ._base import Own
-from ._command import AsyncOnOutput, Command, Pty, Stdin, command_settings
-from ._config import Config, checked, seconds
+from ._command import MAX_OUTPUT, AsyncOnOutput, Command, Pty, Stdin, command_settings
+from ._config import Config, Crypto, HostKeys, checked, seconds
 from ._connection import closed
 from ._loop import finish
 from ._process import PerProcess
@@ -29,11 +29,11 @@ class AsyncConnection(Own):
 
     Many tasks may run commands on it at once. A task that is cancelled ends its command and
     nothing else. It is not reopened when it dies; an `AsyncConnectionPool` of one does that.
-    Pickled, it is its configuration, password included.
+    Pickled, it is its configuration, its secrets only with `pickle_secrets=True`.
 
     All times are in seconds; 0 is none. `timeout` is for connecting; without one, connecting takes
-    `connect_timeout` at most. `host_keys`, `proxy_jump` and `proxy_command`: as for
-    `Connection`. `key_path` is the old name of
+    `connect_timeout` at most. `passphrase`, `host_keys`, `proxy_jump`, `proxy_command` and the
+    rest: as for `Connection`. `key_path` is the old name of
     `private_key`.
     """
 
@@ -53,8 +53,14 @@ class AsyncConnection(Own):
         timeout: float | None = 0,
         *,
         keepalive_count_max: int = 3,
-        host_keys: str = "accept-new",
+        host_keys: HostKeys = "accept-new",
         connect_timeout: float = 10.0,
+        passphrase: str | None = None,
+        strict_key_modes: bool = True,
+        required_rsa_size: int = 1024,
+        must_record_host_keys: bool = False,
+        pickle_secrets: bool = False,
+        crypto: Crypto = "default",
     ) -> None:
         if key_path is not None and private_key is not None:
             raise TypeError("`key_path` and `private_key` are the same thing: give one of them")
@@ -71,6 +77,12 @@ class AsyncConnection(Own):
             DEFAULTS_FAILED,
             proxy_jump,
             proxy_command,
+            passphrase=passphrase,
+            strict_key_modes=strict_key_modes,
+            required_rsa_size=required_rsa_size,
+            must_record_host_keys=must_record_host_keys,
+            pickle_secrets=pickle_secrets,
+            crypto=crypto,
         )
         self._wanted = False
         self._native: PerProcess[_native.Session] = PerProcess()
@@ -89,15 +101,21 @@ class AsyncConnection(Own):
         env: Mapping[str, str] | None = None,
         pty: bool | Pty = False,
         on_output: AsyncOnOutput | None = None,
+        keep_output: bool = False,
+        max_output: int | None = MAX_OUTPUT,
         check: bool = False,
     ) -> SSHResult:
         """Runs a command to its end and gives what it left. `timeout` is in seconds.
 
         `stdin` is text, bytes or an open file; `on_output` is called, and awaited where it is a
-        coroutine function, with "stdout" or "stderr" and the bytes while the command runs. With
-        `check`, a command that fails raises `CommandFailedError`.
+        coroutine function, with "stdout" or "stderr" and the bytes while the command runs.
+        Nothing is kept then, but with `keep_output`. Of each stream `max_output` bytes are kept at
+        most, `None` is no limit: a command that writes more is stopped, and `OutputLimitError` has
+        what came. With `check`, a command that fails raises `CommandFailedError`.
         """
-        settings = command_settings(command, seconds("timeout", timeout), stdin, env, pty)
+        settings = command_settings(
+            command, seconds("timeout", timeout), stdin, env, pty, keep_output, max_output
+        )
         session = self._native.peek()
         if session is None:
             if not self._wanted:

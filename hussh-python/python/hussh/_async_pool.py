@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, cast, overload
 from . import _log, _native
 from ._async_connection import DEFAULTS_FAILED, run
 from ._base import Lent
-from ._command import AsyncOnOutput, Command, Pty, Stdin, command_settings
+from ._command import MAX_OUTPUT, AsyncOnOutput, Command, Pty, Stdin, command_settings
 from ._config import seconds
 from ._errors import SSHError
 from ._loop import finish
@@ -37,10 +37,14 @@ class PooledAsyncConnection(Lent):
         env: Mapping[str, str] | None = None,
         pty: bool | Pty = False,
         on_output: AsyncOnOutput | None = None,
+        keep_output: bool = False,
+        max_output: int | None = MAX_OUTPUT,
         check: bool = False,
     ) -> SSHResult:
         """Runs a command to its end and gives what it left. As `AsyncConnection.execute`."""
-        settings = command_settings(command, seconds("timeout", timeout), stdin, env, pty)
+        settings = command_settings(
+            command, seconds("timeout", timeout), stdin, env, pty, keep_output, max_output
+        )
         result = await run(self._session, self._config, settings, on_output)
         return result.raise_for_status(command) if check else result
 
@@ -111,6 +115,8 @@ class AsyncConnectionPool(_Pooling):
         env: Mapping[str, str] | None = None,
         pty: bool | Pty = False,
         on_output: AsyncOnOutput | None = None,
+        keep_output: bool = False,
+        max_output: int | None = MAX_OUTPUT,
         check: bool = False,
     ) -> SSHResult:
         """Borrows a connection, runs a command on it to its end, and gives it back.
@@ -118,7 +124,9 @@ class AsyncConnectionPool(_Pooling):
         As `AsyncConnection.execute`. `timeout` does not count the time of borrowing. A command
         that may have started is never sent again.
         """
-        settings = command_settings(command, seconds("timeout", timeout), stdin, env, pty)
+        settings = command_settings(
+            command, seconds("timeout", timeout), stdin, env, pty, keep_output, max_output
+        )
         _log.watch()
         operation = self._pool().execute(settings, on_output is not None)
         outcome = await finish(operation, self._config, on_output)

@@ -46,6 +46,12 @@ class Own(Reached):
     """What is false of an unpickled one."""
 
     def __getstate__(self) -> dict[str, Any]:
+        if self._config.has_secrets and not self._config.pickle_secrets:
+            raise TypeError(
+                f"a {type(self).__name__} with a password or passphrase is not pickled, since its "
+                "secret would be readable wherever the pickle goes; log in with a key file or the "
+                "agent, or say pickle_secrets=True"
+            )
         state = self.__dict__.copy()
         del state["_native"]
         if self._unopened is not None:

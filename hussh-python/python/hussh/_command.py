@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from ._config import count
 from ._errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from ._native import _CommandSettings
 
 __all__ = ["Pty"]
+
+MAX_OUTPUT = 64 << 20
+"""How much of each stream is collected at most, in bytes, unless somebody says otherwise."""
 
 Command = str | bytes
 """A command line, as the remote user's shell reads it."""
@@ -46,8 +50,12 @@ def command_settings(
     stdin: Stdin | None,
     env: Mapping[str, str] | None,
     pty: bool | Pty | None,
+    keep_output: bool = False,
+    max_output: int | None = MAX_OUTPUT,
 ) -> _CommandSettings:
     """As the native half wants them; `timeout` in seconds, `None` for none."""
+    if max_output is not None:
+        count("max_output", max_output, least=0, most=2**63 - 1)
     terminal = None
     if pty is True:
         terminal = Pty()
@@ -61,6 +69,8 @@ def command_settings(
         "env": [] if env is None else [(str(name), str(value)) for name, value in env.items()],
         "pty": terminal,
         "timeout": timeout,
+        "keep_output": bool(keep_output),
+        "max_output": max_output,
     }
 
 

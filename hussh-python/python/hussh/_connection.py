@@ -9,8 +9,8 @@ from typing import TypeVar, cast
 
 from . import _log, _native
 from ._base import Own
-from ._command import Command, OnOutput, Pty, Stdin, command_settings
-from ._config import Config, checked, seconds
+from ._command import MAX_OUTPUT, Command, OnOutput, Pty, Stdin, command_settings
+from ._config import Config, Crypto, HostKeys, checked, seconds
 from ._errors import ConnectionClosedError
 from ._process import PerProcess
 from ._result import SSHResult, _Outcome, from_outcome
@@ -27,8 +27,9 @@ class Connection(Own):
     """One SSH connection, open until it is closed. Many threads may run commands on it at once.
 
     It is not reopened when it dies; a `ConnectionPool` of one does that. Pickled, it is its
-    configuration, password included: whoever unpickles it connects with the first command. So does
-    a forked child.
+    configuration: whoever unpickles it connects with the first command. So does a forked child. A
+    password or passphrase is pickled with `pickle_secrets=True` only; without it that is a
+    `TypeError`.
 
     `timeout` is in **milliseconds**, as it always was: for connecting, and for each command that
     has none of its own; 0 is none, and connecting then takes `connect_timeout` seconds at most.
@@ -36,6 +37,15 @@ class Connection(Own):
     `~/.ssh/known_hosts`, changed keys refused), "strict", a pin ("SHA256:…") or
     "danger-accept-any". Without password and key, the agent's keys and then the default key files
     are tried.
+
+    A pin is "ssh-ed25519 SHA256:…", a public key, or "SHA256:…" for a key of the type that the
+    server prefers; several are a list. A new host's key that cannot be recorded is a
+    `HostKeyNotRecordedWarning`, and with `must_record_host_keys` a `KnownHostsError`.
+
+    `passphrase` is what the private key is encrypted with, and is sent to nobody. Without one,
+    `password` opens the key, as it always did; once the key turned out to be encrypted it is not
+    sent to a server. A key file that others may read is refused, unless `strict_key_modes` is
+    false. `required_rsa_size` is the fewest bits of an RSA key, a server's or yours.
 
     `proxy_jump` is the host to go through, or a list of hosts in order: a connection, whose way to
     log in is used for a session of our own, `(host, port)`, "host", "host:port" or
@@ -59,8 +69,14 @@ class Connection(Own):
         *,
         keepalive_interval: float | None = 0,
         keepalive_count_max: int = 3,
-        host_keys: str = "accept-new",
+        host_keys: HostKeys = "accept-new",
         connect_timeout: float = 10.0,
+        passphrase: str | None = None,
+        strict_key_modes: bool = True,
+        required_rsa_size: int = 1024,
+        must_record_host_keys: bool = False,
+        pickle_secrets: bool = False,
+        crypto: Crypto = "default",
     ) -> None:
         self._timeout = 0 if timeout is None else timeout
         limit = seconds("timeout", timeout, per_second=1000)
@@ -77,6 +93,12 @@ class Connection(Own):
             DEFAULTS_FAILED,
             proxy_jump,
             proxy_command,
+            passphrase=passphrase,
+            strict_key_modes=strict_key_modes,
+            required_rsa_size=required_rsa_size,
+            must_record_host_keys=must_record_host_keys,
+            pickle_secrets=pickle_secrets,
+            crypto=crypto,
         )
         self._closed = False
         self._native: PerProcess[_native.Session] = PerProcess()
@@ -111,16 +133,21 @@ class Connection(Own):
         env: Mapping[str, str] | None = None,
         pty: bool | Pty = False,
         on_output: OnOutput | None = None,
+        keep_output: bool = False,
+        max_output: int | None = MAX_OUTPUT,
         check: bool = False,
     ) -> SSHResult:
         """Runs a command to its end and gives what it left.
 
         `timeout`, in **milliseconds**, replaces the connection's for this call. `stdin` is text,
         bytes or an open file; `on_output` is called with "stdout" or "stderr" and the bytes while
-        the command runs. With `check`, a command that fails raises `CommandFailedError`.
+        the command runs. Nothing is kept then, but with `keep_output`. Of each stream `max_output`
+        bytes are kept at most, `None` is no limit: a command that writes more is stopped, and
+        `OutputLimitError` has what came. With `check`, a command that fails raises
+        `CommandFailedError`.
         """
         limit = seconds("timeout", self._timeout if timeout is None else timeout, per_second=1000)
-        settings = command_settings(command, limit, stdin, env, pty)
+        settings = command_settings(command, limit, stdin, env, pty, keep_output, max_output)
         result = run(self._session(), self._config, settings, on_output)
         return result.raise_for_status(command) if check else result
 

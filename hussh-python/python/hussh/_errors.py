@@ -34,6 +34,7 @@ __all__ = [
     "KeyFormatError",
     "KnownHostsError",
     "NoExitStatusError",
+    "OutputLimitError",
     "PassphraseError",
     "PoolClosedError",
     "PoolTimeoutError",
@@ -138,7 +139,7 @@ class HostKeyError(SSHError, ConnectionError, RuntimeError):
     fingerprint: str | None = None
     """The fingerprint of the key that the server presented."""
     problem: str | None = None
-    """"changed", "revoked", "unknown" or "not pinned"."""
+    """"changed", "revoked", "unknown", "not certified", "too short" or "not pinned"."""
 
 
 class KnownHostsError(SSHError, OSError, RuntimeError):
@@ -214,6 +215,10 @@ class NoExitStatusError(SSHError, ConnectionError, TimeoutError, RuntimeError):
     """The server closed the channel without saying how the command ended."""
 
 
+class OutputLimitError(SSHError, BufferError, RuntimeError):
+    """The command wrote more to a stream than was to be collected, and was stopped."""
+
+
 class CommandFailedError(SSHError, subprocess.CalledProcessError):
     """The command ran and failed: `check=True` or `raise_for_status()` asked."""
 
@@ -251,6 +256,7 @@ _CLASSES: Mapping[str, type[SSHError]] = {
     "known_hosts": KnownHostsError,
     "lost": ConnectionLostError,
     "no_exit_status": NoExitStatusError,
+    "output_limit": OutputLimitError,
     "pool_closed": PoolClosedError,
     "pool_timeout": PoolTimeoutError,
     "request_refused": RequestRefusedError,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import warnings
 
 from . import _native
 
@@ -14,6 +15,14 @@ logger = logging.getLogger("hussh")
 logger.addHandler(logging.NullHandler())
 
 _level = -1
+_warned: set[str] = set()
+
+
+class HostKeyNotRecordedWarning(UserWarning):
+    """A new host's key was trusted and could not be recorded, so that the next run trusts
+    whatever key it is shown then. Said once for each host; an error with
+    `must_record_host_keys=True`.
+    """
 
 
 def watch() -> None:
@@ -30,6 +39,10 @@ def drain() -> None:
     if _native.log_waiting():
         for level, module, text in _native.log_take():
             logger.log(level, "%s: %s", module, text)
+        for host, text in _native.not_recorded_take():
+            if host not in _warned:
+                _warned.add(host)
+                warnings.warn(text, HostKeyNotRecordedWarning, stacklevel=4)
 
 
 atexit.register(drain)

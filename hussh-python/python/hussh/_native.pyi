@@ -10,6 +10,7 @@ __all__ = [
     "log_level",
     "log_take",
     "log_waiting",
+    "not_recorded_take",
     "open_pool",
 ]
 
@@ -21,12 +22,17 @@ class _Settings(TypedDict):
     username: str
     password: str | None
     private_key: str | None
+    passphrase: str | None
+    strict_key_modes: bool
+    required_rsa_size: int
     proxy_jump: list[_Settings]
     proxy_command: str | None
-    host_keys: str
+    host_keys: list[str]
+    must_record_host_keys: bool
     connect_timeout: float
     keepalive_interval: float | None
     keepalive_count_max: int
+    crypto: list[tuple[str, str]]
 
 class _PoolSettings(TypedDict):
     max_connections: int
@@ -42,6 +48,8 @@ class _CommandSettings(TypedDict):
     env: list[tuple[str, str]]
     pty: tuple[str, int, int] | None
     timeout: float | None
+    keep_output: bool
+    max_output: int | None
 
 @final
 class Mailbox:
@@ -76,4 +84,5 @@ def connect(settings: _Settings) -> Operation: ...
 def open_pool(settings: _Settings, pool: _PoolSettings) -> tuple[str, object]: ...
 def log_level(level: int) -> None: ...
 def log_waiting() -> bool: ...
+def not_recorded_take() -> list[tuple[str, str]]: ...
 def log_take() -> list[tuple[int, str, str]]: ...

@@ -9,8 +9,8 @@ from typing import Literal, TypeVar, cast, overload
 
 from . import _log, _native
 from ._base import Lent, Own
-from ._command import Command, OnOutput, Pty, Stdin, command_settings
-from ._config import checked, checked_pool, count, seconds
+from ._command import MAX_OUTPUT, Command, OnOutput, Pty, Stdin, command_settings
+from ._config import Crypto, HostKeys, checked, checked_pool, count, seconds
 from ._connection import DEFAULTS_FAILED, run
 from ._errors import SSHError
 from ._process import PerProcess
@@ -35,15 +35,21 @@ class PooledConnection(Lent):
         env: Mapping[str, str] | None = None,
         pty: bool | Pty = False,
         on_output: OnOutput | None = None,
+        keep_output: bool = False,
+        max_output: int | None = MAX_OUTPUT,
         check: bool = False,
     ) -> SSHResult:
         """Runs a command to its end and gives what it left. `timeout` is in seconds.
 
         `stdin` is text, bytes or an open file; `on_output` is called with "stdout" or "stderr"
-        and the bytes while the command runs. With `check`, a command that fails raises
+        and the bytes while the command runs. Nothing is kept then, but with `keep_output`. Of each
+        stream `max_output` bytes are kept at most, `None` is no limit: a command that writes more
+        is stopped, and `OutputLimitError` has what came. With `check`, a command that fails raises
         `CommandFailedError`.
         """
-        settings = command_settings(command, seconds("timeout", timeout), stdin, env, pty)
+        settings = command_settings(
+            command, seconds("timeout", timeout), stdin, env, pty, keep_output, max_output
+        )
         result = run(self._session, self._config, settings, on_output)
         return result.raise_for_status(command) if check else result
 
@@ -84,10 +90,16 @@ class _Pooling(Own):
         idle_timeout: float | None = 600.0,
         max_lifetime: float | None = 1800.0,
         connect_timeout: float = 10.0,
+        crypto: Crypto = "default",
         keepalive_interval: float | None = 30.0,
         keepalive_count_max: int = 3,
         channels_per_connection: int = 1,
-        host_keys: str = "accept-new",
+        host_keys: HostKeys = "accept-new",
+        passphrase: str | None = None,
+        strict_key_modes: bool = True,
+        required_rsa_size: int = 1024,
+        must_record_host_keys: bool = False,
+        pickle_secrets: bool = False,
     ) -> None:
         self._config = checked(
             host,
@@ -102,6 +114,12 @@ class _Pooling(Own):
             self._defaults_failed,
             proxy_jump,
             proxy_command,
+            passphrase=passphrase,
+            strict_key_modes=strict_key_modes,
+            required_rsa_size=required_rsa_size,
+            must_record_host_keys=must_record_host_keys,
+            pickle_secrets=pickle_secrets,
+            crypto=crypto,
         )
         self._limits = checked_pool(
             max_connections,
@@ -149,15 +167,15 @@ class ConnectionPool(_Pooling):
 
     Connections are opened when they are needed, lent to one borrower at a time (or to a few,
     `channels_per_connection`), checked when they were idle, and replaced when they died. Pickled,
-    it is its configuration, password included: whoever unpickles it opens connections of its own.
-    So does a forked child.
+    it is its configuration: whoever unpickles it opens connections of its own. So does a forked
+    child. A password or passphrase is pickled with `pickle_secrets=True` only.
 
     All times are in seconds; `None` or 0 is none. `acquire_timeout` is how long a borrower waits,
     `idle_timeout` and `max_lifetime` are how long connections are kept. `host_keys` is
     "accept-new" (unknown hosts are recorded in `~/.ssh/known_hosts`, changed keys refused),
-    "strict", a pin ("SHA256:…") or "danger-accept-any". Without password and key, the agent's keys
-    and then the default key files are tried. `proxy_jump` and `proxy_command` are as for
-    `Connection`.
+    "strict", "danger-accept-any", or pins. Without password and key, the agent's keys
+    and then the default key files are tried. `passphrase`, `proxy_jump`, `proxy_command` and the
+    rest are as for `Connection`.
     """
 
     def connection(self) -> PooledConnection:
@@ -178,6 +196,8 @@ class ConnectionPool(_Pooling):
         env: Mapping[str, str] | None = None,
         pty: bool | Pty = False,
         on_output: OnOutput | None = None,
+        keep_output: bool = False,
+        max_output: int | None = MAX_OUTPUT,
         check: bool = False,
     ) -> SSHResult:
         """Borrows a connection, runs a command on it to its end, and gives it back.
@@ -185,7 +205,9 @@ class ConnectionPool(_Pooling):
         As `PooledConnection.execute`. `timeout` does not count the time of borrowing. A command
         that may have started is never sent again.
         """
-        settings = command_settings(command, seconds("timeout", timeout), stdin, env, pty)
+        settings = command_settings(
+            command, seconds("timeout", timeout), stdin, env, pty, keep_output, max_output
+        )
         _log.watch()
         operation = self._pool().execute(settings, on_output is not None)
         outcome = finish(operation, self._config, on_output)

@@ -68,7 +68,9 @@ impl Trio {
 
     fn step(&mut self, step: Step) {
         self.played.push(step);
-        self.bare.each_mut().map(|bare| bare.play(step));
+        for bare in &mut self.bare {
+            bare.play(step);
+        }
         self.task.play(step);
         self.thread.play(step);
         let [expected, threaded] = self.bare.each_ref().map(Bare::view);

@@ -147,7 +147,7 @@ impl Condition {
 impl Criterion {
     fn holds(&self, facts: &Facts<'_>) -> Result<bool, String> {
         let host = |patterns: &str, host: &str| {
-            pattern::matches_list(patterns, &host.to_ascii_lowercase(), Case::Folded)
+            pattern::matches_list(patterns, host.to_ascii_lowercase(), Case::Folded)
         };
         Ok(match self {
             Self::All => true,

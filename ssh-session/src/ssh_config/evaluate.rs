@@ -11,7 +11,7 @@ use super::setting::Setting;
 use super::tokens::expand;
 use super::value::StrictHostKeyChecking;
 use crate::pattern::{self, Case};
-use crate::{ProxyCommand, SshError};
+use crate::{HostKeyAlgorithms, ProxyCommand, SignatureAlgorithms, SshError};
 
 /// The most identity or certificate files of one host, as in `ssh`.
 const MOST_IDENTITIES: usize = 100;
@@ -53,9 +53,18 @@ pub(super) struct Values {
     pub(super) jump: Option<(Vec<Destination>, At)>,
     /// `Some(None)` for `none`.
     pub(super) command: Option<Option<ProxyCommand>>,
-    /// What a session cannot be opened with.
-    pub(super) unsupported: Option<(&'static str, At)>,
-    fdpass: Option<bool>,
+    pub(super) revoked: Option<(Vec<String>, At)>,
+    pub(super) hash_known_hosts: Option<bool>,
+    pub(super) host_key_algorithms: Option<HostKeyAlgorithms>,
+    pub(super) ca_algorithms: Option<SignatureAlgorithms>,
+    pub(super) rsa_size: Option<u32>,
+    pub(super) password: Option<bool>,
+    pub(super) public_key: Option<bool>,
+    pub(super) keyboard_interactive: Option<bool>,
+    pub(super) preferred: Option<Vec<String>>,
+    pub(super) password_prompts: Option<u32>,
+    /// Keywords that are not obeyed; where a session cannot be opened with what they say.
+    pub(super) unsupported: Vec<(&'static str, Option<At>)>,
     pub(super) refused: Option<(String, At)>,
     tag: Option<String>,
     ignored: Option<String>,
@@ -170,7 +179,31 @@ impl Values {
             Setting::GlobalKnownHostsFile(files) => {
                 first(&mut self.global_known_hosts, || (files.clone(), at()));
             }
-            Setting::RevokedHostKeys => first(&mut self.unsupported, || ("RevokedHostKeys", at())),
+            Setting::RevokedHostKeys(files) => first(&mut self.revoked, || (files.clone(), at())),
+            Setting::HashKnownHosts(hash) => first(&mut self.hash_known_hosts, || *hash),
+            Setting::HostKeyAlgorithms(algorithms) => {
+                first(&mut self.host_key_algorithms, || algorithms.clone());
+            }
+            Setting::CaSignatureAlgorithms(algorithms) => {
+                first(&mut self.ca_algorithms, || algorithms.clone());
+            }
+            Setting::RequiredRsaSize(bits) => first(&mut self.rsa_size, || *bits),
+            Setting::PasswordAuthentication(used) => first(&mut self.password, || *used),
+            Setting::PubkeyAuthentication(used) => first(&mut self.public_key, || *used),
+            Setting::KbdInteractiveAuthentication(used) => {
+                first(&mut self.keyboard_interactive, || *used);
+            }
+            Setting::PreferredAuthentications(methods) => {
+                first(&mut self.preferred, || methods.clone());
+            }
+            Setting::NumberOfPasswordPrompts(count) => {
+                first(&mut self.password_prompts, || *count);
+            }
+            Setting::Refused(refused, harmless) => {
+                if !self.unsupported.iter().any(|(name, _)| *name == refused.name) {
+                    self.unsupported.push((refused.name, (!harmless).then(at)));
+                }
+            }
             Setting::StrictHostKeyChecking(strict) => first(&mut self.strict, || *strict),
             Setting::HostKeyAlias(alias) => first(&mut self.host_key_alias, || alias.clone()),
             // `none` is as if nothing were said, so a later value counts.
@@ -189,12 +222,6 @@ impl Values {
             Setting::ProxyCommand(_)
                 if self.jump.as_ref().is_some_and(|(hosts, _)| !hosts.is_empty()) => {}
             Setting::ProxyCommand(command) => first(&mut self.command, || command.clone()),
-            Setting::ProxyUseFdpass(used) => {
-                if self.fdpass.is_none() && *used {
-                    first(&mut self.unsupported, || ("ProxyUseFdpass", at()));
-                }
-                first(&mut self.fdpass, || *used);
-            }
             Setting::RefuseConnection(text) => {
                 first(&mut self.refused, || (text.clone(), at()));
             }

@@ -7,7 +7,9 @@ use super::destination::Destination;
 use super::evaluate::{At, Evaluation};
 use super::paths;
 use super::value::StrictHostKeyChecking;
-use crate::{Auth, ProxyCommand, SshError, known_hosts};
+use crate::{
+    Auth, HostKeyAlgorithms, KeyRules, ProxyCommand, SignatureAlgorithms, SshError, known_hosts,
+};
 
 /// What the files say about one host, with every token replaced and every default filled in.
 #[derive(Debug, Clone)]
@@ -47,6 +49,26 @@ pub struct HostConfig {
     pub connect_timeout: Option<Duration>,
     /// `ProxyJump` or `ProxyCommand`, whichever is said first.
     pub proxy: Proxy,
+    /// `RevokedHostKeys`.
+    pub revoked_host_keys: Vec<PathBuf>,
+    /// `HashKnownHosts`.
+    pub hash_known_hosts: bool,
+    /// `HostKeyAlgorithms`, with its default filled in.
+    pub host_key_algorithms: HostKeyAlgorithms,
+    /// `CASignatureAlgorithms`, with its default filled in.
+    pub ca_signature_algorithms: SignatureAlgorithms,
+    /// `RequiredRSASize`. Less than 1,024 is as good as that.
+    pub required_rsa_size: u32,
+    /// `PasswordAuthentication`.
+    pub password_authentication: bool,
+    /// `PubkeyAuthentication`.
+    pub pubkey_authentication: bool,
+    /// `KbdInteractiveAuthentication`.
+    pub kbd_interactive_authentication: bool,
+    /// `PreferredAuthentications`, as it is said; `None` if it is not.
+    pub preferred_authentications: Option<Vec<String>>,
+    /// `NumberOfPasswordPrompts`. A password is asked for once at most, and with 0 not at all.
+    pub number_of_password_prompts: u32,
     /// What a session cannot be opened with, and where it is said.
     pub(crate) unsupported: Option<(&'static str, At)>,
 }
@@ -151,7 +173,20 @@ impl Evaluation<'_> {
             server_alive_count_max: values.alive_count_max.unwrap_or(3),
             connect_timeout: nonzero(values.connect_timeout),
             proxy,
-            unsupported: values.unsupported,
+            revoked_host_keys: list(values.revoked, Vec::new())?,
+            hash_known_hosts: values.hash_known_hosts.unwrap_or(false),
+            host_key_algorithms: values.host_key_algorithms.unwrap_or_default(),
+            ca_signature_algorithms: values.ca_algorithms.unwrap_or_default(),
+            required_rsa_size: values.rsa_size.unwrap_or(KeyRules::REQUIRED_RSA_SIZE),
+            password_authentication: values.password.unwrap_or(true),
+            pubkey_authentication: values.public_key.unwrap_or(true),
+            kbd_interactive_authentication: values.keyboard_interactive.unwrap_or(true),
+            preferred_authentications: values.preferred,
+            number_of_password_prompts: values.password_prompts.unwrap_or(3),
+            unsupported: values
+                .unsupported
+                .into_iter()
+                .find_map(|(name, at)| at.map(|at| (name, at))),
             host_name,
             port,
             user,

@@ -11,20 +11,27 @@
 //! ```
 //!
 //! * `Host`, `Match` and `Include` decide which lines count; of several values for one keyword the
-//!   first counts. Known are `HostName`, `Port`, `User`, `IdentityFile`, `IdentitiesOnly`,
+//!   first counts. Obeyed are `HostName`, `Port`, `User`, `IdentityFile`, `IdentitiesOnly`,
 //!   `IdentityAgent`, `CertificateFile`, `UserKnownHostsFile`, `GlobalKnownHostsFile`,
-//!   `StrictHostKeyChecking`, `HostKeyAlias`, `ServerAliveInterval`, `ServerAliveCountMax`,
-//!   `ConnectTimeout`, `ProxyJump`, `ProxyCommand`, `RefuseConnection`, `Tag` and `IgnoreUnknown`.
-//! * Every other keyword of OpenSSH is skipped: it asks for what is not done here. A word that is
+//!   `RevokedHostKeys`, `HashKnownHosts`, `StrictHostKeyChecking`, `HostKeyAlias`,
+//!   `HostKeyAlgorithms`, `CASignatureAlgorithms`, `RequiredRSASize`, `PasswordAuthentication`,
+//!   `PubkeyAuthentication`, `KbdInteractiveAuthentication`, `PreferredAuthentications`,
+//!   `NumberOfPasswordPrompts` (0; more than one is never asked), `ServerAliveInterval`,
+//!   `ServerAliveCountMax`, `ConnectTimeout`, `ProxyJump`, `ProxyCommand`, `RefuseConnection`,
+//!   `Tag` and `IgnoreUnknown`.
+//! * `AddressFamily`, `BindAddress`, `BindInterface`, `CanonicalizeHostname`, `CheckHostIP`,
+//!   `Ciphers`, `KexAlgorithms`, `KnownHostsCommand`, `MACs`, `ProxyUseFdpass`,
+//!   `PubkeyAcceptedAlgorithms` and `RekeyLimit` are errors, with file and line, where a session is
+//!   to be opened and they say something else than their default: skipping them would mean to trust
+//!   more than `ssh`, to be less safe, or to arrive elsewhere.
+//! * Every other keyword of OpenSSH is skipped: it asks for what is not done here, and so changes
+//!   nothing (`keywords.rs` says why, for each). A word that is
 //!   none is an error with its file and line, as it is for `ssh`, since it may be a misspelt
 //!   `ProxyJump` and the way without it the wrong one; `IgnoreUnknown` lets it be.
-//! * `RevokedHostKeys` and `ProxyUseFdpass` are errors where a session is to be opened with them:
-//!   skipping them would mean to trust more, or not to arrive.
 //! * No command is run to read a file. Where a line depends on `Match exec`, or on another
 //!   criterion that has no answer here, reading the host's configuration fails; behind a criterion
 //!   that does not match they do no harm.
-//! * No name server is asked, so `CanonicalizeHostname` does nothing. `Match final` gets its
-//!   second pass.
+//! * No name server is asked to read a file. `Match final` gets its second pass.
 //! * A file that includes others deeper than 16 levels, or more than 512 in all, or one larger
 //!   than 1 MiB, is an error. So is an included file that others can write to, as in `ssh`.
 //!
@@ -41,6 +48,7 @@ mod file;
 mod host;
 mod keywords;
 mod local;
+mod options;
 mod paths;
 mod setting;
 pub(crate) mod tokens;

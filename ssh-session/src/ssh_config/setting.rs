@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::destination::Destination;
+use super::keywords::{Refused, is_ignored};
 use super::value::{self, StrictHostKeyChecking};
 use super::words::Words;
-use crate::ProxyCommand;
+use crate::{HostKeyAlgorithms, ProxyCommand, SignatureAlgorithms, SshError};
 
 /// One keyword with a value that makes sense.
 #[derive(Debug, Clone)]
@@ -19,7 +20,16 @@ pub(super) enum Setting {
     CertificateFile(String),
     UserKnownHostsFile(Vec<String>),
     GlobalKnownHostsFile(Vec<String>),
-    RevokedHostKeys,
+    RevokedHostKeys(Vec<String>),
+    HashKnownHosts(bool),
+    HostKeyAlgorithms(HostKeyAlgorithms),
+    CaSignatureAlgorithms(SignatureAlgorithms),
+    RequiredRsaSize(u32),
+    PasswordAuthentication(bool),
+    PubkeyAuthentication(bool),
+    KbdInteractiveAuthentication(bool),
+    PreferredAuthentications(Vec<String>),
+    NumberOfPasswordPrompts(u32),
     StrictHostKeyChecking(StrictHostKeyChecking),
     HostKeyAlias(String),
     ServerAliveInterval(Option<Duration>),
@@ -29,10 +39,11 @@ pub(super) enum Setting {
     ProxyJump(Vec<Destination>),
     /// None for `none`.
     ProxyCommand(Option<ProxyCommand>),
-    ProxyUseFdpass(bool),
     RefuseConnection(String),
     Tag(String),
     IgnoreUnknown(String),
+    /// A keyword that is not obeyed, and whether its value asks for no more than what is done.
+    Refused(&'static Refused, bool),
     /// A keyword of `ssh` that changes nothing here.
     Ignored,
     /// Not a keyword of `ssh`: an error, unless `IgnoreUnknown` names it.
@@ -69,21 +80,52 @@ impl Setting {
             "certificatefile" => Self::CertificateFile(one()?.into()),
             "userknownhostsfile" => Self::UserKnownHostsFile(files(&keyword, arguments)?),
             "globalknownhostsfile" => Self::GlobalKnownHostsFile(files(&keyword, arguments)?),
-            "revokedhostkeys" if arguments.first().is_some_and(|file| file != "none") => {
-                Self::RevokedHostKeys
+            "revokedhostkeys" => Self::RevokedHostKeys(files(&keyword, arguments)?),
+            "hashknownhosts" => Self::HashKnownHosts(value::flag(one()?)?),
+            "hostkeyalgorithms" => {
+                let algorithms = HostKeyAlgorithms::parse(one()?);
+                Self::HostKeyAlgorithms(algorithms.map_err(|error| problem(&keyword, &error))?)
             }
+            "casignaturealgorithms" => {
+                let algorithms = SignatureAlgorithms::parse(one()?);
+                Self::CaSignatureAlgorithms(algorithms.map_err(|error| problem(&keyword, &error))?)
+            }
+            "requiredrsasize" => Self::RequiredRsaSize(value::count(one()?)?),
+            "passwordauthentication" => Self::PasswordAuthentication(value::flag(one()?)?),
+            "pubkeyauthentication" | "dsaauthentication" => {
+                Self::PubkeyAuthentication(value::pubkey(one()?)?)
+            }
+            "kbdinteractiveauthentication"
+            | "challengeresponseauthentication"
+            | "skeyauthentication"
+            | "tisauthentication" => Self::KbdInteractiveAuthentication(value::flag(one()?)?),
+            "preferredauthentications" => {
+                let methods = one()?.split(',').map(str::to_owned);
+                Self::PreferredAuthentications(methods.collect())
+            }
+            "numberofpasswordprompts" => Self::NumberOfPasswordPrompts(value::count(one()?)?),
             "stricthostkeychecking" => Self::StrictHostKeyChecking(value::strict(one()?)?),
             "hostkeyalias" => Self::HostKeyAlias(one()?.into()),
             "serveraliveinterval" => Self::ServerAliveInterval(value::time(one()?)?),
             "serveralivecountmax" => Self::ServerAliveCountMax(value::count(one()?)?),
             "connecttimeout" => Self::ConnectTimeout(value::time(one()?)?),
-            "proxyusefdpass" => Self::ProxyUseFdpass(value::flag(one()?)?),
             "refuseconnection" => Self::RefuseConnection(arguments.join(" ")),
             "tag" => Self::Tag(one()?.into()),
             "ignoreunknown" => Self::IgnoreUnknown(one()?.to_ascii_lowercase()),
-            known if super::keywords::IGNORED.contains(&known) => Self::Ignored,
-            _ => Self::Unknown(keyword),
+            known if is_ignored(known) => Self::Ignored,
+            other => match Refused::find(other) {
+                Some(refused) => Self::Refused(refused, refused.is_harmless(&arguments)),
+                None => Self::Unknown(keyword),
+            },
         })
+    }
+}
+
+/// What is wrong with a keyword's value.
+fn problem(keyword: &str, error: &SshError) -> String {
+    match error {
+        SshError::InvalidInput { problem, .. } => format!("`{keyword}` {problem}"),
+        other => other.to_string(),
     }
 }
 

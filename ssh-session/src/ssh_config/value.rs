@@ -37,6 +37,14 @@ pub(super) fn flag(text: &str) -> Result<bool, String> {
     }
 }
 
+/// `PubkeyAuthentication`, which may say more about how keys are bound to a session.
+pub(super) fn pubkey(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "unbound" | "host-bound" => Ok(true),
+        _ => flag(text),
+    }
+}
+
 pub(super) fn port(text: &str) -> Result<u16, String> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {

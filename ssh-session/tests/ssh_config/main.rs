@@ -8,25 +8,36 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cases::{AGREED, REFUSED};
+use cases::{AGREED, KEYWORDS_OF_SSH, NOT_OBEYED, REFUSED, SKIPPED};
+use ssh_session::login::Method;
 use ssh_session::ssh_config::{HostConfig, Proxy, StrictHostKeyChecking};
-use ssh_session::{SshConfig, SshError};
+use ssh_session::{Options, SshConfig, SshError};
 use tempfile::TempDir;
 
 /// What both say about a host: a value, or several, for each keyword.
 type Values = BTreeMap<&'static str, Vec<String>>;
 
-const KEYWORDS: [&str; 15] = [
+const KEYWORDS: [&str; 25] = [
+    "casignaturealgorithms",
     "certificatefile",
     "connecttimeout",
     "globalknownhostsfile",
+    "hashknownhosts",
+    "hostkeyalgorithms",
     "hostkeyalias",
     "hostname",
     "identitiesonly",
     "identityfile",
+    "kbdinteractiveauthentication",
+    "numberofpasswordprompts",
+    "passwordauthentication",
     "port",
+    "preferredauthentications",
     "proxycommand",
     "proxyjump",
+    "pubkeyauthentication",
+    "requiredrsasize",
+    "revokedhostkeys",
     "serveralivecountmax",
     "serveraliveinterval",
     "stricthostkeychecking",
@@ -58,7 +69,7 @@ fn theirs(file: &Path, alias: &str) -> Option<Values> {
         let Some(keyword) = KEYWORDS.iter().find(|known| **known == keyword) else { continue };
         let entry = values.entry(keyword).or_default();
         match *keyword {
-            "userknownhostsfile" | "globalknownhostsfile" => {
+            "userknownhostsfile" | "globalknownhostsfile" | "revokedhostkeys" => {
                 entry.extend(value.split(' ').map(str::to_owned));
             }
             _ => entry.push(value.to_owned()),
@@ -132,17 +143,32 @@ fn ours(host: &HostConfig) -> Values {
         }
     }
     let count = host.server_alive_count_max.to_string();
+    let yes = |yes: bool| vec![if yes { "yes" } else { "no" }.to_owned()];
+    let truth = |yes: bool| vec![yes.to_string()];
     let mut values = Values::from([
+        ("casignaturealgorithms", vec![host.ca_signature_algorithms.names().join(",")]),
         ("certificatefile", paths(&host.certificate_files)),
         ("connecttimeout", seconds(host.connect_timeout)),
         ("globalknownhostsfile", paths(&host.global_known_hosts_files)),
+        ("hashknownhosts", yes(host.hash_known_hosts)),
+        ("hostkeyalgorithms", vec![host.host_key_algorithms.names().join(",")]),
         ("hostkeyalias", Vec::from_iter(host.host_key_alias.clone())),
         ("hostname", vec![host.host_name.clone()]),
         ("identitiesonly", vec![if host.identities_only { "yes" } else { "no" }.into()]),
         ("identityfile", paths(&host.identity_files)),
+        ("kbdinteractiveauthentication", yes(host.kbd_interactive_authentication)),
+        ("numberofpasswordprompts", vec![host.number_of_password_prompts.to_string()]),
+        ("passwordauthentication", yes(host.password_authentication)),
         ("port", vec![host.port.to_string()]),
+        (
+            "preferredauthentications",
+            Vec::from_iter(host.preferred_authentications.as_ref().map(|names| names.join(","))),
+        ),
         ("proxycommand", command),
         ("proxyjump", jump),
+        ("pubkeyauthentication", truth(host.pubkey_authentication)),
+        ("requiredrsasize", vec![host.required_rsa_size.to_string()]),
+        ("revokedhostkeys", paths(&host.revoked_host_keys)),
         ("serveralivecountmax", vec![count]),
         ("serveraliveinterval", seconds(host.server_alive_interval)),
         ("stricthostkeychecking", vec![strict.into()]),
@@ -209,6 +235,100 @@ fn what_ssh_refuses_we_refuse_naming_file_and_line() {
         assert!(error.to_string().contains(case.folder.path().to_str().expect("text")), "{error}");
     }
     println!("{} refusals", REFUSED.len());
+}
+
+/// What `ssh -G` says about every keyword that it knows.
+fn all_of_theirs(file: &Path) -> BTreeMap<String, String> {
+    let output = Command::new("ssh").arg("-G").arg("-F").arg(file).arg("h").output();
+    let output = output.expect("ssh runs (Debian package openssh-client)");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("text");
+    let line = |line: &str| {
+        let (keyword, value) = line.split_once(' ').unwrap_or((line, ""));
+        (keyword.to_ascii_lowercase(), value.to_owned())
+    };
+    text.lines().map(line).collect()
+}
+
+#[test]
+fn every_keyword_of_ssh_is_obeyed_refused_by_name_or_changes_nothing() {
+    let mut counts = [0; 3];
+    let obeyed = |keyword: &str| {
+        let also = [
+            "host",
+            "match",
+            "include",
+            "hostname",
+            "identityagent",
+            "ignoreunknown",
+            "tag",
+            "refuseconnection",
+        ];
+        KEYWORDS.contains(&keyword) || also.contains(&keyword)
+    };
+    for keyword in KEYWORDS_OF_SSH {
+        let lower = keyword.to_ascii_lowercase();
+        let refused = NOT_OBEYED.iter().find(|(name, ..)| *name == *keyword);
+        let skipped = SKIPPED.iter().any(|name| *name == *keyword);
+        let places = [obeyed(&lower), refused.is_some(), skipped].map(usize::from);
+        assert_eq!(places.iter().sum::<usize>(), 1, "{keyword} is in one list: {places:?}");
+        for (count, place) in counts.iter_mut().zip(places) {
+            *count += place;
+        }
+        if let Some((_, refused, harmless)) = refused {
+            for value in *refused {
+                let text = format!("Host h\n {keyword} {value}\n");
+                let config = SshConfig::parse(&text, "/x").expect(keyword);
+                let error = Options::from_ssh_config("h", &config).expect_err(&text).to_string();
+                assert_eq!(error, format!("/x:2: `{keyword}` is not supported"));
+                // Where it is not about the host it does no harm, nor behind a harmless value.
+                Options::from_ssh_config("i", &config).expect("another host");
+                for first in *harmless {
+                    let text = format!("{keyword} {first}\nHost h\n {keyword} {value}\n");
+                    let config = SshConfig::parse(&text, "/x").expect(keyword);
+                    Options::from_ssh_config("h", &config).expect("the first value counts");
+                }
+            }
+        }
+        if skipped {
+            let config = SshConfig::parse(format!("{keyword} x\n"), "/x").expect(keyword);
+            Options::from_ssh_config("h", &config).expect(keyword);
+        }
+    }
+    // What this version of `ssh` knows and prints is in the list.
+    let case = Case::new(&[("config", "")]);
+    let printed = all_of_theirs(&case.config());
+    assert!(printed.len() > 60, "{}", printed.len());
+    for keyword in printed.keys() {
+        let known = KEYWORDS_OF_SSH.iter().any(|name| name.eq_ignore_ascii_case(keyword));
+        assert!(known, "{keyword} is in the list");
+    }
+    println!("{} obeyed, {} refused by name, {} without effect", counts[0], counts[1], counts[2]);
+}
+
+#[test]
+fn what_a_configuration_says_of_keys_and_methods_is_what_a_session_is_opened_with() {
+    let text = "Host h\n HostKeyAlgorithms ssh-ed25519\n CASignatureAlgorithms +ssh-rsa\n \
+                RequiredRSASize 3072\n HashKnownHosts yes\n RevokedHostKeys /r ~/q\n \
+                PasswordAuthentication no\n PreferredAuthentications gssapi-with-mic,publickey,password\n\
+                Host prompts\n NumberOfPasswordPrompts 0\nHost low\n RequiredRSASize 10\n";
+    let config = SshConfig::parse(text, "/x").expect("a configuration");
+    let options = |alias: &str| Options::from_ssh_config(alias, &config).expect("options");
+    let h = options("h");
+    assert_eq!(h.host_keys.algorithms.names(), ["ssh-ed25519"]);
+    assert!(h.host_keys.ca_algorithms.names().contains(&"ssh-rsa".to_owned()));
+    assert_eq!(h.key_rules.required_rsa_size, 3072);
+    assert!(h.host_keys.hash_names);
+    let revoked = [PathBuf::from("/r"), PathBuf::from(home()).join("q")];
+    assert_eq!(h.host_keys.revoked, revoked);
+    let allowed = |options: &Options| {
+        [Method::PublicKey, Method::Password, Method::KeyboardInteractive]
+            .map(|method| options.methods.allow(method))
+    };
+    assert_eq!(allowed(&h), [true, false, false]);
+    assert_eq!(allowed(&options("prompts")), [true, false, false]);
+    assert_eq!(allowed(&options("other")), [true; 3]);
+    assert_eq!(options("low").key_rules.required_rsa_size, 1024);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Commands that are run to their end.
 
-use ssh_session::{Command, ExitStatus, Kind, Session as _};
+use std::time::{Duration, Instant};
+
+use ssh_session::{Chunk, Command, ExitStatus, Kind, Session as _};
 
 use super::case::{pattern, refused, same, soon, text};
 use super::{Case, Environment, Subject};
@@ -19,6 +21,9 @@ super::table![
     a_variable_arrives_where_the_server_takes_it,
     a_variable_that_is_refused_is_an_error,
     a_missing_exit_status_is_an_error_with_the_output,
+    output_beyond_its_limit_stops_the_command_and_what_came_is_in_the_error,
+    collected_output_has_a_limit_by_itself,
+    streamed_output_is_handed_on_as_it_comes,
     a_ping_leaves_commands_alone,
 ];
 
@@ -201,6 +206,71 @@ fn a_missing_exit_status_is_an_error_with_the_output<S: Subject>(case: &Case<S>)
         assert!(result.expect("output").success());
     }
     server.omit_exit_status(false);
+    case.works(&session);
+}
+
+fn output_beyond_its_limit_stops_the_command_and_what_came_is_in_the_error<S: Subject>(
+    case: &Case<S>,
+) {
+    let line = case.line();
+    let endless = "head -c 50000 /dev/zero >&2; exec cat /dev/zero";
+    for limit in [100_000, 2_500_000, 0] {
+        let command = Command::new(endless).max_output(limit);
+        let result = soon("the limit", || line.again(|session| session.exec(&command)));
+        let error = refused(result, Kind::OutputLimit);
+        let partial = error.partial_output().expect("output");
+        assert_eq!(partial.stdout.len().max(partial.stderr.len()), limit, "{error}");
+        assert!(partial.stdout.len().min(partial.stderr.len()) <= 50_000);
+        assert!(error.may_have_started() && !error.is_retryable());
+        assert!(error.to_string().contains("max_output"), "{error}");
+        // On the same session, but where the server dies of a channel closed in mid-output.
+        let next = line.again(|session| session.exec(&Command::new("echo next")));
+        assert_eq!(next.expect("output").stdout_text(), Ok("next\n"));
+    }
+    // What is just as long is no error.
+    let mut options = case.server.options();
+    options.max_output = Some(100_000);
+    let session = case.connect(&options);
+    let exact = Command::new("head -c 100000 /dev/zero");
+    assert_eq!(case.exec(&session, &exact).stdout.len(), 100_000);
+    let more = Command::new("head -c 100001 /dev/zero").max_output(None);
+    assert_eq!(case.exec(&session, &more).stdout.len(), 100_001);
+    let more = Command::new("head -c 100001 /dev/zero >&2");
+    refused(case.again(|| session.exec(&more)), Kind::OutputLimit);
+}
+
+fn collected_output_has_a_limit_by_itself<S: Subject>(case: &Case<S>) {
+    let session = case.session();
+    let command = Command::new("exec cat /dev/zero");
+    let error = refused(case.again(|| session.exec(&command)), Kind::OutputLimit);
+    assert_eq!(error.partial_output().expect("output").stdout.len(), 64 << 20);
+}
+
+fn streamed_output_is_handed_on_as_it_comes<S: Subject>(case: &Case<S>) {
+    let session = case.session();
+    let (mut out, mut err, mut early) = (0, 0, false);
+    let start = Instant::now();
+    let command =
+        Command::new("echo begun; sleep 0.5; head -c 100000000 /dev/zero; echo >&2; exit 5");
+    let status = session.stream(&command, |chunk| {
+        early |= start.elapsed() < Duration::from_millis(450);
+        match chunk {
+            Chunk::Stdout(bytes) => out += bytes.len(),
+            Chunk::Stderr(bytes) => err += bytes.len(),
+        }
+    });
+    assert_eq!(status.expect("a status").code(), 5);
+    assert_eq!((out, err, early), (100_000_006, 1, true));
+    let mut read = 0;
+    let slow = Command::new("head -c 5000000 /dev/zero");
+    let status = session.stream(&slow, |chunk| {
+        if read < 1_000_000 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        read += chunk.bytes().len();
+    });
+    assert!(status.expect("a status").success() && read == 5_000_000, "{read}");
+    refused(session.stream(&Command::new("cat").stdin_piped(), |_| {}), Kind::InvalidInput);
     case.works(&session);
 }
 

@@ -13,6 +13,7 @@ mod case;
 mod commands;
 mod deadlines;
 mod endings;
+pub mod hostile;
 mod limits;
 mod networks;
 mod place;

@@ -131,7 +131,7 @@ impl Place {
     }
 
     /// Starts one; `user` is whose commands an sshd runs.
-    pub(super) fn start(self, setup: &Setup, user: Option<&Arc<PasswordUser>>) -> Server {
+    pub fn start(self, setup: &Setup, user: Option<&Arc<PasswordUser>>) -> Server {
         let started = match self {
             Self::Sshd => sshd(setup, user),
             Self::Embedded => embedded(setup).map(Box::new).map(Server::Embedded),
