@@ -11,7 +11,8 @@ use crate::rig::{
 };
 
 fn patient() -> pool_core::ConfigBuilder {
-    // Where time passes while threads work, only checks may be late.
+    // Time passes while threads work, so on a busy machine only checks may be late; a session that
+    // is collected late is checked again, and so replaced by yet another.
     let config = Config::builder().acquire_timeout(Some(HOUR)).connect_timeout(HOUR);
     config.max_lifetime(None).idle_timeout(None)
 }
@@ -39,7 +40,7 @@ fn row_1_a_session_whose_check_hangs_is_replaced_by_another_on_threads() {
         clock.advance(2 * SECOND);
         lines.facts.checks.now(Does::Hang);
         let served = while_time_passes(&clock, move || pool.get().unwrap().number);
-        assert_eq!(served.map(|(number, _)| number), Some(1), "with {leases} leases");
+        assert!(served.is_some_and(|(number, _)| number > 0), "with {leases} leases: {served:?}");
         lines.facts.checks.now(Does::Succeed);
     }
 }
@@ -52,7 +53,7 @@ fn row_1_a_session_whose_check_hangs_while_a_lease_is_out_is_replaced_by_another
     clock.advance(2 * SECOND);
     lines.facts.checks.now(Does::Hang);
     let served = while_time_passes(&clock, move || pool.get().unwrap().number);
-    assert_eq!(served.map(|(number, _)| number), Some(1));
+    assert!(served.is_some_and(|(number, _)| number > 0), "{served:?}");
     lines.facts.checks.now(Does::Succeed);
     drop(kept);
 }
@@ -72,7 +73,7 @@ fn row_1_a_session_whose_check_panics_is_replaced_by_another() {
     clock.advance(2 * SECOND);
     lines.facts.checks.now(Does::Panic);
     let served = while_time_passes(&clock, move || pool.get().unwrap().number);
-    assert_eq!(served.map(|(number, _)| number), Some(1));
+    assert!(served.is_some_and(|(number, _)| number > 0), "{served:?}");
 }
 
 #[test]
