@@ -5,16 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pool_core::{
-    AsyncBackend, AsyncPool, Backend, Clock, Config, ConfigBuilder, ErrorKind, Interrupt,
-    KillSwitch, Pool, Runtime,
+    AsyncBackend, AsyncPool, Backend, Clock, ErrorKind, Interrupt, KillSwitch, Pool, Runtime,
 };
 use testkit::fake::{Behaviour, Executor, FakeAsyncBackend, FakeBackend, FakeError, ManualClock};
 
-use crate::rig::{HOUR, SECOND, poll_once, until, while_time_passes, within_watchdog};
-
-fn patient() -> ConfigBuilder {
-    Config::builder().acquire_timeout(Some(HOUR)).max_lifetime(None).idle_timeout(None)
-}
+use crate::rig::{HOUR, SECOND, patient, poll_once, until, while_time_passes, within_watchdog};
 
 /// Sessions that take a while to close, in the executor's time.
 #[derive(Clone)]

@@ -9,8 +9,10 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pool_core::{AsyncBackend, AsyncPool, Backend, Clock, ConfigBuilder, ErrorKind, Guard, Pool};
-use testkit::fake::{Executor, FakeError, ManualClock};
+use pool_core::{
+    AsyncBackend, AsyncPool, Backend, Clock, Config, ConfigBuilder, ErrorKind, Guard, Pool,
+};
+use testkit::fake::{Executor, FakeAsyncBackend, FakeError, ManualClock};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
@@ -209,6 +211,21 @@ impl AsyncBackend for Lines {
     fn classify(&self, error: &FakeError) -> ErrorKind {
         error.0
     }
+}
+
+/// Borrowers have an hour, and sessions no end.
+pub(crate) fn patient() -> ConfigBuilder {
+    Config::builder().acquire_timeout(Some(HOUR)).max_lifetime(None).idle_timeout(None)
+}
+
+/// A pool for tasks.
+pub(crate) fn pool(
+    executor: &Executor,
+    backend: &FakeAsyncBackend,
+    config: ConfigBuilder,
+) -> AsyncPool<FakeAsyncBackend> {
+    let config = config.seed(Some(7)).build().unwrap();
+    AsyncPool::builder_on(executor.runtime(), backend.clone()).config(config).build()
 }
 
 pub(crate) type SharedTasks = AsyncPool<Lines>;
