@@ -66,10 +66,10 @@ fn whoever_is_refused_gets_another_lease_before_all_who_came_later() {
     let (executor, lines) = (Executor::new(), Lines::default());
     let pool = tasks(&executor, &lines, 2, patient().max_size(1));
     let first = executor.block_on(pool.get()).unwrap();
-    let mut refused = executor.block_on(pool.get()).unwrap();
+    let refused = executor.block_on(pool.get()).unwrap();
     let mut later = Box::pin(pool.get());
     assert!(poll_once(later.as_mut()).is_none());
-    Guard::refused(&mut refused);
+    Guard::refused(&refused);
     let mut exchanged = Box::pin(pool.exchange(refused));
     assert!(poll_once(exchanged.as_mut()).is_none());
     assert_eq!(pool.leases_per_session(), 1);
