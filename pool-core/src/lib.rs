@@ -7,6 +7,7 @@
 //! ([`Backend`], [`AsyncBackend`]).
 //!
 //! ```
+//! use std::io;
 //! use std::net::{SocketAddr, TcpListener, TcpStream};
 //!
 //! use pool_core::{Backend, Config, Pool};
@@ -15,20 +16,24 @@
 //!
 //! impl Backend for Connections {
 //!     type Session = TcpStream;
-//!     type Error = std::io::Error;
+//!     type Error = io::Error;
 //!
-//!     fn connect(&self) -> std::io::Result<TcpStream> {
+//!     fn connect(&self) -> io::Result<TcpStream> {
 //!         TcpStream::connect(self.0)
 //!     }
 //!
 //!     fn is_broken(&self, session: &mut TcpStream) -> bool {
-//!         // Costs nanoseconds and never waits: what is known without asking the peer.
-//!         session.take_error().is_ok_and(|error| error.is_some())
+//!         // Never waits, and asks nobody. Between two uses nothing may come from this peer, so
+//!         // whatever is not "nothing yet" is its end, or an answer that somebody left unread.
+//!         let peeked = session.set_nonblocking(true).and_then(|()| session.peek(&mut [0]));
+//!         let restored = session.set_nonblocking(false);
+//!         let quiet = matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+//!         restored.is_err() || !quiet
 //!     }
 //!
-//!     fn check(&self, session: &mut TcpStream) -> std::io::Result<()> {
-//!         // One round trip would go here; this peer only has to be connected still.
-//!         session.peer_addr().map(drop)
+//!     fn check(&self, _: &mut TcpStream) -> io::Result<()> {
+//!         // One round trip would go here; this protocol has none to offer.
+//!         Ok(())
 //!     }
 //! }
 //!
@@ -39,9 +44,64 @@
 //!     session.set_nodelay(true)?;
 //! } // goes back here
 //! assert_eq!(pool.stats().idle, 1);
+//!
+//! // A peer that hangs up is noticed before anybody gets its session.
+//! drop(server.accept()?);
+//! let session = pool.get()?;
+//! assert_eq!(pool.stats().counters.replaced, 1);
+//! drop(session);
 //! pool.close()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! For tasks there is the same, awaited (feature `tokio`):
+//!
+//! ```
+//! use std::io;
+//! use std::net::SocketAddr;
+//!
+//! use pool_core::{AsyncBackend, AsyncPool, Config};
+//! use tokio::net::{TcpListener, TcpStream};
+//!
+//! struct Connections(SocketAddr);
+//!
+//! impl AsyncBackend for Connections {
+//!     type Session = TcpStream;
+//!     type Error = io::Error;
+//!
+//!     async fn connect(&self) -> io::Result<TcpStream> {
+//!         TcpStream::connect(self.0).await
+//!     }
+//!
+//!     fn is_broken(&self, session: &mut TcpStream) -> bool {
+//!         let read = session.try_read(&mut [0]);
+//!         !matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+//!     }
+//!
+//!     async fn check(&self, _: &mut TcpStream) -> io::Result<()> {
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # #[cfg(feature = "tokio")]
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let server = TcpListener::bind("127.0.0.1:0").await?;
+//!     let pool = AsyncPool::new(Connections(server.local_addr()?), Config::default());
+//!     {
+//!         let session = pool.get().await?;
+//!         session.set_nodelay(true)?;
+//!     } // goes back here
+//!     assert_eq!(pool.stats().idle, 1);
+//!     pool.close().await?;
+//!     Ok(())
+//! }
+//! # #[cfg(not(feature = "tokio"))]
+//! # fn main() {}
+//! ```
+//!
+//! The examples `line_protocol` and `async_line_protocol` have more to them: a login, errors that
+//! will not go away, keepalives.
 //!
 //! # What it promises
 //!
@@ -82,6 +142,7 @@
 //! | [`KeyedPool`], [`AsyncKeyedPool`] | a pool per key under one total |
 //! | [`PoolBuilder::shared`] | several leases of one session |
 //! | [`DynAsyncBackend`], `Arc<dyn Backend>` | backends chosen at run time |
+//! | [`Hooked`] | code of your own after a connect, before an acquire, after a release, before a close |
 //! | [`Keepalive`] | when to ask a silent peer, when to give it up |
 //! | [`MetricsObserver`](Observer) | figures for the `metrics` crate (feature `metrics`) |
 //!

@@ -199,7 +199,7 @@ impl<S> Slots<S> {
             self.aging_idle -= usize::from(slot.phase == Phase::Idle);
             self.aging_idle += usize::from(phase == Phase::Idle);
         }
-        if slot.may_serve > 0 {
+        if slot.may_serve + slot.promised > 0 {
             self.end_lend_check(index);
         }
         self.slots[index as usize].phase = phase;
@@ -208,15 +208,19 @@ impl<S> Slots<S> {
     /// A check for borrowers begins: those that it may serve are counted as supplied.
     pub(super) fn begin_lend_check(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
-        slot.may_serve = slot.limit.saturating_sub(slot.load()).max(1);
-        slot.promised = if slot.suspect { 0 } else { slot.may_serve };
+        let room = slot.limit.saturating_sub(slot.load()).max(1);
+        // A keepalive serves whoever comes meanwhile, but nobody has to wait for it where another
+        // session can be checked.
+        slot.may_serve = if slot.purpose == Purpose::Lend { room } else { 0 };
+        slot.promised = if slot.suspect { 0 } else { room };
         self.lend_capacity += slot.may_serve as usize;
         self.promised += slot.promised as usize;
     }
 
     /// The slot of a check for borrowers carries fewer leases than it did.
     pub(super) fn recount_lend_check(&mut self, index: u32) {
-        if self.slots[index as usize].may_serve > 0 {
+        let slot = &self.slots[index as usize];
+        if slot.may_serve + slot.promised > 0 {
             self.end_lend_check(index);
             self.begin_lend_check(index);
         }

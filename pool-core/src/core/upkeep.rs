@@ -332,8 +332,6 @@ impl<S, E: Clone> Core<S, E> {
             _ => CloseReason::CheckFailed,
         };
         self.slots[index].asked = false;
-        // Its task may never come back.
-        self.slots.end_lend_check(index);
         if self.slots[index].load() > 0 {
             self.retire(index, reason, now);
         } else {

@@ -4,23 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pool_core::{AcquireError, AsyncBackend, AsyncPool, Clock, Config, ConfigBuilder, ErrorKind};
+use pool_core::{AcquireError, AsyncBackend, AsyncPool, Clock, ErrorKind};
 use testkit::fake::{Behaviour, Executor, FakeAsyncBackend, FakeError};
 
-use crate::rig::{HOUR, SECOND, poll_once};
-
-fn patient() -> ConfigBuilder {
-    Config::builder().acquire_timeout(Some(HOUR)).max_lifetime(None).idle_timeout(None)
-}
-
-fn pool(
-    executor: &Executor,
-    backend: &FakeAsyncBackend,
-    config: ConfigBuilder,
-) -> AsyncPool<FakeAsyncBackend> {
-    let config = config.seed(Some(7)).build().unwrap();
-    AsyncPool::builder_on(executor.runtime(), backend.clone()).config(config).build()
-}
+use crate::rig::{HOUR, SECOND, patient, poll_once, pool};
 
 /// A load balancer without anybody behind it: accepts, and hangs up.
 #[derive(Clone, Default)]

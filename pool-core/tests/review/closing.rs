@@ -5,16 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pool_core::{
-    AsyncBackend, AsyncPool, Backend, Clock, Config, ConfigBuilder, ErrorKind, Interrupt,
-    KillSwitch, Pool, Runtime,
+    AsyncBackend, AsyncPool, Backend, Clock, ErrorKind, Interrupt, KillSwitch, Pool, Runtime,
 };
 use testkit::fake::{Behaviour, Executor, FakeAsyncBackend, FakeBackend, FakeError, ManualClock};
 
-use crate::rig::{HOUR, SECOND, poll_once, until, while_time_passes, within_watchdog};
-
-fn patient() -> ConfigBuilder {
-    Config::builder().acquire_timeout(Some(HOUR)).max_lifetime(None).idle_timeout(None)
-}
+use crate::rig::{HOUR, SECOND, patient, poll_once, until, while_time_passes, within_watchdog};
 
 /// Sessions that take a while to close, in the executor's time.
 #[derive(Clone)]
@@ -58,15 +53,19 @@ impl AsyncBackend for SlowToClose {
 fn row_19_a_hundred_slow_closes_stop_no_connect_and_none_is_given_up_before_it_started() {
     let executor = Executor::new();
     let backend = SlowToClose::new(&executor, 4 * SECOND);
-    let config = patient().max_size(100).max_connecting(100).build().unwrap();
+    let config = patient().max_size(100).build().unwrap();
     let pool = AsyncPool::builder_on(executor.runtime(), backend.clone()).config(config).build();
     let leases: Vec<_> = (0..100).map(|_| executor.block_on(pool.get()).unwrap()).collect();
     drop(leases);
     pool.evict_all();
     let start = executor.now();
     // As soon as the first close has made a place.
-    drop(executor.block_on(pool.get_timeout(5 * SECOND)).unwrap());
+    let _first = executor.block_on(pool.get_timeout(5 * SECOND)).unwrap();
     assert!(executor.now() - start <= 4 * SECOND);
+    // Later than any close that had waited for its turn from the start could have been given up.
+    executor.advance(6 * SECOND);
+    let _second = executor.block_on(pool.get_timeout(5 * SECOND)).unwrap();
+    assert!(executor.now() - start <= 10 * SECOND);
     for _ in 0..200 {
         executor.advance(SECOND);
         assert_eq!(pool.stats().hung(), 0);

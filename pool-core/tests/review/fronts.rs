@@ -4,15 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use pool_core::{AcquireError, AsyncPool, Config, ConfigBuilder};
+use pool_core::{AcquireError, AsyncPool, Config};
 use testkit::fake::{Behaviour, Executor, FakeAsyncBackend};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::rig::{HOUR, SECOND, poll_once, within_watchdog};
-
-fn patient() -> ConfigBuilder {
-    Config::builder().acquire_timeout(Some(HOUR)).max_lifetime(None).idle_timeout(None)
-}
+use crate::rig::{SECOND, patient, poll_once, within_watchdog};
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()

@@ -5,16 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use pool_core::{
-    AcquireError, AsyncBackend, AsyncHooks, AsyncPool, Backend, Config, ConfigBuilder, ErrorKind,
-    Hooked, Hooks, Interrupt, KillSwitch, Moment, Pool,
+    AcquireError, AsyncBackend, AsyncHooks, AsyncPool, Backend, ErrorKind, Hooked, Hooks,
+    Interrupt, KillSwitch, Moment, Pool,
 };
 use testkit::fake::{Behaviour, Executor, FakeAsyncBackend, FakeBackend, FakeError, FakeSession};
 
-use crate::rig::{HOUR, SECOND, until};
-
-fn patient() -> ConfigBuilder {
-    Config::builder().acquire_timeout(Some(HOUR)).max_lifetime(None).idle_timeout(None)
-}
+use crate::rig::{SECOND, patient, until};
 
 /// Writes down what it is told, and says no when told to. Clones are the same.
 #[derive(Clone, Default)]

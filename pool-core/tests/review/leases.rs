@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pool_core::{Config, Guard};
+use pool_core::{Clock, Config, Guard};
 use testkit::fake::{Executor, ManualClock};
 
 use crate::rig::{
@@ -11,7 +11,10 @@ use crate::rig::{
 };
 
 fn patient() -> pool_core::ConfigBuilder {
-    Config::builder().acquire_timeout(Some(HOUR)).max_lifetime(None).idle_timeout(None)
+    // Time passes while threads work, so on a busy machine only checks may be late; a session that
+    // is collected late is checked again, and so replaced by yet another.
+    let config = Config::builder().acquire_timeout(Some(HOUR)).connect_timeout(HOUR);
+    config.max_lifetime(None).idle_timeout(None)
 }
 
 #[test]
@@ -37,7 +40,7 @@ fn row_1_a_session_whose_check_hangs_is_replaced_by_another_on_threads() {
         clock.advance(2 * SECOND);
         lines.facts.checks.now(Does::Hang);
         let served = while_time_passes(&clock, move || pool.get().unwrap().number);
-        assert_eq!(served.map(|(number, _)| number), Some(1), "with {leases} leases");
+        assert!(served.is_some_and(|(number, _)| number > 0), "with {leases} leases: {served:?}");
         lines.facts.checks.now(Does::Succeed);
     }
 }
@@ -50,7 +53,7 @@ fn row_1_a_session_whose_check_hangs_while_a_lease_is_out_is_replaced_by_another
     clock.advance(2 * SECOND);
     lines.facts.checks.now(Does::Hang);
     let served = while_time_passes(&clock, move || pool.get().unwrap().number);
-    assert_eq!(served.map(|(number, _)| number), Some(1));
+    assert!(served.is_some_and(|(number, _)| number > 0), "{served:?}");
     lines.facts.checks.now(Does::Succeed);
     drop(kept);
 }
@@ -70,7 +73,7 @@ fn row_1_a_session_whose_check_panics_is_replaced_by_another() {
     clock.advance(2 * SECOND);
     lines.facts.checks.now(Does::Panic);
     let served = while_time_passes(&clock, move || pool.get().unwrap().number);
-    assert_eq!(served.map(|(number, _)| number), Some(1));
+    assert!(served.is_some_and(|(number, _)| number > 0), "{served:?}");
 }
 
 #[test]
@@ -200,16 +203,19 @@ fn row_7_a_place_that_comes_free_is_had_at_once_and_nothing_failed() {
     let (executor, lines) = (Executor::new(), Lines::default());
     let pool = tasks(&executor, &lines, 2, patient().max_size(1));
     let first = executor.block_on(pool.get()).unwrap();
-    let mut second = executor.block_on(pool.get()).unwrap();
-    Guard::mark_broken(&mut second);
-    drop(second);
-    // The session takes no further lease, and no other may be opened beside it.
+    drop(executor.block_on(pool.get()).unwrap());
+    executor.advance(2 * SECOND);
+    lines.facts.checks.now(Does::Fail);
+    // The session fails its check, so it takes no further lease, and no other may be opened beside
+    // it.
     let mut waiting = Box::pin(pool.get());
     assert!(poll_once(waiting.as_mut()).is_none());
     executor.advance(30 * SECOND);
+    assert!(poll_once(waiting.as_mut()).is_none());
+    let start = executor.now();
     drop(first);
-    executor.run();
-    assert!(poll_once(waiting.as_mut()).is_some_and(|served| served.is_ok()));
+    assert_eq!(executor.block_on(waiting).unwrap().number, 1);
+    assert_eq!(executor.now(), start);
     assert_eq!(pool.stats().counters.connect_failures, 0);
 }
 
@@ -244,9 +250,9 @@ fn row_9_a_burst_that_one_session_carries_opens_one() {
     Guard::mark_broken(&mut executor.block_on(pool.get()).unwrap());
     executor.run();
     let mut waiting: Vec<_> = (0..4).map(|_| Box::pin(pool.get())).collect();
-    let mut leases: Vec<_> = waiting.iter_mut().filter_map(|w| poll_once(w.as_mut())).collect();
+    assert!(waiting.iter_mut().all(|acquire| poll_once(acquire.as_mut()).is_none()));
     executor.run();
-    leases.extend(waiting.iter_mut().filter_map(|w| poll_once(w.as_mut())));
+    let leases: Vec<_> = waiting.iter_mut().filter_map(|w| poll_once(w.as_mut())).collect();
     assert_eq!((leases.len(), lines.facts.opened()), (4, 2));
 }
 

@@ -9,8 +9,10 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pool_core::{AsyncBackend, AsyncPool, Backend, Clock, ConfigBuilder, ErrorKind, Guard, Pool};
-use testkit::fake::{Executor, FakeError, ManualClock};
+use pool_core::{
+    AsyncBackend, AsyncPool, Backend, Clock, Config, ConfigBuilder, ErrorKind, Guard, Pool,
+};
+use testkit::fake::{Executor, FakeAsyncBackend, FakeError, ManualClock};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
@@ -67,6 +69,7 @@ impl Facts {
 pub(crate) enum Does {
     #[default]
     Succeed,
+    Fail,
     Hang,
     Panic,
 }
@@ -95,22 +98,34 @@ impl Door {
         state.0
     }
 
-    fn pass(&self) {
+    fn pass(&self) -> Result<(), FakeError> {
         let does = self.enter();
-        assert_ne!(does, Does::Panic, "as told");
         if does == Does::Hang {
             let mut state = self.state.lock().unwrap();
             while state.0 == Does::Hang {
                 state = self.changed.wait(state).unwrap();
             }
         }
+        does.result()
     }
 
-    async fn pass_async(&self) {
+    async fn pass_async(&self) -> Result<(), FakeError> {
         let does = self.enter();
-        assert_ne!(does, Does::Panic, "as told");
         if does == Does::Hang {
             std::future::pending::<()>().await;
+        }
+        // Nothing that asks a peer is done in no time.
+        yield_once().await;
+        does.result()
+    }
+}
+
+impl Does {
+    fn result(self) -> Result<(), FakeError> {
+        match self {
+            Self::Panic => panic!("as told"),
+            Self::Fail => Err(FakeError(ErrorKind::Transient)),
+            Self::Succeed | Self::Hang => Ok(()),
         }
     }
 }
@@ -141,7 +156,7 @@ impl Backend for Lines {
     type Error = FakeError;
 
     fn connect(&self) -> Result<Arc<Line>, FakeError> {
-        self.facts.connects.pass();
+        self.facts.connects.pass()?;
         Ok(self.open())
     }
 
@@ -150,13 +165,11 @@ impl Backend for Lines {
     }
 
     fn check(&self, _: &mut Arc<Line>) -> Result<(), FakeError> {
-        self.facts.checks.pass();
-        Ok(())
+        self.facts.checks.pass()
     }
 
     fn keepalive(&self, _: &mut Arc<Line>) -> Result<(), FakeError> {
-        self.facts.keepalives.pass();
-        Ok(())
+        self.facts.keepalives.pass()
     }
 
     fn close(&self, line: Arc<Line>) {
@@ -174,7 +187,7 @@ impl AsyncBackend for Lines {
     type Error = FakeError;
 
     async fn connect(&self) -> Result<Arc<Line>, FakeError> {
-        self.facts.connects.pass_async().await;
+        self.facts.connects.pass_async().await?;
         Ok(self.open())
     }
 
@@ -183,13 +196,11 @@ impl AsyncBackend for Lines {
     }
 
     async fn check(&self, _: &mut Arc<Line>) -> Result<(), FakeError> {
-        self.facts.checks.pass_async().await;
-        Ok(())
+        self.facts.checks.pass_async().await
     }
 
     async fn keepalive(&self, _: &mut Arc<Line>) -> Result<(), FakeError> {
-        self.facts.keepalives.pass_async().await;
-        Ok(())
+        self.facts.keepalives.pass_async().await
     }
 
     async fn close(&self, line: Arc<Line>) {
@@ -200,6 +211,21 @@ impl AsyncBackend for Lines {
     fn classify(&self, error: &FakeError) -> ErrorKind {
         error.0
     }
+}
+
+/// Borrowers have an hour, and sessions no end.
+pub(crate) fn patient() -> ConfigBuilder {
+    Config::builder().acquire_timeout(Some(HOUR)).max_lifetime(None).idle_timeout(None)
+}
+
+/// A pool for tasks.
+pub(crate) fn pool(
+    executor: &Executor,
+    backend: &FakeAsyncBackend,
+    config: ConfigBuilder,
+) -> AsyncPool<FakeAsyncBackend> {
+    let config = config.seed(Some(7)).build().unwrap();
+    AsyncPool::builder_on(executor.runtime(), backend.clone()).config(config).build()
 }
 
 pub(crate) type SharedTasks = AsyncPool<Lines>;

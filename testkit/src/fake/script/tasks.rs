@@ -139,7 +139,10 @@ impl Harness {
             return Ok(());
         }
         let queued = self.book.queued();
-        let supply = stats.resetting + self.book.lend_checks().count();
+        // A keepalive under way serves borrowers as well.
+        let kept = |entry: &&Entry| entry.purpose == Some(Purpose::Keepalive);
+        let kept = self.book.slots.iter().filter(kept).count();
+        let supply = stats.resetting + self.book.lend_checks().count() + kept;
         ensure!(queued == 0 || supply > 0, "I11", "{queued} wait, and nothing is opened");
         if self.gate.permanent {
             return Ok(());

@@ -1,0 +1,136 @@
+//! What the owner of a pool may ask of it: to be warm, and how it is.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
+use std::time::Duration;
+
+use pool_core::core::WaitPhase;
+use pool_core::{Clock, ErrorKind, Pool};
+use testkit::fake::{Behaviour, Executor, FakeAsyncBackend, FakeBackend, FakeError};
+
+use crate::rig::{HOUR, SECOND, patient, poll_once, pool, within_watchdog};
+
+#[test]
+fn warming_waits_until_so_many_are_open() {
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    let tasks = pool(&executor, &backend, patient().max_size(4));
+    executor.block_on(tasks.warm(3, SECOND)).unwrap();
+    assert_eq!((tasks.stats().idle, backend.0.truth.created()), (3, 3));
+    executor.block_on(tasks.warm(100, SECOND)).unwrap();
+    assert_eq!(tasks.stats().idle, 4, "max_size at most");
+
+    let backend = FakeBackend::new();
+    let threads = Pool::new(backend.clone(), patient().max_size(4).build().unwrap());
+    threads.warm(3, 10 * SECOND).unwrap();
+    assert_eq!(threads.stats().idle, 3);
+}
+
+#[test]
+fn warming_fails_at_once_where_it_is_hopeless_and_in_time_where_it_takes_too_long() {
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    backend.0.connects.next(Behaviour::Err(ErrorKind::Permanent));
+    let tasks = pool(&executor, &backend, patient());
+    let start = executor.now();
+    let error = executor.block_on(tasks.warm(2, HOUR)).unwrap_err();
+    assert_eq!((error.wanted, error.opened), (2, 0));
+    let expected = FakeError(ErrorKind::Permanent);
+    assert_eq!(error.last_failure.as_deref(), Some(&expected));
+    assert_eq!(executor.now(), start);
+
+    backend.0.connects.always(Behaviour::Block);
+    let tasks = pool(&executor, &backend, patient());
+    let start = executor.now();
+    let error = executor.block_on(tasks.warm(2, 5 * SECOND)).unwrap_err();
+    assert_eq!((error.opened, executor.now() - start), (0, 5 * SECOND));
+
+    let backend = FakeBackend::new();
+    backend.connects.always(Behaviour::Err(ErrorKind::Permanent));
+    let threads = Pool::new(backend, patient().build().unwrap());
+    let error = within_watchdog(move || threads.warm(2, HOUR).unwrap_err().last_failure.is_some());
+    assert_eq!(error, Some(true));
+}
+
+#[test]
+fn a_warming_that_is_cancelled_asks_for_no_more() {
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    backend.0.connects.always(Behaviour::Block);
+    let tasks = pool(&executor, &backend, patient().max_connecting(1));
+    let mut warming = Box::pin(tasks.warm(4, HOUR));
+    assert!(poll_once(warming.as_mut()).is_none());
+    executor.run();
+    drop(warming);
+    backend.0.connects.open(10);
+    executor.run();
+    assert_eq!(backend.0.truth.created(), 1, "the one that was under way");
+}
+
+/// Counts who keeps it.
+struct Kept;
+
+impl Wake for Kept {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[test]
+fn whoever_stops_waiting_leaves_no_waker_behind() {
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    let pool = pool(&executor, &backend, patient().max_size(1));
+    let lease = executor.block_on(pool.get()).unwrap();
+    backend.0.connects.always(Behaviour::Block);
+    let kept = Arc::new(Kept);
+    let waker = Waker::from(Arc::clone(&kept));
+    let mut cx = Context::from_waker(&waker);
+    assert!(pin!(pool.get()).poll(&mut cx).is_pending());
+    assert!(pin!(pool.warm(1, HOUR)).poll(&mut cx).is_ready());
+    pool.resize(2);
+    assert!(pin!(pool.warm(2, HOUR)).poll(&mut cx).is_pending());
+    assert!(pin!(pool.close_timeout(HOUR)).poll(&mut cx).is_pending());
+    assert_eq!(Arc::strong_count(&kept), 2, "the waker at hand and the one kept here");
+    drop(lease);
+}
+
+#[test]
+fn two_warmings_at_once_both_get_what_they_asked_for() {
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    backend.0.connects.always(Behaviour::Block);
+    let tasks = pool(&executor, &backend, patient().max_connecting(1));
+    let mut many = Box::pin(tasks.warm(4, HOUR));
+    let mut few = Box::pin(tasks.warm(1, HOUR));
+    assert!(poll_once(many.as_mut()).is_none());
+    assert!(poll_once(few.as_mut()).is_none());
+    executor.run();
+    backend.0.connects.open(1);
+    executor.run();
+    assert!(poll_once(few).is_some_and(|warmed| warmed.is_ok()));
+    backend.0.connects.open(10);
+    let start = executor.now();
+    executor.block_on(many).unwrap();
+    assert_eq!((executor.now(), tasks.stats().idle), (start, 4));
+}
+
+#[test]
+fn health_says_why_nothing_can_be_had_and_who_waits_for_what() {
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    backend.0.connects.always(Behaviour::Err(ErrorKind::Transient));
+    let pool = pool(&executor, &backend, patient());
+    assert!(pool.health().is_ready(), "nothing is known against it");
+    let mut waiting = Box::pin(pool.get());
+    assert!(poll_once(waiting.as_mut()).is_none());
+    executor.advance(10 * SECOND);
+    let health = pool.health();
+    assert!(!health.is_ready() && health.failures_in_a_row > 3 && health.retry_in.is_some());
+    assert_eq!(health.longest_wait, Some(10 * SECOND));
+    assert_eq!(health.waiting_for, Some(WaitPhase::Backoff));
+    assert!(health.last_failure.is_some());
+    backend.0.connects.always(Behaviour::Ok);
+    let lease = executor.block_on(waiting).unwrap();
+    let health = pool.health();
+    assert!(health.is_ready() && health.last_failure.is_none() && health.retry_in.is_none());
+    assert_eq!(health.oldest_lease.map(|lease| lease.age), Some(Duration::ZERO));
+    drop(lease);
+    assert_eq!(pool.health().failures_in_a_row, 0, "it was used and found good");
+    executor.block_on(pool.close()).unwrap();
+    assert!(!pool.health().is_ready());
+}
