@@ -134,16 +134,15 @@ impl<S, E: Clone> Core<S, E> {
     /// The session for a newcomer, if nobody came before.
     #[inline]
     fn ready(&mut self, now: Instant) -> Option<u32> {
-        if self.waiters.queued() > 0 {
-            return None;
-        }
-        let first = self.first_lendable(now);
-        // One that had to go may have been promised to somebody, who comes first.
-        if self.waiters.queued() > 0 {
+        while self.waiters.queued() == 0 {
+            let first = self.first_lendable(now);
+            if self.waiters.queued() == 0 {
+                return first.filter(|&index| !self.is_stale(index, now));
+            }
+            // One that had to go was promised to somebody, who comes first.
             self.dispatch(now);
-            return None;
         }
-        first.filter(|&index| !self.is_stale(index, now))
+        None
     }
 
     /// Asks whether a waiter's turn has come.
@@ -196,7 +195,7 @@ impl<S, E: Clone> Core<S, E> {
     /// Serves the queue from what can be lent, in order, and starts the checks it needs.
     #[inline]
     pub(super) fn dispatch(&mut self, now: Instant) {
-        while let Some(waiter) = self.waiters.front() {
+        while self.waiters.queued() > 0 {
             let Some(first) = self.first_lendable(now) else { break };
             let index = match self.is_stale(first, now) {
                 false => first,
@@ -216,6 +215,8 @@ impl<S, E: Clone> Core<S, E> {
                     None => break,
                 },
             };
+            // Only now: what had to go on the way may have been promised to somebody older.
+            let Some(waiter) = self.waiters.front() else { break };
             self.promise(index, waiter);
         }
         self.note_drained();
@@ -229,6 +230,7 @@ impl<S, E: Clone> Core<S, E> {
         self.slots.reserved += 1;
         if alone {
             self.slots.enter(index, Phase::Reserved);
+            self.arm(index);
         }
         self.relink(index);
         let id = self.waiters.reserve(waiter, index);

@@ -81,6 +81,9 @@ impl<S, E: Clone> Core<S, E> {
         }
         match state {
             Returned::Clean | Returned::NeedsReset => {
+                // Its place in the order is another one now, be its load the same in the end.
+                self.lendable.unlink(&mut self.slots, index);
+                let slot = &mut self.slots[index];
                 (slot.since, slot.verified) = (now, now);
                 (slot.suspect, slot.used) = (false, true);
                 self.freshest = self.freshest.max(Some(now));
@@ -123,6 +126,11 @@ impl<S, E: Clone> Core<S, E> {
         }
         if slot.leases == 0 && slot.phase == Phase::Lent {
             self.slots.enter(index, Phase::Reserved);
+            // What was lent beyond its end goes now, though it is promised.
+            if let Some(reason) = self.must_retire(index, now) {
+                return self.retire(index, reason, now);
+            }
+            self.arm(index);
         }
         self.relink(index);
     }
@@ -147,7 +155,8 @@ impl<S, E: Clone> Core<S, E> {
             self.queues.resets.push_back(self.slots.id(index));
             return;
         }
-        // A lent session keeps its timer, which is never later than what is due now.
+        // A lent session keeps its timer, which is never later than what is due now, unless it was
+        // set for its promise.
         let armed = slot.phase == Phase::Lent && self.is_armed(index);
         self.slots[index].deadline = None;
         self.slots.enter(index, Phase::Idle);
