@@ -303,7 +303,10 @@ impl<S, E: Clone> Core<S, E> {
         ticket: u64,
         now: Instant,
     ) -> Lease<S> {
-        self.slots[index].since = now;
+        // Not back where the clock goes back: a use that is older than the last sign of life
+        // would pass for a check.
+        let slot = &mut self.slots[index];
+        slot.since = slot.since.max(now);
         self.begin_lease(index, arrived, site, ticket, now)
     }
 

@@ -149,7 +149,11 @@ impl<S, E: Clone> Core<S, E> {
             return;
         }
         if std::mem::take(&mut slot.dirty) {
-            slot.deadline = None;
+            // Too many such calls hang already: what cannot be cleaned is closed.
+            if self.checks_are_hung() {
+                return self.begin_close(index, CloseReason::ResetFailed, now);
+            }
+            self.slots[index].deadline = None;
             self.lendable.unlink(&mut self.slots, index);
             self.slots.enter(index, Phase::Resetting);
             self.queues.resets.push_back(self.slots.id(index));

@@ -308,8 +308,12 @@ impl<S, E: Clone> Core<S, E> {
     /// keepalive; when it comes back, another must be set.
     pub(super) fn forget_idle_timer(&mut self, index: u32) {
         let slot = &self.slots[index];
-        if slot.phase == Phase::Lent && slot.work == Work::None {
+        let (phase, work) = (slot.phase, slot.work);
+        if matches!(phase, Phase::Lent | Phase::Reserved) && work == Work::None {
             self.slot_timers.clear(index);
+            if phase == Phase::Reserved {
+                self.arm(index);
+            }
         }
     }
 

@@ -73,7 +73,7 @@ impl Harness {
                 self.lend(lease, request, arrival, false)?;
                 let now = self.now;
                 if let Some(facts) = self.home.get(&slot).and_then(|id| self.facts.get_mut(id)) {
-                    facts.since = now;
+                    facts.since = facts.since.max(now);
                 }
                 let before = self.observe()?;
                 ensure!(before.queued() == 0, "I10", "a newcomer overtook {:?}", before.queue);
