@@ -130,16 +130,15 @@ impl<S, E: Clone> Core<S, E> {
     /// The session for a newcomer, if nobody came before.
     #[inline]
     fn ready(&mut self, now: Instant) -> Option<u32> {
-        if self.waiters.queued() > 0 {
-            return None;
-        }
-        let first = self.first_lendable(now);
-        // One that had to go may have been promised to somebody, who comes first.
-        if self.waiters.queued() > 0 {
+        while self.waiters.queued() == 0 {
+            let first = self.first_lendable(now);
+            if self.waiters.queued() == 0 {
+                return first.filter(|&index| !self.is_stale(index, now));
+            }
+            // One that had to go was promised to somebody, who comes first.
             self.dispatch(now);
-            return None;
         }
-        first.filter(|&index| !self.is_stale(index, now))
+        None
     }
 
     /// Asks whether a waiter's turn has come.
@@ -201,7 +200,7 @@ impl<S, E: Clone> Core<S, E> {
     }
 
     fn serve_queue(&mut self, now: Instant) {
-        while let Some(waiter) = self.waiters.front() {
+        while self.waiters.queued() > 0 {
             let Some(first) = self.first_lendable(now) else { break };
             let index = match self.is_stale(first, now) {
                 false => first,
@@ -221,6 +220,8 @@ impl<S, E: Clone> Core<S, E> {
                     None => break,
                 },
             };
+            // Only now: what had to go on the way may have been promised to somebody older.
+            let Some(waiter) = self.waiters.front() else { break };
             self.promise(index, waiter);
         }
     }
@@ -233,6 +234,7 @@ impl<S, E: Clone> Core<S, E> {
         self.slots.reserved += 1;
         if alone {
             self.slots.enter(index, Phase::Reserved);
+            self.arm(index);
         }
         self.relink(index);
         let id = self.waiters.reserve(waiter, index);
@@ -305,7 +307,10 @@ impl<S, E: Clone> Core<S, E> {
         ticket: u64,
         now: Instant,
     ) -> Lease<S> {
-        self.slots[index].since = now;
+        // Not back where the clock goes back: a use that is older than the last sign of life
+        // would pass for a check.
+        let slot = &mut self.slots[index];
+        slot.since = slot.since.max(now);
         self.begin_lease(index, arrived, site, ticket, now)
     }
 

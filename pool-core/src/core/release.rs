@@ -81,6 +81,9 @@ impl<S, E: Clone> Core<S, E> {
         }
         match state {
             Returned::Clean | Returned::NeedsReset => {
+                // Its place in the order is another one now, be its load the same in the end.
+                self.lendable.unlink(&mut self.slots, index);
+                let slot = &mut self.slots[index];
                 (slot.since, slot.verified) = (now, now);
                 (slot.suspect, slot.used) = (false, true);
                 self.freshest = self.freshest.max(Some(now));
@@ -124,6 +127,11 @@ impl<S, E: Clone> Core<S, E> {
         }
         if slot.leases == 0 && slot.phase == Phase::Lent {
             self.slots.enter(index, Phase::Reserved);
+            // What was lent beyond its end goes now, though it is promised.
+            if let Some(reason) = self.must_retire(index, now) {
+                return self.retire(index, reason, now);
+            }
+            self.arm(index);
         }
         self.relink(index);
     }
@@ -144,15 +152,21 @@ impl<S, E: Clone> Core<S, E> {
             self.slots.enter(index, Phase::Checking);
             return;
         }
-        if slot.dirty {
-            (slot.dirty, slot.deadline) = (false, None);
+        if std::mem::take(&mut slot.dirty) {
+            // Too many such calls hang already: what cannot be cleaned is closed.
+            if self.checks_are_hung() {
+                return self.begin_close(index, CloseReason::ResetFailed, now);
+            }
+            self.slots[index].deadline = None;
             self.lendable.unlink(&mut self.slots, index);
             self.slots.enter(index, Phase::Resetting);
             self.queues.resets.push_back(self.slots.id(index));
             return;
         }
-        // A lent session keeps its timer, which is never later than what is due now.
-        let armed = slot.phase == Phase::Lent && self.slot_timers.at(index).is_some();
+        // A lent session keeps its timer, which is never later than what is due now, unless it was
+        // set for its promise.
+        let armed = slot.phase == Phase::Lent && self.is_armed(index);
+        let slot = &mut self.slots[index];
         slot.deadline = None;
         self.freshest = self.freshest.max(Some(slot.verified));
         self.slots.enter(index, Phase::Idle);

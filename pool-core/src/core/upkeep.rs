@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::hung::Operation;
-use super::slots::{Phase, Purpose, SlotId, Work};
+use super::slots::{Phase, Purpose, Slot, SlotId, Work};
 use super::{Core, later};
 use crate::event::{CloseReason, Event};
 
@@ -33,6 +33,9 @@ impl<S, E: Clone> Core<S, E> {
                 _ => {
                     // When the last lease ends, its idle timers are set anew.
                     self.slot_timers.clear(index);
+                    if self.slots[index].phase == Phase::Reserved {
+                        self.arm(index);
+                    }
                     self.relink(index);
                 }
             }
@@ -150,6 +153,9 @@ impl<S, E: Clone> Core<S, E> {
         match self.slots[index].phase {
             Phase::Idle => self.idle_due(index, may_retire, now),
             Phase::Vacant => {}
+            Phase::Reserved if self.slots[index].expires_at.is_some_and(|at| at <= now) => {
+                self.retire(index, CloseReason::Lifetime, now);
+            }
             _ if !given_up => self.arm_work(index),
             Phase::Connecting => self.abandon_connect(index, now),
             Phase::Closing | Phase::Orphan => self.closing_due(index, now),
@@ -168,8 +174,8 @@ impl<S, E: Clone> Core<S, E> {
 
     /// Of a slot that is lent only the check that runs has a time limit.
     fn arm_work(&mut self, index: u32) {
-        let busy = matches!(self.slots[index].phase, Phase::Lent | Phase::Reserved);
-        if !busy || self.slots[index].work == Work::Check {
+        let lent = self.slots[index].phase == Phase::Lent;
+        if !lent || self.slots[index].work == Work::Check {
             self.arm(index);
         }
     }
@@ -285,6 +291,11 @@ impl<S, E: Clone> Core<S, E> {
     pub(super) fn arm(&mut self, index: u32) {
         let due = match self.slots[index].phase {
             Phase::Idle => self.idle_dues(index).into_iter().flatten().min(),
+            // A promise is void at the end of its session.
+            Phase::Reserved => {
+                let Slot { expires_at, deadline, .. } = self.slots[index];
+                expires_at.into_iter().chain(deadline).min()
+            }
             _ => self.slots[index].deadline,
         };
         if let Some(due) = due
@@ -297,11 +308,20 @@ impl<S, E: Clone> Core<S, E> {
     /// A lent session that leaves the upkeep queue has a timer that was set without a look at its
     /// keepalive; when it comes back, another must be set.
     pub(super) fn forget_idle_timer(&mut self, index: u32) {
-        if matches!(self.slots[index].phase, Phase::Lent | Phase::Reserved)
-            && self.slots[index].work == Work::None
-        {
+        let slot = &self.slots[index];
+        let (phase, work) = (slot.phase, slot.work);
+        if matches!(phase, Phase::Lent | Phase::Reserved) && work == Work::None {
             self.slot_timers.clear(index);
+            if phase == Phase::Reserved {
+                self.arm(index);
+            }
         }
+    }
+
+    /// Whether a slot has a timer for more than its end.
+    pub(super) fn is_armed(&self, index: u32) -> bool {
+        let at = self.slot_timers.at(index);
+        at.is_some() && at != self.slots[index].expires_at
     }
 
     /// Sets the timer of an idle slot to what is due after `now`.

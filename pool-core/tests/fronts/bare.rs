@@ -16,13 +16,14 @@ use crate::desk::{Desk, Failed, Kind, Session, Ticket, Verdict};
 use crate::step::{How, Outcome, Step, View};
 
 pub(crate) struct Bare {
-    core: Core<Session, Arc<Failed>>,
+    shared: bool,
+    core: Core<Arc<Session>, Arc<Failed>>,
     now: Instant,
     /// For its numbers only.
     desk: Desk,
-    running: BTreeMap<Ticket, Task<Session>>,
+    running: BTreeMap<Ticket, Task<Arc<Session>>>,
     waiting: BTreeMap<usize, (Request, WaiterId)>,
-    held: BTreeMap<usize, (LeaseId, Session)>,
+    held: BTreeMap<usize, (LeaseId, Arc<Session>)>,
     borrowers: BTreeMap<usize, Outcome>,
     events: Vec<Event>,
     woken: VecDeque<WaiterId>,
@@ -32,11 +33,15 @@ pub(crate) struct Bare {
 }
 
 impl Bare {
-    pub(crate) fn new(config: Config, now: Instant, interruptible: bool) -> Self {
-        let mut core = Core::new(config, true);
+    pub(crate) fn new(config: Config, shared: bool, now: Instant, interruptible: bool) -> Self {
+        let mut core = match shared {
+            true => Core::shared(config, Arc::clone, true),
+            false => Core::new(config, true),
+        };
         core.describe_errors(|error: &Arc<Failed>| EventError::new(Arc::clone(error) as _));
         Self {
             core,
+            shared,
             now,
             desk: Desk::default(),
             running: BTreeMap::new(),
@@ -65,25 +70,9 @@ impl Bare {
                 self.ask(self.borrowers.len(), request);
             }
             Step::Return(borrower, how) => {
-                let Some((lease, mut session)) = self.held.remove(&borrower) else { return };
+                let Some((lease, session)) = self.held.remove(&borrower) else { return };
                 self.borrowers.insert(borrower, Outcome::Gone);
-                let state = match how {
-                    How::Clean => Returned::Clean,
-                    How::Dirty => {
-                        session.dirty = true;
-                        Returned::NeedsReset
-                    }
-                    How::Marked => Returned::Broken(CloseReason::Marked),
-                    How::Killed => {
-                        session.broken.store(true, Ordering::SeqCst);
-                        Returned::Broken(CloseReason::Broken)
-                    }
-                    How::Detached => {
-                        self.core.detach(lease, now);
-                        return self.settle();
-                    }
-                };
-                self.core.release(lease, Some(session), state, now);
+                self.give_back(lease, session, how);
             }
             Step::Finish(ticket, verdict) => self.finish(ticket, verdict),
             Step::Advance(by) => self.now += by,
@@ -114,14 +103,44 @@ impl Bare {
         }
     }
 
-    fn lend(&mut self, borrower: usize, request: Request, lease: Lease<Session>) {
+    /// As a guard does.
+    fn give_back(&mut self, lease: LeaseId, session: Arc<Session>, how: How) {
+        let now = self.now;
+        match how {
+            How::Dirty => session.dirty.store(true, Ordering::SeqCst),
+            How::Killed => session.broken.store(true, Ordering::SeqCst),
+            How::Marked if self.shared => {
+                self.core.mark_broken(lease, CloseReason::Marked, now);
+                self.listen();
+            }
+            How::Detached => return self.core.detach(lease, now),
+            How::Clean | How::Marked | How::Refused => {}
+        }
+        let state = match how {
+            How::Marked => Returned::Broken(CloseReason::Marked),
+            _ if session.is_broken() => Returned::Broken(CloseReason::Broken),
+            How::Refused => Returned::Refused,
+            _ if session.dirty.load(Ordering::SeqCst) => Returned::NeedsReset,
+            _ => Returned::Clean,
+        };
+        let session = self.hand_back(session);
+        self.core.release(lease, session, state, now);
+    }
+
+    /// Where sessions are shared, the core has a handle of its own.
+    fn hand_back(&self, session: Arc<Session>) -> Option<Arc<Session>> {
+        (!self.shared).then_some(session)
+    }
+
+    fn lend(&mut self, borrower: usize, request: Request, lease: Lease<Arc<Session>>) {
         let Lease { id, slot, session, ticket, arrived } = lease;
         let waited = self.now.saturating_duration_since(arrived);
         let uses = self.core.history(slot).map_or(0, |(uses, _)| uses);
         // The front delivers what the core said before it looks at what it got.
         self.listen();
         if session.is_broken() {
-            self.core.unusable(id, Some(session), CloseReason::Broken, self.now);
+            let session = self.hand_back(session);
+            self.core.unusable(id, session, CloseReason::Broken, self.now);
             return self.ask(borrower, Request { ticket: Some(ticket), ..request });
         }
         self.events.push(Event::Acquired { session: slot.number(), waited, uses });
@@ -222,10 +241,14 @@ impl Bare {
                     self.core.connect_failed(slot, verdict.kind(), failure, now);
                 }
             },
-            Task::Check { slot, session, .. } => self.core.checked(slot, Some(session), ok, now),
-            Task::Reset { slot, mut session, .. } => {
-                session.dirty &= !ok;
-                self.core.reset_done(slot, Some(session), ok, now);
+            Task::Check { slot, session, .. } => {
+                let session = self.hand_back(session);
+                self.core.checked(slot, session, ok, now);
+            }
+            Task::Reset { slot, session, .. } => {
+                session.dirty.fetch_and(!ok, Ordering::SeqCst);
+                let session = self.hand_back(session);
+                self.core.reset_done(slot, session, ok, now);
             }
             Task::Close { slot, .. } => self.core.closed(slot, now),
         }

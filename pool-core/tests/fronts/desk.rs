@@ -45,8 +45,8 @@ impl Verdict {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) id: u64,
-    pub(crate) dirty: bool,
-    pub(crate) broken: Arc<AtomicBool>,
+    pub(crate) dirty: AtomicBool,
+    pub(crate) broken: AtomicBool,
 }
 
 impl Session {
@@ -87,9 +87,9 @@ impl Desk {
     }
 
     /// The session that a connect brings.
-    pub(crate) fn session(&self) -> Session {
+    pub(crate) fn session(&self) -> Arc<Session> {
         let id = self.sessions.fetch_add(1, Ordering::SeqCst);
-        Session { id, dirty: false, broken: Arc::default() }
+        Arc::new(Session { id, dirty: AtomicBool::default(), broken: AtomicBool::default() })
     }
 
     pub(crate) fn next_connect(&self) -> u64 {
@@ -138,37 +138,37 @@ impl Drop for Leaves<'_> {
 }
 
 impl Backend for Desk {
-    type Session = Session;
+    type Session = Arc<Session>;
     type Error = Failed;
 
-    fn connect(&self) -> Result<Session, Failed> {
+    fn connect(&self) -> Result<Arc<Session>, Failed> {
         self.pass((Kind::Connect, self.next_connect()))?;
         Ok(self.session())
     }
 
-    fn is_broken(&self, session: &mut Session) -> bool {
+    fn is_broken(&self, session: &mut Arc<Session>) -> bool {
         session.is_broken()
     }
 
-    fn check(&self, session: &mut Session) -> Result<(), Failed> {
+    fn check(&self, session: &mut Arc<Session>) -> Result<(), Failed> {
         self.pass((Kind::Check, session.id))
     }
 
-    fn keepalive(&self, session: &mut Session) -> Result<(), Failed> {
+    fn keepalive(&self, session: &mut Arc<Session>) -> Result<(), Failed> {
         self.pass((Kind::Keepalive, session.id))
     }
 
-    fn needs_reset(&self, session: &mut Session) -> bool {
-        session.dirty
+    fn needs_reset(&self, session: &mut Arc<Session>) -> bool {
+        session.dirty.load(Ordering::SeqCst)
     }
 
-    fn reset(&self, session: &mut Session) -> Result<(), Failed> {
+    fn reset(&self, session: &mut Arc<Session>) -> Result<(), Failed> {
         self.pass((Kind::Reset, session.id))?;
-        session.dirty = false;
+        session.dirty.store(false, Ordering::SeqCst);
         Ok(())
     }
 
-    fn close(&self, session: Session) {
+    fn close(&self, session: Arc<Session>) {
         let _ = self.pass((Kind::Close, session.id));
     }
 
@@ -182,37 +182,37 @@ impl Backend for Desk {
 pub(crate) struct AsyncDesk(pub(crate) Desk);
 
 impl AsyncBackend for AsyncDesk {
-    type Session = Session;
+    type Session = Arc<Session>;
     type Error = Failed;
 
-    async fn connect(&self) -> Result<Session, Failed> {
+    async fn connect(&self) -> Result<Arc<Session>, Failed> {
         self.0.pass_async((Kind::Connect, self.0.next_connect())).await?;
         Ok(self.0.session())
     }
 
-    fn is_broken(&self, session: &mut Session) -> bool {
+    fn is_broken(&self, session: &mut Arc<Session>) -> bool {
         session.is_broken()
     }
 
-    async fn check(&self, session: &mut Session) -> Result<(), Failed> {
+    async fn check(&self, session: &mut Arc<Session>) -> Result<(), Failed> {
         self.0.pass_async((Kind::Check, session.id)).await
     }
 
-    async fn keepalive(&self, session: &mut Session) -> Result<(), Failed> {
+    async fn keepalive(&self, session: &mut Arc<Session>) -> Result<(), Failed> {
         self.0.pass_async((Kind::Keepalive, session.id)).await
     }
 
-    fn needs_reset(&self, session: &mut Session) -> bool {
-        session.dirty
+    fn needs_reset(&self, session: &mut Arc<Session>) -> bool {
+        session.dirty.load(Ordering::SeqCst)
     }
 
-    async fn reset(&self, session: &mut Session) -> Result<(), Failed> {
+    async fn reset(&self, session: &mut Arc<Session>) -> Result<(), Failed> {
         self.0.pass_async((Kind::Reset, session.id)).await?;
-        session.dirty = false;
+        session.dirty.store(false, Ordering::SeqCst);
         Ok(())
     }
 
-    async fn close(&self, session: Session) {
+    async fn close(&self, session: Arc<Session>) {
         let _ = self.0.pass_async((Kind::Close, session.id)).await;
     }
 

@@ -18,10 +18,12 @@ use self::shells::{Async, Sync};
 use self::step::{How, Outcome, Step, View, choose};
 
 /// Operations take no longer than the script wants, so their timeouts never come.
-fn config(order: Order) -> Config {
+fn config(order: Order, leases: usize) -> Config {
     let days = Duration::from_secs(100_000);
     Config::builder()
         .max_size(3)
+        .leases_per_session(leases)
+        .limit_recovery(Duration::from_secs(20))
         .order(order)
         .max_connecting(1)
         .max_maintaining(2)
@@ -46,12 +48,13 @@ struct Trio {
 }
 
 impl Trio {
-    fn new(order: Order) -> Self {
+    fn new(order: Order, leases: usize) -> Self {
         let now = Instant::now();
+        let (config, shared) = (|| config(order, leases), leases > 1);
         Self {
-            bare: [true, false].map(|ends| Bare::new(config(order), now, ends)),
-            task: Async::new(config(order)),
-            thread: Sync::new(config(order)),
+            bare: [true, false].map(|ends| Bare::new(config(), shared, now, ends)),
+            task: Async::new(config(), shared),
+            thread: Sync::new(config(), shared),
             played: Vec::new(),
         }
     }
@@ -106,8 +109,8 @@ impl Trio {
     }
 }
 
-fn random(order: Order, seed: u64, steps: usize) {
-    let mut trio = Trio::new(order);
+fn random(order: Order, leases: usize, seed: u64, steps: usize) {
+    let mut trio = Trio::new(order, leases);
     let mut dice = seed;
     for _ in 0..steps {
         let step = choose(&mut dice, &trio.view(), seed.is_multiple_of(4));
@@ -119,7 +122,15 @@ fn random(order: Order, seed: u64, steps: usize) {
 #[test]
 fn f1_threads_tasks_and_the_core_tell_the_same_story() {
     for seed in 0..40 {
-        random(Order::Lifo, seed, 80);
-        random(Order::Fifo, seed + 1000, 40);
+        random(Order::Lifo, 1, seed, 80);
+        random(Order::Fifo, 1, seed + 1000, 40);
+    }
+}
+
+#[test]
+fn f1_so_they_do_of_sessions_with_several_leases() {
+    for seed in 0..40 {
+        random(Order::Lifo, 3, seed, 80);
+        random(Order::Fifo, 2, seed + 1000, 40);
     }
 }

@@ -31,7 +31,7 @@ struct Borrowers<G> {
     all: Mutex<Book<G>>,
 }
 
-impl<D: Domain<Backend: LocalChecks<Session = Session>>> Borrowers<Guard<D>> {
+impl<D: Domain<Backend: LocalChecks<Session = Arc<Session>>>> Borrowers<Guard<D>> {
     fn new() -> Arc<Self> {
         Arc::new(Self { all: Mutex::default() })
     }
@@ -61,7 +61,8 @@ impl<D: Domain<Backend: LocalChecks<Session = Session>>> Borrowers<Guard<D>> {
         };
         match how {
             How::Clean => {}
-            How::Dirty => guard.dirty = true,
+            How::Dirty => guard.dirty.store(true, Ordering::SeqCst),
+            How::Refused => Guard::refused(&mut guard),
             How::Marked => Guard::mark_broken(&mut guard),
             How::Killed => guard.broken.store(true, Ordering::SeqCst),
             How::Detached => return drop(Guard::detach(guard)),
@@ -87,10 +88,11 @@ pub(crate) struct Async {
 }
 
 impl Async {
-    pub(crate) fn new(config: Config) -> Self {
+    pub(crate) fn new(config: Config, shared: bool) -> Self {
         let (executor, desk, log) = (Executor::new(), Desk::default(), Arc::new(Log::default()));
         let builder = AsyncPool::builder_on(executor.runtime(), AsyncDesk(desk.clone()));
-        let pool = builder.config(config).observer(log.clone()).build();
+        let builder = builder.config(config).observer(log.clone());
+        let pool = if shared { builder.shared().build() } else { builder.build() };
         Self { executor, desk, pool, borrowers: Borrowers::new(), log }
     }
 
@@ -140,11 +142,12 @@ pub(crate) struct Sync {
 }
 
 impl Sync {
-    pub(crate) fn new(config: Config) -> Self {
+    pub(crate) fn new(config: Config, shared: bool) -> Self {
         let (clock, desk) = (Arc::new(ManualClock::new()), Desk::default());
         let log = Arc::new(Log::default());
         let builder = Pool::builder(desk.clone()).config(config).clock(clock.clone());
-        let pool = builder.observer(log.clone()).build();
+        let builder = builder.observer(log.clone());
+        let pool = if shared { builder.shared().build() } else { builder.build() };
         Self { clock, desk, pool, borrowers: Borrowers::new(), log, threads: Vec::new(), seen: 0 }
     }
 

@@ -14,6 +14,8 @@ pub(crate) enum How {
     Dirty,
     Marked,
     Killed,
+    /// The peer does not give it what it wants.
+    Refused,
     Detached,
 }
 
@@ -77,9 +79,10 @@ pub(crate) fn choose(seed: &mut u64, view: &View, closing: bool) -> Step {
                     How::Dirty,
                     How::Marked,
                     How::Killed,
+                    How::Refused,
                     How::Detached,
                 ];
-                return Step::Return(holders[pick(seed, holders.len())], how[pick(seed, 7)]);
+                return Step::Return(holders[pick(seed, holders.len())], how[pick(seed, 8)]);
             }
             10..=14 if !view.working.is_empty() => {
                 let ticket = view.working[pick(seed, view.working.len())];

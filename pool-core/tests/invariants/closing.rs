@@ -1,6 +1,6 @@
 //! I24 and I25 as far as the core goes; I26 belongs to the fronts.
 
-use pool_core::core::{Acquired, Refusal, Returned};
+use pool_core::core::{Acquired, Refusal, Returned, Task};
 use pool_core::{CloseReason, Config};
 
 use crate::rig::{Rig, millis};
@@ -83,4 +83,24 @@ fn i25_an_empty_pool_is_drained_at_once() {
     rig.stats();
     assert_eq!(rig.drained, 1);
     assert_eq!(rig.core.poll_timeout(), None);
+}
+
+/// Checks and resets that hang are bounded together; beyond that, what is dirty is closed.
+#[test]
+fn i39_no_reset_is_started_while_too_many_hang() {
+    let config = Config::builder().max_size(1).max_connecting(1).max_maintaining(1);
+    let mut rig = Rig::new(config.reset_timeout(millis(10)).close_timeout(millis(10)));
+    for _ in 0..6 {
+        rig.warm(1);
+        let lease = rig.get();
+        rig.release(lease, Returned::NeedsReset);
+        let hanging = rig.start();
+        rig.pass(millis(10));
+        rig.pass(millis(10));
+        for task in hanging.into_iter().filter(|task| matches!(task, Task::Close { .. })) {
+            rig.end(task);
+        }
+    }
+    assert_eq!(rig.stats().hung_checks, 3);
+    assert_eq!(rig.stats().counters.closed(CloseReason::ResetFailed), 3);
 }

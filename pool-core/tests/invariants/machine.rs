@@ -89,21 +89,25 @@ fn i1_to_i42_hold_in_scripts_from_random_bytes() {
 /// Leaves out steps for as long as the script still fails.
 fn shrink(mut script: Script) -> Result<(), testkit::fake::script::Violation> {
     let mut found = script.run();
-    let mut size = script.ops.len();
-    while size > 0 {
-        let mut at = 0;
-        while at < script.ops.len() {
-            let mut shorter = script.clone();
-            shorter.ops.drain(at..(at + size).min(script.ops.len()));
-            match shorter.run() {
-                Err(violation) => {
-                    found = Err(violation);
-                    script = shorter;
+    let mut length = usize::MAX;
+    while script.ops.len() < length {
+        length = script.ops.len();
+        let mut size = length;
+        while size > 0 {
+            let mut at = 0;
+            while at < script.ops.len() {
+                let mut shorter = script.clone();
+                shorter.ops.drain(at..(at + size).min(script.ops.len()));
+                match shorter.run() {
+                    Err(violation) => {
+                        found = Err(violation);
+                        script = shorter;
+                    }
+                    Ok(()) => at += size,
                 }
-                Ok(()) => at += size,
             }
+            size /= 2;
         }
-        size /= 2;
     }
     found
 }

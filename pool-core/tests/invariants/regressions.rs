@@ -5,11 +5,12 @@ use std::time::Duration;
 use pool_core::ErrorKind::{Permanent, Transient};
 use pool_core::Order;
 use testkit::fake::script::Op::{
-    Acquire, Add, Cancel, Finish, Peek, Release, Resize, Start, StartAll, Stray, Tick, Wait,
+    Acquire, Add, Cancel, Finish, Peek, Refuse, Release, Replace, Resize, Start, StartAll, Stray,
+    Take, Tick, Wait,
 };
-use testkit::fake::script::Patience::Endless;
-use testkit::fake::script::Span::{Ahead, Due};
-use testkit::fake::script::{End, Op, Return, Script, Setup};
+use testkit::fake::script::Patience::{Endless, Millis};
+use testkit::fake::script::Span::{Ahead, AlmostDue, Due};
+use testkit::fake::script::{End, Keyed, Op, Patience, Return, Script, Setup};
 
 fn holds(setup: Setup, ops: &[Op]) {
     if let Err(violation) = (Script { setup, ops: ops.to_vec() }).run() {
@@ -156,4 +157,213 @@ fn i10_a_smaller_pool_breaks_the_youngest_promise() {
     let waiting: Vec<_> = core.queue().filter(|entry| entry.1.is_none()).collect();
     assert_eq!(waiting, [(second, None)]);
     assert!(matches!(core.take(first, now), pool_core::core::Taken::Ready(_)));
+}
+
+/// So many leases a session, and no age or keepalive but where a test wants one.
+fn shared(leases_per_session: usize) -> Setup {
+    Setup {
+        shared: true,
+        leases_per_session,
+        idle_timeout: None,
+        max_lifetime: None,
+        keepalive_interval: None,
+        ..Setup::default()
+    }
+}
+
+/// What a check was counted to supply was given back by another rule than it was taken by, because
+/// a borrower had proved the session in between: the count went below zero.
+#[test]
+fn i16_a_suspect_proved_good_while_it_is_asked_gives_back_what_it_took() {
+    let ops = [
+        Add,
+        Acquire(Endless),
+        Add,
+        Tick(Ahead(millis(30))),
+        Acquire(Endless),
+        StartAll,
+        Finish(0, End::Fail(Transient)),
+        Release(0, Return::Clean),
+    ];
+    holds(Setup { max_size: 2, ..shared(3) }, &ops);
+}
+
+/// A session past its lifetime that has a successor wanted one more for as long as it was lent.
+#[test]
+fn i34_a_succeeded_session_wants_no_other_successor() {
+    let ops = [
+        Acquire(Millis(253)),
+        Add,
+        Acquire(Endless),
+        Take(0),
+        Tick(Ahead(millis(1_000))),
+        Acquire(Millis(62)),
+        Acquire(Endless),
+        Acquire(Millis(63)),
+        Acquire(Millis(216)),
+    ];
+    let setup = Setup {
+        max_connecting: 3,
+        check_after_idle: Duration::MAX,
+        max_lifetime: Some(millis(1_000)),
+        jitter: 0.0,
+        keyed: true,
+        ..shared(5)
+    };
+    holds(setup, &ops);
+}
+
+/// A check was started on a session that its last borrower had returned broken.
+#[test]
+fn i33_what_is_to_go_is_not_asked() {
+    let ops = [
+        Acquire(Endless),
+        StartAll,
+        Acquire(Millis(235)),
+        Finish(0, End::Ok),
+        Take(0),
+        Acquire(Patience::Past),
+        Tick(Ahead(millis(99))),
+        Take(0),
+        Release(0, Return::Broken),
+        StartAll,
+    ];
+    holds(Setup { max_size: 1, min_idle: 1, max_maintaining: 1, ..shared(5) }, &ops);
+}
+
+/// A check that failed at its deadline failed again with its late answer.
+#[test]
+fn i32_a_check_fails_once() {
+    let ops = [
+        Add,
+        Acquire(Millis(189)),
+        Tick(Ahead(millis(30))),
+        Acquire(Endless),
+        StartAll,
+        Tick(Ahead(millis(40))),
+        Finish(0, End::Fail(Transient)),
+    ];
+    holds(shared(2), &ops);
+}
+
+/// With `check_after_idle` zero a session was handed from one borrower to the next unasked.
+#[test]
+fn i9_what_is_asked_at_every_lease_is_asked_before_it_is_handed_on() {
+    let setup = Setup { max_size: 1, check_after_idle: Duration::ZERO, ..Setup::default() };
+    holds(setup, &[Acquire(Endless), Acquire(Millis(74))]);
+}
+
+/// A session verified by a return, with a lease still out, was not found behind a stale one.
+#[test]
+fn i31_a_session_verified_while_it_is_lent_serves_who_waits() {
+    let ops = [
+        Start,
+        Finish(0, End::Ok),
+        Acquire(Millis(191)),
+        StartAll,
+        Acquire(Patience::None),
+        Finish(0, End::Ok),
+        Finish(0, End::Ok),
+        Wait(Ahead(millis(101))),
+        Release(0, Return::Clean),
+        Acquire(Endless),
+    ];
+    holds(Setup { min_idle: 3, max_connecting: 3, max_maintaining: 3, ..shared(5) }, &ops);
+}
+
+/// The check of a session counted for as many as it was begun for, though its peer refused some.
+#[test]
+fn i31_a_refusal_shortens_what_a_check_supplies() {
+    let ops = [
+        Add,
+        Acquire(Millis(139)),
+        Acquire(Patience::None),
+        Tick(Ahead(millis(300))),
+        Acquire(Millis(153)),
+        Refuse(0, false),
+        Add,
+        Tick(Ahead(millis(21))),
+        Acquire(Millis(27)),
+    ];
+    holds(Setup { order: Order::Fifo, ..shared(5) }, &ops);
+}
+
+/// Who asked in place of another was served and had never asked.
+#[test]
+fn i5_a_refused_borrower_that_asks_again_is_counted() {
+    holds(
+        Setup { max_size: 1, ..Setup::default() },
+        &[Acquire(Endless), Add, Take(0), Refuse(0, true)],
+    );
+}
+
+/// A promise of a session past its lifetime was withdrawn by a newcomer's look, and nobody looked
+/// after whom it had been promised to.
+#[test]
+fn i10_a_promise_that_is_void_leaves_its_borrower_first() {
+    let setup = Setup { max_size: 1, max_lifetime: Some(millis(200)), ..shared(3) };
+    let ops = [Acquire(Endless), Add, Tick(Ahead(millis(1_000))), Acquire(Millis(239))];
+    holds(setup, &ops);
+    holds(Setup { keyed: true, ..setup }, &ops);
+}
+
+/// The end of a promised session was announced by nobody.
+#[test]
+fn i30_the_end_of_a_promised_session_is_announced() {
+    let setup = Setup {
+        max_connecting: 1,
+        check_after_idle: Duration::ZERO,
+        max_lifetime: Some(millis(200)),
+        ..shared(2)
+    };
+    let (short, long) = (Ahead(millis(5)), Ahead(millis(199)));
+    let start = [Acquire(Endless), Start, Add, Finish(0, End::Ok)];
+    for wait in [short, long] {
+        let more = [Wait(wait), Acquire(Millis(44)), Peek, Wait(short), Acquire(Endless), Peek];
+        holds(setup, &[&start[..], &more].concat());
+    }
+}
+
+/// A clock set back by a nanosecond made a lease look like a check.
+#[test]
+fn i9_a_lease_at_a_clock_set_back_is_no_check() {
+    let ops = [
+        Acquire(Millis(120)),
+        Start,
+        Finish(0, End::Ok),
+        Acquire(Millis(126)),
+        Wait(Due),
+        Add,
+        Tick(AlmostDue),
+        Replace(0),
+        Tick(Ahead(millis(1))),
+    ];
+    let setup = Setup {
+        max_size: 3,
+        max_waiters: Some(2),
+        fail_fast: false,
+        check_after_idle: Duration::ZERO,
+        jitter: 0.0,
+        seed: 164,
+        ..shared(5)
+    };
+    holds(setup, &ops);
+}
+
+/// A whole turn of a keyed pool over shared sessions that are given up one by one.
+#[test]
+fn i37_a_core_gives_up_what_has_the_fewest_leases() {
+    let turn = Op::Keyed(Keyed::Turn(3));
+    let ops = [
+        Acquire(Endless),
+        turn,
+        Finish(0, End::Ok),
+        Take(0),
+        Add,
+        Acquire(Endless),
+        Acquire(Endless),
+        Op::Keyed(Keyed::GiveUp),
+        Op::Keyed(Keyed::GiveUp),
+    ];
+    holds(Setup { keyed: true, ..shared(3) }, &ops);
 }

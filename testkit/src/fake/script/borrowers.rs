@@ -73,7 +73,7 @@ impl Harness {
                 self.lend(lease, request, arrival, false)?;
                 let now = self.now;
                 if let Some(facts) = self.home.get(&slot).and_then(|id| self.facts.get_mut(id)) {
-                    facts.since = now;
+                    facts.since = facts.since.max(now);
                 }
                 let before = self.observe()?;
                 ensure!(before.queued() == 0, "I10", "a newcomer overtook {:?}", before.queue);
@@ -91,6 +91,9 @@ impl Harness {
                     ensure!(full, "I13", "overloaded at {waiting} of {most}");
                 }
                 if matches!(refusal, Refusal::TimedOut(_)) {
+                    let ready = self.book.slots.iter().find(|entry| self.is_ready(entry));
+                    let first = before.queued() + self.book.queued() == 0;
+                    ensure!(!first || ready.is_none(), "I11", "refused although {ready:?}");
                     // What needs a check first may be checked now, for the next one.
                     for entry in &before.slots {
                         if let Some(id) = self.home.get(&entry.slot) {
@@ -125,9 +128,6 @@ impl Harness {
                 ensure!(due, "I12", "timed out before its deadline");
                 let waited = latest.saturating_duration_since(request.arrived);
                 ensure!(report.waited <= waited, "I12", "waited {:?}", report.waited);
-                let ready = self.book.slots.iter().find(|entry| self.is_ready(entry));
-                let came = request.arrived == self.now && self.book.queued() == 0;
-                ensure!(!came || ready.is_none(), "I11", "refused although {ready:?}");
             }
         }
         Ok(())

@@ -20,8 +20,11 @@ impl Harness {
             let told = !(moved || ended) || self.news.woken.contains(&waiter.id);
             ensure!(told, "I11", "{:?} was not woken", waiter.id);
             if moved {
+                // Who lost a promise in this step takes none from others.
                 let older = self.waiters.iter().find(|other| {
-                    other.arrival < waiter.arrival && self.book.place(other.id) == Some(None)
+                    let waited = !matches!(before.place(other.id), Some(Some(_)));
+                    let waits = self.book.place(other.id) == Some(None);
+                    other.arrival < waiter.arrival && waited && waits
                 });
                 ensure!(older.is_none(), "I10", "{:?} overtook {older:?}", waiter.id);
                 let promised = is.flatten().and_then(|slot| self.facts_of(slot));
