@@ -103,6 +103,8 @@ pub(super) struct Slot<S> {
     pub(super) limit: u32,
     /// How many borrowers its check would serve; counts as supply.
     promised: u32,
+    /// It was suspect when that check began; a lease that ends meanwhile speaks for it.
+    doubted: bool,
     pub(super) links: Links,
     /// How often it was lent.
     pub(super) uses: u64,
@@ -208,14 +210,15 @@ impl<S> Slots<S> {
     pub(super) fn begin_lend_check(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
         slot.promised = (slot.limit - slot.load()).max(1);
+        slot.doubted = slot.suspect;
         self.lend_capacity += slot.promised as usize;
-        self.promised += if slot.suspect { 0 } else { slot.promised as usize };
+        self.promised += if slot.doubted { 0 } else { slot.promised as usize };
     }
 
     pub(super) fn end_lend_check(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
         self.lend_capacity -= slot.promised as usize;
-        self.promised -= if slot.suspect { 0 } else { slot.promised as usize };
+        self.promised -= if slot.doubted { 0 } else { slot.promised as usize };
         slot.promised = 0;
     }
 
@@ -355,6 +358,7 @@ impl<S> Slot<S> {
             reserved: 0,
             limit: 1,
             promised: 0,
+            doubted: false,
             links: Links::default(),
             uses: 0,
             session: None,
