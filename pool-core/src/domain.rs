@@ -77,6 +77,12 @@ pub trait Machine: Send + 'static {
         now: Instant,
         input: impl FnOnce(&mut Core<Self::Session, Self::Error>) -> R,
     ) -> Option<R>;
+    /// Reads one core, which is no use of it; `None` where it is forgotten.
+    fn look<R>(
+        &self,
+        key: Self::Key,
+        read: impl FnOnce(&Core<Self::Session, Self::Error>) -> R,
+    ) -> Option<R>;
     fn handle_timeout(&mut self, now: Instant);
     fn poll_timeout(&self) -> Option<Instant>;
     fn has_task(&self, now: Instant) -> bool;
@@ -185,6 +191,10 @@ impl<S: Send + 'static, E: Clone + Send + 'static> Machine for Core<S, E> {
         input: impl FnOnce(&mut Self) -> R,
     ) -> Option<R> {
         Some(input(self))
+    }
+
+    fn look<R>(&self, (): (), read: impl FnOnce(&Self) -> R) -> Option<R> {
+        Some(read(self))
     }
 
     fn handle_timeout(&mut self, now: Instant) {

@@ -35,9 +35,10 @@ impl<D: Domain> Shared<D> {
         }
     }
 
-    fn read<R>(&self, key: D::Key, look: impl FnOnce(&mut CoreOf<D>, Instant) -> R) -> Option<R> {
+    /// Reading is no use: it changes nothing, not even when a key is forgotten.
+    fn read<R>(&self, key: D::Key, look: impl FnOnce(&CoreOf<D>, Instant) -> R) -> Option<R> {
         let now = self.clock.now();
-        self.lock().machine.with_core(key, now, |core| look(core, now))
+        self.lock().machine.look(key, |core| look(core, now))
     }
 
     /// Whether the sessions that `warm` asked for are there; the waker is woken when there is news.
