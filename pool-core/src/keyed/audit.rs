@@ -45,6 +45,7 @@ impl<S, E: Clone> KeyedCore<S, E> {
                 starved.extend(entry.starved.map(|ticket| (ticket, index)));
             } else {
                 let waits = core.front_ticket().filter(|_| core.wants_connect(now));
+                let waits = waits.map(|ticket| (load.staying() > 0, ticket));
                 same!(format!("starving {index}"), entry.starved, waits);
                 starved.extend(waits.map(|ticket| (ticket, index)));
                 self.audit_queues(index, entry, core, now)?;

@@ -4,7 +4,8 @@
 //! here is who may open a session, as long as the total allows:
 //!
 //! * A place that is free goes to the borrower that has waited longest, of all keys that could use
-//!   it. Sessions that only `min_idle` wants get what nobody waits for.
+//!   it and have no session, then of all others. Sessions that only `min_idle` wants get what nobody
+//!   waits for.
 //! * Where no place is free and somebody waits, the session is given up that has been idle for
 //!   longest under any key without borrowers that wait.
 //! * Where none is idle and keys compete, one that has two sessions more than the starving key
@@ -62,8 +63,9 @@ pub struct KeyedCore<S, E> {
     pub(super) spare: Deadlines,
     /// Keys with work that needs no leave, in turn.
     pub(super) ready: VecDeque<u32>,
-    /// Keys whose borrowers wait for a place, by who has waited longest.
-    pub(super) starved: BTreeSet<(u64, u32)>,
+    /// Keys whose borrowers wait for a place: those without a session first, by who has waited
+    /// longest.
+    pub(super) starved: BTreeSet<(Hunger, u32)>,
     /// Keys that want a place though nobody waits.
     pub(super) wishing: VecDeque<u32>,
     /// Keys whose borrowers queue and that have sessions to give up, by how many they have, and
@@ -95,13 +97,16 @@ pub(super) struct Entry<S, E> {
     /// In the queue of that name, which is not searched when it has no more to do.
     pub(super) is_ready: bool,
     pub(super) is_wishing: bool,
-    pub(super) starved: Option<u64>,
+    pub(super) starved: Option<Hunger>,
     pub(super) competing: Option<(usize, Instant)>,
     /// Since when it has had sessions that can be lent.
     pub(super) tenure: Option<Instant>,
     /// Since when nothing is open and nobody waits.
     quiet_since: Option<Instant>,
 }
+
+/// Whether a key has a session, and the ticket of whoever has waited longest.
+pub(super) type Hunger = (bool, u64);
 
 /// So many keys are asked to give up a session before the next thing happens. One does not where all
 /// that it has is promised to borrowers that came before.
@@ -306,11 +311,11 @@ impl<S, E: Clone> KeyedCore<S, E> {
             entry.is_wishing = true;
             self.wishing.push_back(index);
         }
-        let starved = waits.filter(|_| wants);
+        let starved = waits.filter(|_| wants).map(|ticket| (load.staying() > 0, ticket));
         if entry.starved != starved {
             let before = std::mem::replace(&mut entry.starved, starved);
-            before.map(|ticket| self.starved.remove(&(ticket, index)));
-            starved.map(|ticket| self.starved.insert((ticket, index)));
+            before.map(|hunger| self.starved.remove(&(hunger, index)));
+            starved.map(|hunger| self.starved.insert((hunger, index)));
         }
         let competes = waits.is_some() && load.spare > 0;
         let competing = entry.tenure.filter(|_| competes).map(|since| (load.staying(), since));
@@ -376,7 +381,7 @@ impl<S, E: Clone> KeyedCore<S, E> {
 
     /// A key that starves and has less than its share gets one from a key that has more.
     fn take_from_largest(&mut self, now: Instant) -> bool {
-        let Some(&(ticket, starving)) = self.starved.first() else { return false };
+        let Some(&((_, ticket), starving)) = self.starved.first() else { return false };
         let has = self.entries[starving as usize].load.staying();
         let larger = self.competing.iter().rev().take_while(|(most, ..)| *most >= has + 2);
         let larger: Vec<u32> = larger.take(ATTEMPTS).map(|&(_, _, index)| index).collect();

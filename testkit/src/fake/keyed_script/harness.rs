@@ -50,6 +50,8 @@ pub(super) struct Name {
     /// In this step.
     pub(super) touched: bool,
     pub(super) max_size: usize,
+    /// So many sessions somebody waits to be opened.
+    pub(super) warm: usize,
 }
 
 #[derive(Debug)]
@@ -108,6 +110,7 @@ impl KeyedHarness {
             idle_since: None,
             touched: false,
             max_size: setup.max_size,
+            warm: 0,
         };
         let view = View::read(&core, now);
         Self {

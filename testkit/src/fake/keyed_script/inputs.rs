@@ -289,6 +289,7 @@ impl KeyedHarness {
     pub(super) fn warm(&mut self, key: u8, sessions: usize) -> Checked {
         let Some((name, key)) = self.locate(key)? else { return Ok(()) };
         self.touch(name);
+        self.names[name].warm = sessions;
         self.core.with_core(key, self.now, |core| core.warm(sessions));
         self.observe().map(drop)
     }

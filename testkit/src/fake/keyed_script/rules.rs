@@ -105,10 +105,10 @@ impl KeyedHarness {
         if self.went_back || before.due.is_some_and(|at| at <= self.now) {
             return Ok(());
         }
-        let Some((first, whose)) = before.starving().min_by_key(|(ticket, _)| *ticket) else {
+        let Some((first, whose)) = before.starving().min_by_key(|(hunger, _)| *hunger) else {
             return Ok(());
         };
-        ensure!(whose == key, "K2", "{key:?} was served before {whose:?}, ticket {first}");
+        ensure!(whose == key, "K2", "{key:?} was served before {whose:?}: {first:?}");
         Ok(())
     }
 
@@ -131,7 +131,7 @@ impl KeyedHarness {
                 ensure!(false, "K5", "{key:?} was forgotten and not known");
                 return Ok(());
             };
-            name.id = None;
+            (name.id, name.warm) = (None, 0);
             let in_use = uses.get(key).copied().unwrap_or(0);
             ensure!(in_use == 0, "K5", "{key:?} was forgotten with {in_use} uses");
             let busy = before.key(*key).is_none_or(|key| key.busy);
@@ -150,8 +150,8 @@ impl KeyedHarness {
             let touched = std::mem::take(&mut name.touched);
             let Some(id) = name.id else { continue };
             // What it still wanted was work as well, if there was a place for it.
-            let wanted = |view: &View| view.key(id).is_some_and(|key| key.wants);
-            let wanted = wanted(before) || wanted(&self.view);
+            let wanted = |view: &View| view.key(id).is_some_and(|key| key.wants || key.works);
+            let wanted = wanted(before) || wanted(&self.view) || name.warm > 0;
             let quiet = self.view.key(id).is_some_and(|key| !key.busy) && !uses.contains_key(&id);
             name.quiet_since = match name.quiet_since {
                 _ if !quiet => None,

@@ -25,10 +25,12 @@ pub(super) struct KeyView {
     pub(super) stats: Stats,
     /// The ticket of whoever is first in the queue.
     pub(super) front: Option<u64>,
+    /// It has a session that stays, or one that is being opened.
+    pub(super) stays: bool,
     /// A connect is due, as far as the key goes.
     pub(super) wants: bool,
-    /// Since when it has had an idle session to spare.
-    pub(super) spare: Option<Instant>,
+    /// It has work to be run.
+    pub(super) works: bool,
     pub(super) idle: Vec<SlotId>,
     /// A waiter or an outcome that nobody collected, a session, or something that hangs.
     pub(super) busy: bool,
@@ -44,8 +46,9 @@ impl View {
                 id,
                 stats,
                 front: core.front_ticket(),
+                stays: core.opened() + stats.connecting > 0,
                 wants: core.wants_connect(now),
-                spare: core.spare_since(),
+                works: core.has_task(now),
                 idle: idle.map(|(slot, _)| slot).collect(),
                 busy: stats.open() + stats.orphans + stats.waiting + stats.hung() > 0,
             })
@@ -65,9 +68,10 @@ impl View {
         self.sum(Stats::open)
     }
 
-    /// Keys that could use a place for somebody who waits, with that borrower's ticket.
-    pub(super) fn starving(&self) -> impl Iterator<Item = (u64, KeyId)> + '_ {
+    /// Keys that could use a place for somebody who waits: whether they have a session that stays,
+    /// and that borrower's ticket.
+    pub(super) fn starving(&self) -> impl Iterator<Item = ((bool, u64), KeyId)> + '_ {
         let starving = self.keys.iter().filter(|key| key.wants);
-        starving.filter_map(|key| Some((key.front?, key.id)))
+        starving.filter_map(|key| Some(((key.stays, key.front?), key.id)))
     }
 }
