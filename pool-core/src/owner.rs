@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
-use crate::core::{Health, OldestLease};
+use crate::core::{Core, Health, OldestLease};
 use crate::domain::{CoreOf, Domain, ErrorOf, Machine, SessionOf};
 use crate::error::{AcquireError, Closed, DrainTimeout, WarmError};
 use crate::shared::Shared;
@@ -16,11 +16,11 @@ impl<D: Domain> Shared<D> {
     }
 
     pub(crate) fn health_of(&self, key: D::Key) -> Option<Health<Arc<ErrorOf<D>>>> {
-        self.read(key, |core, now| core.health(now))
+        self.read(key, Core::health)
     }
 
     pub(crate) fn oldest_lease_of(&self, key: D::Key) -> Option<OldestLease> {
-        self.read(key, |core, now| core.oldest_lease(now)).flatten()
+        self.read(key, Core::oldest_lease).flatten()
     }
 
     pub(crate) fn add(&self, key: D::Key, session: SessionOf<D>) -> Result<(), SessionOf<D>> {

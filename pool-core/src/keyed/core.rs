@@ -343,9 +343,10 @@ impl<S, E: Clone> KeyedCore<S, E> {
     /// Sees to it that as many places become free as keys starve for.
     fn make_room(&mut self, now: Instant) {
         self.turn_ends = None;
-        while let Some((_, index)) =
-            self.displaced.pop_front_if(|(until, _)| until.is_some_and(|until| until <= now))
+        while let Some(&(Some(until), index)) = self.displaced.front()
+            && until <= now
         {
+            self.displaced.pop_front();
             self.entries[index as usize].displaced -= 1;
         }
         while !self.closed && self.starved.len() > self.coming() {

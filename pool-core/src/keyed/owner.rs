@@ -9,7 +9,7 @@ use super::domain::{ByKey, Keyed};
 use super::{KeyedConfig, KeyedObserver, KeyedStats};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::core::{Health, OldestLease};
+use crate::core::{Core, Health, OldestLease};
 use crate::domain::{LocalChecks, Locate, Machine};
 use crate::event::EventError;
 use crate::shared::{Shared, quietly};
@@ -57,7 +57,7 @@ where
     pub(super) fn total_stats(&self) -> Stats {
         let state = self.lock();
         let machine = &state.machine;
-        let all = machine.ids().into_iter().filter_map(|id| machine.look(id, |core| core.stats()));
+        let all = machine.ids().into_iter().filter_map(|id| machine.look(id, Core::stats));
         let mut total = all.reduce(Stats::plus).unwrap_or_default();
         total.max_size = machine.config().max_total();
         total
@@ -77,7 +77,7 @@ where
 
     pub(super) fn key_lease_limit(&self, key: &K) -> Option<usize> {
         let (id, _) = self.domain.find(key)?;
-        self.lock().machine.look(id, |core| core.lease_limit())
+        self.lock().machine.look(id, Core::lease_limit)
     }
 
     pub(super) fn known_keys(&self) -> Vec<K> {
@@ -97,13 +97,13 @@ where
 
     pub(super) fn evict(&self, key: &K) {
         if let Some((id, _)) = self.domain.find(key) {
-            self.with_core(id, |core, now| core.evict_all(now));
+            self.with_core(id, Core::evict_all);
         }
     }
 
     pub(super) fn evict_all(&self) {
         for (id, _) in self.domain.all() {
-            self.with_core(id, |core, now| core.evict_all(now));
+            self.with_core(id, Core::evict_all);
         }
     }
 
