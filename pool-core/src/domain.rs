@@ -94,6 +94,12 @@ pub trait Machine: Send + 'static {
         state: Returned,
         now: Instant,
     ) -> Option<Self::Session>;
+    /// Reads one core, which is no use of it; `None` where it is forgotten.
+    fn look<R>(
+        &self,
+        key: Self::Key,
+        read: impl FnOnce(&Core<Self::Session, Self::Error>) -> R,
+    ) -> Option<R>;
     fn handle_timeout(&mut self, now: Instant);
     fn poll_timeout(&self) -> Option<Instant>;
     fn has_task(&self, now: Instant) -> bool;
@@ -234,6 +240,10 @@ impl<S: Send + 'static, E: Clone + Send + 'static> Machine for Core<S, E> {
         now: Instant,
     ) -> Option<S> {
         Core::release(self, lease, session, state, now)
+    }
+
+    fn look<R>(&self, (): (), read: impl FnOnce(&Self) -> R) -> Option<R> {
+        Some(read(self))
     }
 
     fn handle_timeout(&mut self, now: Instant) {

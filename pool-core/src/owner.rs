@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::core::{Health, OldestLease};
+use crate::core::{Core, Health, OldestLease};
 use crate::domain::{CoreOf, Domain, ErrorOf, Machine, SessionOf};
 use crate::error::{AcquireError, Closed, DrainTimeout, WarmError};
 use crate::shared::{Shared, Watcher};
@@ -15,11 +15,11 @@ impl<D: Domain> Shared<D> {
     }
 
     pub(crate) fn health_of(&self, key: D::Key) -> Option<Health<Arc<ErrorOf<D>>>> {
-        self.read(key, |core, now| core.health(now))
+        self.read(key, Core::health)
     }
 
     pub(crate) fn oldest_lease_of(&self, key: D::Key) -> Option<OldestLease> {
-        self.read(key, |core, now| core.oldest_lease(now)).flatten()
+        self.read(key, Core::oldest_lease).flatten()
     }
 
     pub(crate) fn add(&self, key: D::Key, session: SessionOf<D>) -> Result<(), SessionOf<D>> {
@@ -34,9 +34,10 @@ impl<D: Domain> Shared<D> {
         }
     }
 
-    fn read<R>(&self, key: D::Key, look: impl FnOnce(&mut CoreOf<D>, Instant) -> R) -> Option<R> {
+    /// Reading is no use: it changes nothing, not even when a key is forgotten.
+    fn read<R>(&self, key: D::Key, look: impl FnOnce(&CoreOf<D>, Instant) -> R) -> Option<R> {
         let now = self.clock.now();
-        self.lock().machine.with_core(key, now, |core| look(core, now))
+        self.lock().machine.look(key, |core| look(core, now))
     }
 
     /// Whether the sessions that `warm` asked for are there; the watcher is woken when there is news.

@@ -8,6 +8,7 @@
 mod allocations;
 mod contended;
 mod fairness;
+mod keyed;
 mod scale;
 mod spike;
 mod table;
@@ -45,6 +46,7 @@ enum Topic {
     Fairness,
     Spike,
     Scale,
+    Keyed,
 }
 
 impl Topic {
@@ -56,6 +58,7 @@ impl Topic {
             Self::Fairness => fairness::tables(rounds),
             Self::Spike => spike::tables(rounds),
             Self::Scale => scale::tables(rounds),
+            Self::Keyed => keyed::tables(rounds),
         }
     }
 }

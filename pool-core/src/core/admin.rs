@@ -21,7 +21,7 @@ impl<S, E: Clone> Core<S, E> {
         }
         while self.slots.staying() > max_size {
             let first = self.lendable.first_idle(&self.slots, false);
-            let Some(index) = first.or_else(|| self.least_loaded()) else { break };
+            let Some(index) = first.or_else(|| self.least_loaded(0)) else { break };
             self.surplus += usize::from(self.slots[index].leases > 0);
             self.retire(index, CloseReason::Resized, now);
         }
@@ -127,15 +127,24 @@ impl<S, E: Clone> Core<S, E> {
 
     /// What it has of a total, and what it leaves.
     pub(crate) fn load_on_total(&self) -> LoadOnTotal {
+        let count = |phase| self.slots.count(phase);
         let open = self.slots.in_use();
-        let orphans = self.slots.count(Phase::Orphan);
-        let idle = open + orphans + self.waiters.waiting() + self.hung.len() == 0;
-        LoadOnTotal { open, closing: self.slots.count(Phase::Closing), orphans, quiet: idle }
+        let (orphans, closing, retiring) =
+            (count(Phase::Orphan), count(Phase::Closing), self.slots.retiring);
+        let owned = count(Phase::Idle) + count(Phase::Lent) + count(Phase::Reserved);
+        let known = open + orphans + self.waiters.known() + self.hung.len();
+        let quiet = known == 0 && self.gate.warm == 0;
+        LoadOnTotal { open, closing, retiring, orphans, spare: owned - retiring, quiet }
     }
 
     /// Whether a connect is due that the allowance forbids.
     pub fn is_starved(&self) -> bool {
         self.gate.starved && self.connect_is_wanted()
+    }
+
+    /// Whether a connect is due, leave or no leave.
+    pub fn wants_connect(&self, now: Instant) -> bool {
+        self.connect_is_due(now)
     }
 
     /// Since when its least recently used idle session has been idle, if it can spare one.
@@ -149,8 +158,14 @@ impl<S, E: Clone> Core<S, E> {
     /// Gives up one session to make room elsewhere: its least recently used idle one now, else the
     /// least loaded one with its last lease. False where there is none.
     pub fn give_up_one(&mut self, now: Instant) -> bool {
+        self.give_up_one_to(0, now)
+    }
+
+    /// As [`give_up_one`](Self::give_up_one), for a borrower with that ticket: what is promised to
+    /// somebody who came before is kept.
+    pub fn give_up_one_to(&mut self, ticket: u64, now: Instant) -> bool {
         let idle = self.lendable.first_idle(&self.slots, false);
-        let Some(index) = idle.or_else(|| self.least_loaded()) else { return false };
+        let Some(index) = idle.or_else(|| self.least_loaded(ticket)) else { return false };
         self.retire(index, CloseReason::Displaced, now);
         self.dispatch(now);
         true
@@ -172,11 +187,15 @@ impl<S, E: Clone> Core<S, E> {
         self.waiters.set_last_ticket(ticket);
     }
 
-    /// The session with the fewest leases, of those that some have.
-    fn least_loaded(&self) -> Option<u32> {
+    /// The session with the fewest leases, of those that some have and that nobody is promised who
+    /// came before that ticket.
+    fn least_loaded(&self, ticket: u64) -> Option<u32> {
         let stays = |index: &u32| {
             let slot = &self.slots[*index];
-            matches!(slot.phase, Phase::Lent | Phase::Reserved) && slot.retiring.is_none()
+            let owned = matches!(slot.phase, Phase::Lent | Phase::Reserved);
+            owned
+                && slot.retiring.is_none()
+                && (slot.reserved == 0 || !self.waiters.is_promised_before(*index, ticket))
         };
         let lent = self.slots.indices().filter(stays);
         // Of promised ones that whose borrower came last, so that none overtakes another.
@@ -200,13 +219,25 @@ impl<S, E: Clone> Core<S, E> {
 }
 
 /// What a core has of a total over several.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct LoadOnTotal {
     /// Sessions that count against it.
     pub(crate) open: usize,
     /// Those of them that are being closed.
     pub(crate) closing: usize,
+    /// Those of them that close with their last lease.
+    pub(crate) retiring: usize,
     /// Sessions being closed that count against nothing.
     pub(crate) orphans: usize,
-    /// Nothing is open, nobody waits, and nothing hangs.
+    /// Sessions that stay and that no task works on: they could be given up.
+    pub(crate) spare: usize,
+    /// Nothing is open, nobody waits or has yet to be told, and nothing hangs.
     pub(crate) quiet: bool,
+}
+
+impl LoadOnTotal {
+    /// Sessions that are not on their way out.
+    pub(crate) fn staying(&self) -> usize {
+        self.open - self.closing - self.retiring
+    }
 }

@@ -307,6 +307,8 @@ impl<S, E: Clone> Core<S, E> {
                 self.end_wait(waiter, Refusal::Failed(error.clone()), now);
             }
         }
+        // It has to ask again when the delay is over.
+        self.gate.starved = false;
         self.gate.last_failure = Some(failure);
         self.note_progress();
     }

@@ -48,6 +48,7 @@ pub use self::report::{Health, OldestLease, Refusal, TimeoutReport, WaitPhase};
 pub use self::slots::{Phase, Purpose, SlotId};
 pub use self::waiters::{Request, WaiterId};
 
+pub(crate) use self::admin::LoadOnTotal;
 pub(crate) use self::deadlines::Deadlines;
 use self::gate::Gate;
 use self::hung::Hung;

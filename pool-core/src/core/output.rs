@@ -168,11 +168,6 @@ impl<S, E: Clone> Core<S, E> {
             .or_else(|| self.next_upkeep(now))
     }
 
-    /// The next connect, if one is due and allowed.
-    pub(crate) fn poll_connect(&mut self, now: Instant) -> Option<Task<S>> {
-        self.next_connect(now)
-    }
-
     fn may_close(&self) -> bool {
         self.running.closes < self.config.max_closing
             && !self.queues.closes.is_empty()

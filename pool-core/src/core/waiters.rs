@@ -69,6 +69,8 @@ pub(super) struct Waiters<O> {
     queued: usize,
     /// Reserved and not collected yet.
     reserved: usize,
+    /// Those that have an outcome and have not asked for it.
+    told: usize,
     next_ticket: u64,
     /// The first in the queue of those whose deadlines are in the order of arrival, as they are
     /// where all have the same patience; and their last deadline.
@@ -89,6 +91,7 @@ impl<O> Default for Waiters<O> {
             tail: NONE,
             queued: 0,
             reserved: 0,
+            told: 0,
             next_ticket: 0,
             first_due: NONE,
             last_due: None,
@@ -226,6 +229,7 @@ impl<O> Waiters<O> {
             _ => self.dequeue(index),
         }
         self.waiters[index as usize].fate = Fate::Done(outcome);
+        self.told += 1;
         self.id(index)
     }
 
@@ -234,7 +238,8 @@ impl<O> Waiters<O> {
         match self.waiters[index as usize].fate {
             Fate::Queued => self.dequeue(index),
             Fate::Reserved(_) => self.forget_promise(),
-            Fate::Done(_) | Fate::Vacant => {}
+            Fate::Done(_) => self.told -= 1,
+            Fate::Vacant => {}
         }
         let waiter = &mut self.waiters[index as usize];
         waiter.generation = waiter.generation.wrapping_add(1);
@@ -278,6 +283,13 @@ impl<O> Waiters<O> {
         let reserved = (0..self.waiters.len() as u32)
             .filter(|&index| matches!(self[index].fate, Fate::Reserved(of) if of == slot));
         reserved.max_by_key(|&index| self[index].ticket)
+    }
+
+    /// Whether somebody promised that slot came before that place in the order of arrival.
+    pub(super) fn is_promised_before(&self, slot: u32, ticket: u64) -> bool {
+        self.waiters.iter().any(|waiter| {
+            matches!(waiter.fate, Fate::Reserved(of) if of == slot) && waiter.ticket < ticket
+        })
     }
 
     pub(super) fn get(&self, id: WaiterId) -> Option<u32> {
@@ -332,6 +344,11 @@ impl<O> Waiters<O> {
     #[inline]
     pub(super) fn queued(&self) -> usize {
         self.queued
+    }
+
+    /// All who are known, those with an outcome that they have not asked for included.
+    pub(super) fn known(&self) -> usize {
+        self.waiting() + self.told
     }
 
     /// All who have no outcome yet.

@@ -4,7 +4,8 @@
 //! here is who may open a session, as long as the total allows:
 //!
 //! * A place that is free goes to the borrower that has waited longest, of all keys that could use
-//!   it. Sessions that only `min_idle` wants get what nobody waits for.
+//!   it and have no session, then of all others. Sessions that only `min_idle` wants get what nobody
+//!   waits for.
 //! * Where no place is free and somebody waits, the session is given up that has been idle for
 //!   longest under any key without borrowers that wait.
 //! * Where none is idle and keys compete, one that has two sessions more than the starving key
@@ -15,12 +16,12 @@
 //! Costs follow what happens and what is due, not the number of keys: timers and idle sessions are
 //! kept in heaps, with bounds that may be too early and are looked at again when they come up.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
 use super::KeyedConfig;
-use crate::core::{Core, Deadlines, Lease, LeaseId, Notice, Returned, Share, Task};
+use crate::core::{Core, Deadlines, Lease, LeaseId, LoadOnTotal, Notice, Returned, Share, Task};
 use crate::domain::{Machine, NotReady, Said};
 use crate::event::EventError;
 
@@ -45,57 +46,72 @@ pub struct CoreMaker<S, E> {
 /// The books of a keyed pool.
 #[derive(Debug)]
 pub struct KeyedCore<S, E> {
-    config: KeyedConfig,
+    pub(super) config: KeyedConfig,
     make: CoreMaker<S, E>,
-    entries: Vec<Entry<S, E>>,
+    pub(super) entries: Vec<Entry<S, E>>,
     free: Vec<u32>,
     /// Sessions that count against the total, over all keys.
-    open: usize,
+    pub(super) open: usize,
     /// Those of them that are being closed.
-    closing: usize,
-    orphans: usize,
-    known: usize,
+    pub(super) closing: usize,
+    /// Those of them that are not on their way out.
+    pub(super) staying: usize,
+    pub(super) orphans: usize,
+    pub(super) known: usize,
     /// Bounds, not later than what is due for a key.
-    timers: Deadlines,
+    pub(super) timers: Deadlines,
     /// Bounds, not later than since when a key has had an idle session to spare.
-    spare: Deadlines,
+    pub(super) spare: Deadlines,
     /// Keys with work that needs no leave, in turn.
-    ready: VecDeque<u32>,
-    /// Keys whose borrowers wait for a place, by who has waited longest.
-    starved: BTreeSet<(u64, u32)>,
+    pub(super) ready: VecDeque<u32>,
+    /// Keys whose borrowers wait for a place: those without a session first, by who has waited
+    /// longest.
+    pub(super) starved: BTreeSet<(Hunger, u32)>,
     /// Keys that want a place though nobody waits.
-    wishing: VecDeque<u32>,
-    /// Keys with sessions whose borrowers queue, by how many sessions they have.
-    competing: BTreeSet<(usize, u32)>,
-    /// Until when sessions that were lent when they were given up are counted on to come back.
-    displaced: VecDeque<Instant>,
+    pub(super) wishing: VecDeque<u32>,
+    /// Keys whose borrowers queue and that have sessions to give up, by how many they have, and
+    /// since when they have had some.
+    pub(super) competing: BTreeSet<(usize, Instant, u32)>,
+    /// Sessions that were lent when they were given up, by key, and until when they are counted on
+    /// to come back.
+    pub(super) displaced: VecDeque<(Option<Instant>, u32)>,
     /// When a key that starves may be given a place of another.
     turn_ends: Option<Instant>,
     notices: VecDeque<(KeyId, Said)>,
     last_ticket: u64,
-    closed: bool,
+    /// How often a core was looked at, for tests of what things cost.
+    looks: u64,
+    pub(super) closed: bool,
     drained: bool,
 }
 
 #[derive(Debug)]
-struct Entry<S, E> {
+pub(super) struct Entry<S, E> {
     generation: u32,
-    core: Option<Core<S, E>>,
+    pub(super) core: Option<Core<S, E>>,
     /// As counted in the books.
-    open: usize,
-    closing: usize,
-    orphans: usize,
+    pub(super) load: LoadOnTotal,
+    /// Sessions that were lent when they were given up, and are counted on to come back.
+    pub(super) displaced: usize,
     /// Nobody has used it yet.
     is_new: bool,
-    is_ready: bool,
-    is_wishing: bool,
-    starved: Option<u64>,
-    competing: Option<usize>,
-    /// Since when it has had sessions.
-    tenure: Option<Instant>,
+    /// In the queue of that name, which is not searched when it has no more to do.
+    pub(super) is_ready: bool,
+    pub(super) is_wishing: bool,
+    pub(super) starved: Option<Hunger>,
+    pub(super) competing: Option<(usize, Instant)>,
+    /// Since when it has had sessions that can be lent.
+    pub(super) tenure: Option<Instant>,
     /// Since when nothing is open and nobody waits.
     quiet_since: Option<Instant>,
 }
+
+/// Whether a key has a session, and the ticket of whoever has waited longest.
+pub(super) type Hunger = (bool, u64);
+
+/// So many keys are asked to give up a session before the next thing happens. One does not where all
+/// that it has is promised to borrowers that came before.
+const ATTEMPTS: usize = 8;
 
 /// How long a key is kept, at the least, before anybody has used it.
 const BEFORE_FIRST_USE: Duration = Duration::from_secs(1);
@@ -110,6 +126,7 @@ impl<S, E: Clone> KeyedCore<S, E> {
             free: Vec::new(),
             open: 0,
             closing: 0,
+            staying: 0,
             orphans: 0,
             known: 0,
             timers: Deadlines::default(),
@@ -122,6 +139,7 @@ impl<S, E: Clone> KeyedCore<S, E> {
             turn_ends: None,
             notices: VecDeque::new(),
             last_ticket: 0,
+            looks: 0,
             closed: false,
             drained: false,
         }
@@ -146,7 +164,8 @@ impl<S, E: Clone> KeyedCore<S, E> {
             self.entries.len() as u32 - 1
         });
         let entry = &mut self.entries[index as usize];
-        *entry = Entry { generation: entry.generation, core: Some(core), ..Entry::vacant() };
+        let &mut Entry { generation, is_ready, is_wishing, .. } = entry;
+        *entry = Entry { generation, core: Some(core), is_ready, is_wishing, ..Entry::vacant() };
         let id = KeyId { index, generation: entry.generation };
         self.known += 1;
         self.settle(index, now);
@@ -179,6 +198,29 @@ impl<S, E: Clone> KeyedCore<S, E> {
         entry.core.as_ref().filter(|_| entry.generation == key.generation)
     }
 
+    /// How often a core was looked at so far, for tests of what things cost.
+    pub fn looks(&self) -> u64 {
+        self.looks
+    }
+
+    /// Puts a session opened elsewhere into a key's pool. It comes back where there is no room,
+    /// under the key or under the total.
+    pub fn add(&mut self, key: KeyId, session: S, now: Instant) -> Result<(), S> {
+        if self.core(key).is_none() {
+            return Err(session);
+        }
+        self.use_key(key.index);
+        if self.open >= self.config.max_total {
+            self.settle(key.index, now);
+            return Err(session);
+        }
+        let mut offered = Some(session);
+        let added = self.visit(key.index, now, |core| {
+            offered.take().map_or(Ok(()), |session| core.add(session, now))
+        });
+        added.unwrap_or(Ok(()))
+    }
+
     /// All keys.
     pub fn ids(&self) -> Vec<KeyId> {
         let known = self.entries.iter().enumerate().filter(|(_, entry)| entry.core.is_some());
@@ -187,13 +229,20 @@ impl<S, E: Clone> KeyedCore<S, E> {
             .collect()
     }
 
-    /// Sets the most sessions over all keys. Where more are open, idle ones are closed now; none
-    /// is opened before there is room.
+    /// Sets the most sessions over all keys. What is too many is closed: idle sessions now, those
+    /// used first before others, lent ones of the keys that have most with their last lease.
     pub fn resize_total(&mut self, max_total: usize, now: Instant) {
         self.config.max_total = max_total;
-        while self.open - self.closing > max_total {
-            if !self.give_up_longest_idle(now) {
-                break;
+        while self.staying > max_total && self.give_up_longest_idle(now) {}
+        if self.staying > max_total {
+            let spare = |entry: &Entry<S, E>| entry.load.spare;
+            let all = self.entries.iter().enumerate().map(|(index, entry)| (spare(entry), index));
+            let mut most: BinaryHeap<_> = all.filter(|(spare, _)| *spare > 0).collect();
+            while let Some((_, index)) = most.pop().filter(|_| self.staying > max_total) {
+                if self.displace(index as u32, 0, now) {
+                    let left = spare(&self.entries[index]);
+                    most.extend((left > 0).then_some((left, index)));
+                }
             }
         }
         self.make_room(now);
@@ -206,94 +255,114 @@ impl<S, E: Clone> KeyedCore<S, E> {
         now: Instant,
         input: impl FnOnce(&mut Core<S, E>) -> R,
     ) -> Option<R> {
-        let entry = &mut self.entries[index as usize];
-        let core = entry.core.as_mut()?;
+        let core = self.entries[index as usize].core.as_mut()?;
         core.set_last_ticket(self.last_ticket);
         let result = input(core);
         self.last_ticket = core.last_ticket();
-        if core.has_notice() {
-            let key = KeyId { index, generation: entry.generation };
-            while let Some(notice) = core.poll_notice() {
-                if !matches!(notice, Notice::Drained) {
-                    self.notices.push_back((key, Said::Core(notice)));
-                }
-            }
-        }
         self.settle(index, now);
         Some(result)
     }
 
-    /// Enters what a key has, wants and can spare.
+    /// Enters what a key has, wants and can spare, and does for others what follows from it.
     fn settle(&mut self, index: u32, now: Instant) {
-        let entry = &mut self.entries[index as usize];
-        let Some(core) = entry.core.as_mut() else { return };
-        let load = core.load_on_total();
-        self.open = self.open - entry.open + load.open;
-        self.closing = self.closing - entry.closing + load.closing;
-        self.orphans = self.orphans - entry.orphans + load.orphans;
-        for _ in entry.closing..load.closing {
-            self.displaced.pop_front();
+        self.enter(index, now);
+        if self.staying > self.config.max_total && self.entries[index as usize].load.spare > 0 {
+            self.displace(index, 0, now);
         }
-        (entry.open, entry.closing, entry.orphans) = (load.open, load.closing, load.orphans);
-        match load.open {
-            0 => entry.tenure = None,
-            _ => drop(entry.tenure.get_or_insert(now)),
-        }
-        if core.has_task(now) && !entry.is_ready {
-            entry.is_ready = true;
-            self.ready.push_back(index);
-        }
-        let waits = core.front_ticket();
-        let starved = waits.filter(|_| core.is_starved());
-        if entry.starved != starved {
-            let before = std::mem::replace(&mut entry.starved, starved);
-            before.map(|ticket| self.starved.remove(&(ticket, index)));
-            starved.map(|ticket| self.starved.insert((ticket, index)));
-        }
-        let competing = waits.map(|_| load.open).filter(|open| *open > 0);
-        if entry.competing != competing {
-            let before = std::mem::replace(&mut entry.competing, competing);
-            before.map(|open| self.competing.remove(&(open, index)));
-            competing.map(|open| self.competing.insert((open, index)));
-        }
-        if self.spare.at(index).is_none()
-            && let Some(since) = core.spare_since()
-        {
-            self.spare.set(index, since);
-        }
-        let mut due = core.poll_timeout();
-        let busy = entry.is_ready || entry.is_wishing || entry.starved.is_some();
-        let quiet = load.quiet && !busy;
-        entry.quiet_since = quiet.then(|| entry.quiet_since.unwrap_or(now));
-        due = due.into_iter().chain(entry.forgotten_at(&self.config)).min();
-        if let Some(due) = due
-            && self.timers.at(index).is_none_or(|at| due < at)
-        {
-            self.timers.set(index, due);
-        }
-        if !self.starved.is_empty() {
+        if self.starved.is_empty() {
+            self.turn_ends = None;
+        } else {
             self.make_room(now);
         }
         self.note_drained();
     }
 
+    fn enter(&mut self, index: u32, now: Instant) {
+        self.looks += 1;
+        let entry = &mut self.entries[index as usize];
+        let Some(core) = entry.core.as_mut() else { return };
+        let key = KeyId { index, generation: entry.generation };
+        while let Some(notice) = core.poll_notice() {
+            if !matches!(notice, Notice::Drained) {
+                self.notices.push_back((key, Said::Core(notice)));
+            }
+        }
+        let (was, load) = (entry.load, core.load_on_total());
+        self.open = self.open - was.open + load.open;
+        self.closing = self.closing - was.closing + load.closing;
+        self.staying = self.staying - was.staying() + load.staying();
+        self.orphans = self.orphans - was.orphans + load.orphans;
+        entry.load = load;
+        while entry.displaced > load.retiring {
+            entry.displaced -= 1;
+            let came_back = self.displaced.iter().position(|(_, other)| *other == index);
+            came_back.map(|place| self.displaced.remove(place));
+        }
+        match load.staying() {
+            0 => entry.tenure = None,
+            _ if load.spare > 0 => drop(entry.tenure.get_or_insert(now)),
+            _ => {}
+        }
+        let (waits, wants) = (core.front_ticket(), core.wants_connect(now));
+        if core.has_task(now) && !entry.is_ready {
+            entry.is_ready = true;
+            self.ready.push_back(index);
+        }
+        if wants && waits.is_none() && !entry.is_wishing {
+            entry.is_wishing = true;
+            self.wishing.push_back(index);
+        }
+        let starved = waits.filter(|_| wants).map(|ticket| (load.staying() > 0, ticket));
+        if entry.starved != starved {
+            let before = std::mem::replace(&mut entry.starved, starved);
+            before.map(|hunger| self.starved.remove(&(hunger, index)));
+            starved.map(|hunger| self.starved.insert((hunger, index)));
+        }
+        let competes = waits.is_some() && load.spare > 0;
+        let competing = entry.tenure.filter(|_| competes).map(|since| (load.staying(), since));
+        if entry.competing != competing {
+            let before = std::mem::replace(&mut entry.competing, competing);
+            before.map(|(has, since)| self.competing.remove(&(has, since, index)));
+            competing.map(|(has, since)| self.competing.insert((has, since, index)));
+        }
+        if let Some(since) = core.spare_since()
+            && self.spare.at(index).is_none_or(|bound| since < bound)
+        {
+            self.spare.set(index, since);
+        }
+        let quiet = load.quiet && starved.is_none() && !core.has_task(now);
+        let due = core.poll_timeout();
+        entry.quiet_since = quiet.then(|| entry.quiet_since.unwrap_or(now));
+        let due = due.into_iter().chain(entry.forgotten_at(&self.config)).min();
+        if let Some(due) = due
+            && self.timers.at(index).is_none_or(|at| due < at)
+        {
+            self.timers.set(index, due);
+        }
+    }
+
     /// Sees to it that as many places become free as keys starve for.
     fn make_room(&mut self, now: Instant) {
         self.turn_ends = None;
-        while self.displaced.front().is_some_and(|until| *until <= now) {
+        while let Some(&(Some(until), index)) = self.displaced.front()
+            && until <= now
+        {
             self.displaced.pop_front();
+            self.entries[index as usize].displaced -= 1;
         }
-        loop {
-            let free = self.config.max_total.saturating_sub(self.open);
-            let coming = free + self.closing + self.displaced.len();
-            if self.starved.len() <= coming {
-                self.turn_ends = self.displaced.front().copied();
-                return;
-            }
+        while !self.closed && self.starved.len() > self.coming() {
             if !self.give_up_longest_idle(now) && !self.take_from_largest(now) {
                 return;
             }
         }
+        if !self.starved.is_empty() {
+            self.turn_ends = self.displaced.front().and_then(|(until, _)| *until);
+        }
+    }
+
+    /// Places that are free, or will be before long.
+    pub(super) fn coming(&self) -> usize {
+        self.config.max_total.saturating_sub(self.open) + self.closing + self.displaced.len()
     }
 
     fn give_up_longest_idle(&mut self, now: Instant) -> bool {
@@ -305,7 +374,7 @@ impl<S, E: Clone> KeyedCore<S, E> {
                 self.spare.set(index, since);
                 continue;
             }
-            if self.displace(index, now) {
+            if self.displace(index, 0, now) {
                 return true;
             }
         }
@@ -314,61 +383,47 @@ impl<S, E: Clone> KeyedCore<S, E> {
 
     /// A key that starves and has less than its share gets one from a key that has more.
     fn take_from_largest(&mut self, now: Instant) -> bool {
-        let Some(&(_, starving)) = self.starved.first() else { return false };
-        let has = self.entries[starving as usize].open;
-        let Some(&(most, largest)) = self.competing.last() else { return false };
-        let stays = |index: u32, entries: &[Entry<S, E>]| {
-            let entry = &entries[index as usize];
-            entry.open > entry.closing
-        };
-        if most >= has + 2 && stays(largest, &self.entries) {
-            return self.displace(largest, now);
+        let Some(&((_, ticket), starving)) = self.starved.first() else { return false };
+        let has = self.entries[starving as usize].load.staying();
+        let larger = self.competing.iter().rev().take_while(|(most, ..)| *most >= has + 2);
+        let larger: Vec<u32> = larger.take(ATTEMPTS).map(|&(_, _, index)| index).collect();
+        if larger.into_iter().any(|index| self.displace(index, ticket, now)) {
+            return true;
         }
         if has > 0 {
             return false;
         }
-        // It has none, and nobody has two: whoever has had its own for longest ends its turn.
-        let others = self.competing.iter().map(|(_, index)| *index);
-        let others = others.filter(|index| *index != starving && stays(*index, &self.entries));
-        let first = others.filter_map(|index| Some((self.entries[index as usize].tenure?, index)));
-        let Some((since, index)) = first.min() else { return false };
-        match since.checked_add(self.config.turn) {
-            Some(end) if end > now => {
-                self.turn_ends = Some(end);
-                false
-            }
-            _ => {
-                self.entries[index as usize].tenure = Some(now);
-                self.displace(index, now)
+        // It has none, and nobody gives up one of two: whoever has had its own for longest ends
+        // its turn.
+        let equals: Vec<_> = self.competing.iter().take(ATTEMPTS).copied().collect();
+        for (_, since, index) in equals.into_iter().filter(|(_, _, index)| *index != starving) {
+            match since.checked_add(self.config.turn) {
+                Some(end) if end <= now => {
+                    if self.displace(index, ticket, now) {
+                        return true;
+                    }
+                }
+                end => {
+                    self.turn_ends = end;
+                    return false;
+                }
             }
         }
+        false
     }
 
-    fn displace(&mut self, index: u32, now: Instant) -> bool {
+    /// Has a key give up one session, now or with its last lease, to a borrower with that ticket.
+    fn displace(&mut self, index: u32, ticket: u64, now: Instant) -> bool {
         let entry = &mut self.entries[index as usize];
         let Some(core) = entry.core.as_mut() else { return false };
-        if !core.give_up_one(now) {
+        if !core.give_up_one_to(ticket, now) {
             return false;
         }
-        let load = core.load_on_total();
-        if load.closing > entry.closing {
-            self.closing += load.closing - entry.closing;
-            entry.closing = load.closing;
-        } else {
-            self.displaced.extend(now.checked_add(self.config.turn));
+        if core.load_on_total().retiring > entry.load.retiring {
+            entry.displaced += 1;
+            self.displaced.push_back((now.checked_add(self.config.turn), index));
         }
-        // The rest is entered when the key is next visited; its work is to be done now.
-        if !entry.is_ready {
-            entry.is_ready = true;
-            self.ready.push_back(index);
-        }
-        let key = KeyId { index, generation: entry.generation };
-        while let Some(notice) = core.poll_notice() {
-            self.notices.push_back((key, Said::Core(notice)));
-        }
-        if let Some(since) = core.spare_since() {
-            self.spare.set(index, since);
-        }
+        self.enter(index, now);
         true
     }
 
@@ -384,44 +439,27 @@ impl<S, E: Clone> KeyedCore<S, E> {
                     index
                 }
             };
+            // A check that a borrower waits for comes before.
             let task = self.visit(index, now, |core| {
                 core.allow_connects(1);
-                let task = core.poll_connect(now);
+                let task = core.wants_connect(now).then(|| core.poll_task(now)).flatten();
                 core.stop_connects();
                 task
             });
             if let Some(task) = task.flatten() {
                 return Some((self.id(index), task));
-            }
-            // It turned out to want none now; its own timer tells when it does.
-            let entry = &mut self.entries[index as usize];
-            if let Some(ticket) = entry.starved.take() {
-                self.starved.remove(&(ticket, index));
             }
         }
         None
     }
 
-    /// The next piece of work of a key whose turn it is. A connect needs a place.
+    /// The next piece of work of a key whose turn it is, connects excepted.
     fn next_ready(&mut self, now: Instant) -> Option<(KeyId, Task<S>)> {
         while let Some(index) = self.ready.pop_front() {
             self.entries[index as usize].is_ready = false;
-            let free = self.config.max_total.saturating_sub(self.open);
-            let places = if self.starved.is_empty() { free } else { 0 };
-            let task = self.visit(index, now, |core| {
-                core.allow_connects(places);
-                let task = core.poll_task(now);
-                core.stop_connects();
-                task
-            });
+            let task = self.visit(index, now, |core| core.poll_task(now));
             if let Some(task) = task.flatten() {
                 return Some((self.id(index), task));
-            }
-            let entry = &mut self.entries[index as usize];
-            let wishes = entry.core.as_ref().is_some_and(Core::is_starved);
-            if wishes && entry.starved.is_none() && !entry.is_wishing {
-                entry.is_wishing = true;
-                self.wishing.push_back(index);
             }
         }
         None
@@ -431,11 +469,17 @@ impl<S, E: Clone> KeyedCore<S, E> {
         KeyId { index, generation: self.entries[index as usize].generation }
     }
 
+    /// Somebody uses a key, so that its time to be forgotten begins anew.
+    fn use_key(&mut self, index: u32) {
+        let entry = &mut self.entries[index as usize];
+        (entry.is_new, entry.quiet_since) = (false, None);
+    }
+
     fn forget(&mut self, index: u32) {
         let key = self.id(index);
         let entry = &mut self.entries[index as usize];
         entry.generation = entry.generation.wrapping_add(1);
-        entry.core = None;
+        (entry.core, entry.load) = (None, LoadOnTotal::default());
         entry.quiet_since = None;
         self.known -= 1;
         self.timers.clear(index);
@@ -474,11 +518,8 @@ impl<S: Send + 'static, E: Clone + Send + 'static> Machine for KeyedCore<S, E> {
         now: Instant,
         input: impl FnOnce(&mut Core<S, E>) -> R,
     ) -> Option<R> {
-        let entry = self.entries.get_mut(key.index as usize)?;
-        if entry.generation != key.generation {
-            return None;
-        }
-        entry.is_new = false;
+        self.core(key)?;
+        self.use_key(key.index);
         self.visit(key.index, now, input)
     }
 
@@ -506,16 +547,20 @@ impl<S: Send + 'static, E: Clone + Send + 'static> Machine for KeyedCore<S, E> {
         self.with_core(key, now, |core| core.release(lease, session, state, now)).flatten()
     }
 
+    fn look<R>(&self, key: KeyId, read: impl FnOnce(&Core<S, E>) -> R) -> Option<R> {
+        self.core(key).map(read)
+    }
+
     fn handle_timeout(&mut self, now: Instant) {
+        if self.turn_ends.is_some_and(|at| at <= now) {
+            self.make_room(now);
+        }
         while let Some(index) = self.timers.pop_due(now) {
             if self.is_forgettable(index, now) {
                 self.forget(index);
             } else {
                 self.visit(index, now, |core| core.handle_timeout(now));
             }
-        }
-        if self.turn_ends.is_some_and(|at| at <= now) {
-            self.make_room(now);
         }
     }
 
@@ -529,7 +574,7 @@ impl<S: Send + 'static, E: Clone + Send + 'static> Machine for KeyedCore<S, E> {
     }
 
     fn poll_task(&mut self, now: Instant) -> Option<(KeyId, Task<S>)> {
-        self.grant(now).or_else(|| self.next_ready(now)).or_else(|| self.grant(now))
+        self.grant(now).or_else(|| self.next_ready(now))
     }
 
     fn has_notice(&self) -> bool {
@@ -564,7 +609,7 @@ impl<S: Send + 'static, E: Clone + Send + 'static> Machine for KeyedCore<S, E> {
 
 impl<S, E> Entry<S, E> {
     /// When it is forgotten, if nothing happens. Who made it must have the time to use it.
-    fn forgotten_at(&self, config: &KeyedConfig) -> Option<Instant> {
+    pub(super) fn forgotten_at(&self, config: &KeyedConfig) -> Option<Instant> {
         let patience = config.forget_after;
         let patience = if self.is_new { patience.max(BEFORE_FIRST_USE) } else { patience };
         self.quiet_since?.checked_add(patience)
@@ -574,9 +619,8 @@ impl<S, E> Entry<S, E> {
         Self {
             generation: 0,
             core: None,
-            open: 0,
-            closing: 0,
-            orphans: 0,
+            load: LoadOnTotal::default(),
+            displaced: 0,
             is_new: true,
             is_ready: false,
             is_wishing: false,

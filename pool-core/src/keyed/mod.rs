@@ -6,6 +6,7 @@
 
 pub mod core;
 
+mod audit;
 mod domain;
 mod owner;
 mod sync;
@@ -55,10 +56,11 @@ impl KeyedConfig {
 
     /// How long a key keeps its last session, while its borrowers want it, before one of its
     /// places is given to a key that has none; default 250 ms. Shorter is fairer, longer opens
-    /// fewer sessions: both only where more keys have work than `max_total` has places.
+    /// fewer sessions: both only where more keys have work than `max_total` has places. At least
+    /// 1 ms, whatever is said here.
     #[must_use]
     pub fn turn(mut self, time: Duration) -> Self {
-        self.turn = time;
+        self.turn = time.max(Duration::from_millis(1));
         self
     }
 

@@ -68,13 +68,11 @@ where
 
     /// The counts of all keys together.
     pub(super) fn total_stats(&self) -> Stats {
-        let mut state = self.lock();
-        let now = self.clock.now();
-        let ids = state.machine.ids();
-        let all =
-            ids.into_iter().filter_map(|id| state.machine.with_core(id, now, |core| core.stats()));
+        let state = self.lock();
+        let machine = &state.machine;
+        let all = machine.ids().into_iter().filter_map(|id| machine.look(id, Core::stats));
         let mut total = all.reduce(Stats::plus).unwrap_or_default();
-        total.max_size = state.machine.config().max_total();
+        total.max_size = machine.config().max_total();
         total
     }
 
@@ -92,7 +90,7 @@ where
 
     pub(super) fn key_lease_limit(&self, key: &K) -> Option<usize> {
         let (id, _) = self.domain.find(key)?;
-        self.with_core(id, |core, _| core.lease_limit())
+        self.lock().machine.look(id, Core::lease_limit)
     }
 
     pub(super) fn known_keys(&self) -> Vec<K> {
@@ -130,14 +128,9 @@ where
 
     pub(super) fn add_to(&self, key: &K, session: P::Session) -> Result<(), P::Session> {
         match ByKey(key.clone()).locate(self) {
-            Some((id, _)) if self.has_room() => self.add(id, session),
-            _ => Err(session),
+            Some((id, _)) => self.with(|state, now| state.machine.add(id, session, now)),
+            None => Err(session),
         }
-    }
-
-    fn has_room(&self) -> bool {
-        let state = self.lock();
-        state.machine.open() < state.machine.config().max_total()
     }
 
     pub(super) fn per_key(&self) -> Config {

@@ -8,7 +8,9 @@ mod clock;
 mod executor;
 mod gate;
 mod nosy;
+#[macro_use]
 pub mod script;
+pub mod keyed_script;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};

@@ -30,9 +30,9 @@ impl fmt::Display for Violation {
 impl std::error::Error for Violation {}
 
 /// A violation without its history.
-pub(super) struct Breach(pub(super) &'static str, pub(super) String);
+pub(in crate::fake) struct Breach(pub(in crate::fake) &'static str, pub(in crate::fake) String);
 
-pub(super) type Checked<T = ()> = Result<T, Breach>;
+pub(in crate::fake) type Checked<T = ()> = Result<T, Breach>;
 
 /// Reports a breach of the named invariant unless the condition holds.
 macro_rules! ensure {

@@ -6,7 +6,7 @@
 //! all run this.
 
 #[macro_use]
-mod breach;
+pub(in crate::fake) mod breach;
 mod books;
 mod borrowers;
 mod epilogue;

@@ -181,7 +181,7 @@ impl Keyed {
 }
 
 impl Patience {
-    fn from_byte(arg: u8) -> Self {
+    pub(in crate::fake) fn from_byte(arg: u8) -> Self {
         match arg % 16 {
             0..=5 => Self::Endless,
             6 => Self::None,
@@ -192,7 +192,7 @@ impl Patience {
 }
 
 impl Span {
-    fn from_byte(arg: u8) -> Self {
+    pub(in crate::fake) fn from_byte(arg: u8) -> Self {
         let millis = |n: u32| Self::Ahead(MILLISECOND * n);
         match arg % 24 {
             0 => Self::Ahead(Duration::ZERO),
