@@ -7,7 +7,7 @@ use ssh_session::{
 };
 use testkit::conformance::{Place, Setup, Subject};
 use testkit::keys::KeyKind;
-use testkit::sshd::Sshd;
+use testkit::sshd::{Sshd, SshdBuilder};
 
 fn at(options: &Options, tap: &Tap, crypto: Crypto) -> Options {
     let mut options = options.clone();
@@ -84,7 +84,7 @@ fn blocking_russh_keeps_every_policy_on_every_server() {
 /// An sshd with these and nothing else.
 fn legacy(lists: [&str; 4]) -> Sshd {
     let builder = Sshd::builder().host_keys([KeyKind::Rsa2048]);
-    lists.into_iter().fold(builder, |builder, line| builder.option(line)).start().expect("sshd")
+    lists.into_iter().fold(builder, SshdBuilder::option).start().expect("sshd")
 }
 
 /// What the oldest servers have and a library too, each with the list that it is to be added to.
