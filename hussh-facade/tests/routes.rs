@@ -210,7 +210,7 @@ fn a_pool_notices_another_key_of_a_jump_host<L: Library>() {
     let start = std::time::Instant::now();
     while let Err(error) = pool.execute("true") {
         assert!(start.elapsed().as_secs() < 10, "{error}");
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

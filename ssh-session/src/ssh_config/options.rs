@@ -117,15 +117,17 @@ fn resolve(
 
 fn methods(host: &HostConfig) -> Methods {
     let asks = host.number_of_password_prompts > 0;
-    let mut methods = Methods::default();
-    methods.password = host.password_authentication && asks;
-    methods.public_key = host.pubkey_authentication;
-    methods.keyboard_interactive = host.kbd_interactive_authentication && asks;
-    methods.preferred = host.preferred_authentications.as_ref().map(|names| {
+    let mut methods = Methods {
+        password: host.password_authentication && asks,
+        public_key: host.pubkey_authentication,
+        keyboard_interactive: host.kbd_interactive_authentication && asks,
+        preferred: None,
+    };
+    if let Some(names) = &host.preferred_authentications {
         let all = [Method::PublicKey, Method::KeyboardInteractive, Method::Password];
         let known = |name: &String| all.into_iter().find(|method| method.name() == name);
-        names.iter().filter_map(known).collect()
-    });
+        methods.preferred = Some(names.iter().filter_map(known).collect());
+    }
     methods
 }
 
