@@ -295,7 +295,7 @@ fn the_type_of_a_pinned_key_is_asked_for<S: Pooled>(subject: &S) {
     let other = pin(&public(other.path(), "other"));
     // Several: the one that it has counts.
     dial(&[other.clone(), pin(&keys[1])]).expect("the second pin");
-    let error = dial(&[other.clone()]).expect_err("not pinned");
+    let error = dial(std::slice::from_ref(&other)).expect_err("not pinned");
     assert!(error.to_string().contains(&other.to_string()), "{error}");
     assert!(matches!(problem(Err(error)), HostKeyProblem::NotPinned { .. }));
     // A pin without a type can't say what to ask for, and the error says what to do.
