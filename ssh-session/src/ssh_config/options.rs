@@ -56,6 +56,7 @@ impl Options {
         options.host_keys.algorithms = host.host_key_algorithms.clone();
         options.host_keys.ca_algorithms = host.ca_signature_algorithms.clone();
         options.host_keys.revoked = host.revoked_host_keys.clone();
+        options.host_keys.command = host.known_hosts_command.clone();
         options.host_keys.hash_names = host.hash_known_hosts;
         options.key_rules.required_rsa_size =
             host.required_rsa_size.max(KeyRules::REQUIRED_RSA_SIZE);

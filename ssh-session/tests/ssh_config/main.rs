@@ -256,6 +256,7 @@ fn every_keyword_of_ssh_is_obeyed_refused_by_name_or_changes_nothing() {
     let obeyed = |keyword: &str| {
         let also = [
             "host",
+            "knownhostscommand",
             "match",
             "include",
             "hostname",
