@@ -88,7 +88,15 @@ impl Handler for Client {
                 Err(self.refused(&key, HostKeyProblem::NotTheFirst { first }))
             };
         }
-        let verdict = self.check.verify(&presented).map_err(Problem::Ssh)?;
+        let verdict = match self.check.may_wait() {
+            false => self.check.verify(&presented),
+            true => {
+                let check = Arc::clone(&self.check);
+                let asking = tokio::task::spawn_blocking(move || check.verify(&presented));
+                asking.await.map_err(|_| russh::Error::Inconsistent)?
+            }
+        };
+        let verdict = verdict.map_err(Problem::Ssh)?;
         self.shown = Some(key.fingerprint());
         *self.believed.lock().unwrap_or_else(PoisonError::into_inner) = Some(verdict);
         Ok(true)

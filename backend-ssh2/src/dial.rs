@@ -85,7 +85,7 @@ impl<'a> Dial<'a> {
         let read = move || HostKeyCheck::read(&asked, &first_key);
         let check = within(&options.target, &deadline, Phase::Handshake, FIELD, read)??;
         let dial = Self::new(options, way, deadline, &check)?;
-        match dial.run(&check) {
+        match dial.run(check) {
             Ok(()) => Ok(dial),
             Err(error) => Err(dial.give_up(error)),
         }
@@ -133,9 +133,16 @@ impl<'a> Dial<'a> {
         error
     }
 
-    fn run(&self, check: &HostKeyCheck) -> Result<(), SshError> {
+    fn run(&self, check: HostKeyCheck) -> Result<(), SshError> {
         self.handshake()?;
-        let verdict = check.verify(&self.presented_key()?)?;
+        let presented = self.presented_key()?;
+        let verdict = match check.may_wait() {
+            false => check.verify(&presented)?,
+            true => {
+                let verify = move || check.verify(&presented);
+                within(&self.options.target, &self.deadline, Phase::Handshake, FIELD, verify)??
+            }
+        };
         login::login(self)?;
         ask(self, FIELD, move || verdict.accept())?
     }

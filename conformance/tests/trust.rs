@@ -76,6 +76,7 @@ for_all![
     a_certificate_by_a_short_or_weak_signature_is_refused,
     revoked_keys_are_refused_whoever_else_believes_them,
     only_the_host_key_algorithms_that_are_named_are_asked_for,
+    a_command_says_what_is_known_as_it_does_for_ssh,
 ];
 
 /// A server whose host key changes, and a file that knows hosts.
@@ -295,7 +296,7 @@ fn the_type_of_a_pinned_key_is_asked_for<S: Pooled>(subject: &S) {
     let other = pin(&public(other.path(), "other"));
     // Several: the one that it has counts.
     dial(&[other.clone(), pin(&keys[1])]).expect("the second pin");
-    let error = dial(&[other.clone()]).expect_err("not pinned");
+    let error = dial(std::slice::from_ref(&other)).expect_err("not pinned");
     assert!(error.to_string().contains(&other.to_string()), "{error}");
     assert!(matches!(problem(Err(error)), HostKeyProblem::NotPinned { .. }));
     // A pin without a type can't say what to ask for, and the error says what to do.
@@ -419,4 +420,61 @@ fn only_the_host_key_algorithms_that_are_named_are_asked_for<S: Pooled>(subject:
         ssh_session::HostKeyAlgorithms::parse("ecdsa-sha2-nistp384").expect("a list");
     let error = subject.dialer(options)().expect_err("nothing in common");
     assert_eq!(error.kind(), Kind::Handshake, "{error}");
+}
+
+fn a_command_says_what_is_known_as_it_does_for_ssh<S: Pooled>(subject: &S) {
+    let host = Host::start();
+    let place = host.folder.path();
+    let (asked, script) = (place.join("asked"), place.join("script"));
+    let line = host.server.known_hosts_line();
+    let write = |end: &str| {
+        let text = format!("#!/bin/sh\necho \"$@\" >> {}\n{end}\n", asked.display());
+        fs::write(&script, text).expect("written");
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).expect("mode");
+        let _ = fs::remove_file(&asked);
+    };
+    let config = format!(
+        "Host h\n HostName {}\n Port {}\n User {}\n IdentityFile {}\n IdentitiesOnly yes\n \
+         IdentityAgent none\n UserKnownHostsFile none\n GlobalKnownHostsFile none\n \
+         StrictHostKeyChecking yes\n KnownHostsCommand {} %H %I %t %f %K %n %p %% # x\n",
+        host.server.host(),
+        host.server.port(),
+        host.server.user(),
+        host.server.identity().display(),
+        script.display(),
+    );
+    let file = place.join("config");
+    fs::write(&file, &config).expect("written");
+    let read = ssh_session::SshConfig::load(&file).expect("a configuration");
+    let options = Options::from_ssh_config("h", &read).expect("options");
+    let dial = subject.dialer(options.clone());
+
+    write(&format!("echo '{line}'"));
+    let mut ssh = Program::new("timeout");
+    ssh.args(["30", "ssh", "-o", "BatchMode=yes", "-F"]).arg(&file).args(["h", "exit 0"]);
+    assert!(ssh.status().expect("ssh runs").success(), "ssh believes the command");
+    let theirs = fs::read_to_string(&asked).expect("it was asked");
+    write(&format!("echo '{line}'"));
+    dial().expect("known by the command");
+    let ours = fs::read_to_string(&asked).expect("it was asked");
+    assert_eq!(ours, theirs, "asked as by ssh");
+    assert_eq!(ours.lines().count(), 2, "{ours}");
+
+    for (end, kind) in [
+        ("exit 0", Kind::HostKey),
+        ("exit 1", Kind::KnownHosts),
+        ("echo 'other ssh-ed25519 AAAA'", Kind::HostKey),
+    ] {
+        write(end);
+        assert_eq!(dial().expect_err(end).kind(), kind, "{end}");
+    }
+    write(&format!("echo '@revoked * {}'; echo '{line}'", host.server.host_public_key()));
+    assert!(matches!(problem(dial()), HostKeyProblem::Revoked { .. }));
+    // One that hangs is ended with the time there is for the dial.
+    write("sleep 600");
+    let start = std::time::Instant::now();
+    let mut options = options;
+    options.connect_timeout = std::time::Duration::from_secs(2);
+    let error = subject.dialer(options)().expect_err("it hangs");
+    assert!(start.elapsed().as_secs() < 8, "{:?}: {error}", start.elapsed());
 }

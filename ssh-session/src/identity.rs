@@ -10,7 +10,10 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::ExposeSecret as _;
 use sha2::Sha256;
 
-use crate::{Algorithms, Auth, CertificateSource, Crypto, HostKeyPolicy, HostKeys, Options, Route};
+use crate::{
+    Algorithms, Auth, CertificateSource, Crypto, HostKeyPolicy, HostKeys, KnownHostsCommand,
+    Options, Route,
+};
 
 /// Whose session it is: sessions may be shared only where this is equal.
 ///
@@ -209,6 +212,9 @@ impl Hash {
             names.iter().for_each(|name| self.field(name));
         }
         self.paths(revoked.iter().map(AsRef::as_ref));
+        let words = host_keys.command.iter().flat_map(KnownHostsCommand::arguments);
+        self.number(words.clone().count());
+        words.for_each(|word| self.field(word));
         self.number(usize::from(host_keys.must_record));
         self.paths(files.user_files().iter().map(AsRef::as_ref));
         self.paths(files.system_files().iter().map(AsRef::as_ref));

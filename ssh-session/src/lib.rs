@@ -56,7 +56,8 @@ pub use host_keys::known_hosts::{self, KnownHosts};
 pub use host_keys::{
     CertificateProblem, Fingerprint, FirstKey, FirstKeys, HostCertificate, HostKey,
     HostKeyAlgorithms, HostKeyCheck, HostKeyPolicy, HostKeyProblem, HostKeyRefused, HostKeys,
-    NewKey, Pin, PresentedKey, SignatureAlgorithms, UNRECORDED, Verdict, is_deep,
+    KnownHostsCommand, NewKey, Pin, PresentedKey, SignatureAlgorithms, UNRECORDED, Verdict,
+    is_deep,
 };
 pub use identity::Identity;
 pub use opening::Opening;

@@ -190,12 +190,14 @@ impl Sync {
     }
 
     /// Two threads that act in one step, as where one returns what the other is about to wait
-    /// for, may reach the observer in either order.
+    /// for, may reach the observer in either order. Of those that get the same session, who looks
+    /// first has the lower count of its uses.
     fn put_in_order(&self, events: &mut Vec<String>, expected: &[String]) {
         let sorted = |events: &[String]| {
-            let mut texts = events.to_vec();
-            texts.sort();
-            texts
+            let parts = events.iter().flat_map(|event| event.split("uses: "));
+            let mut parts: Vec<_> = parts.map(str::to_owned).collect();
+            parts.sort();
+            parts
         };
         let both = events.get(self.seen..).zip(expected.get(self.seen..));
         if both.is_some_and(|(ours, theirs)| sorted(ours) == sorted(theirs)) {

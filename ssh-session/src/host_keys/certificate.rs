@@ -32,6 +32,14 @@ impl PresentedKey {
             .or_else(|| HostCertificate::from_wire(blob).map(|it| Self::Certificate(Box::new(it))))
     }
 
+    /// It in wire format, as it was presented.
+    pub(super) fn wire(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Plain(key) => Some(key.as_wire().to_vec()),
+            Self::Certificate(certificate) => certificate.certificate.to_bytes().ok(),
+        }
+    }
+
     /// The key itself, which signed the key exchange: the one in the certificate, if it is one.
     /// This is the one to compare from session to session.
     pub fn key(&self) -> &HostKey {

@@ -1,10 +1,14 @@
 //! The questions of one dial about a server's key, answered from one reading of all files.
 
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
 use super::first_use::{FirstKey, New, NewKey};
 use super::known_hosts::{Authority, Known, Lookup, Names};
 use super::revoked::Revoked;
 use super::{CertificateProblem, HostCertificate, HostKey, HostKeyPolicy, HostKeyProblem};
-use super::{HostKeys, PresentedKey, refusal};
+use super::{HostKeys, KnownHostsCommand, PresentedKey, refusal};
 use crate::{KeyRules, Options, SshError, Target};
 
 /// What is known of a host at one moment: which keys to ask it for, and which to believe.
@@ -18,6 +22,10 @@ pub struct HostKeyCheck {
     rules: KeyRules,
     names: Names,
     known: Known,
+    /// What a command said before there was a key.
+    told: Known,
+    /// Until when a command may take.
+    until: Option<Instant>,
     revoked: Revoked,
     first: FirstKey,
 }
@@ -59,9 +67,12 @@ impl HostKeyCheck {
             Some(alias) => Names::alias(alias),
             None => Names::of(target.host(), target.port()),
         };
-        let known = match host_keys.policy {
-            HostKeyPolicy::AcceptNew | HostKeyPolicy::Strict => host_keys.files.read(&names)?,
-            HostKeyPolicy::Pinned(_) | HostKeyPolicy::DangerAcceptAny => Known::default(),
+        let until = Instant::now().checked_add(options.connect_timeout);
+        let (known, told) = match host_keys.policy {
+            HostKeyPolicy::AcceptNew | HostKeyPolicy::Strict => {
+                (host_keys.files.read(&names)?, told(host_keys, &names, None, until)?)
+            }
+            HostKeyPolicy::Pinned(_) | HostKeyPolicy::DangerAcceptAny => Default::default(),
         };
         let mut rules = options.key_rules;
         rules.required_rsa_size = rules.required_rsa_size.max(options.crypto.min_rsa_bits());
@@ -70,7 +81,7 @@ impl HostKeyCheck {
         host_keys.algorithms = host_keys.algorithms.or_of(&options.crypto);
         host_keys.ca_algorithms = host_keys.ca_algorithms.or_of(&options.crypto);
         let (target, first) = (target.clone(), first.clone());
-        Ok(Self { target, rules, names, known, revoked, host_keys, first })
+        Ok(Self { told, until, target, rules, names, known, revoked, host_keys, first })
     }
 
     /// Host key algorithms to ask for in the key exchange, by their names, best first. Backends
@@ -83,8 +94,17 @@ impl HostKeyCheck {
                 algorithms.for_host(&types, false)
             }
             // Nobody's certificate could be checked but those of an authority that is named.
-            _ => algorithms.for_host(&self.known.key_types(), self.known.authority().is_some()),
+            _ => {
+                let known = self.known.clone().and(self.told.clone());
+                algorithms.for_host(&known.key_types(), known.authority().is_some())
+            }
         }
+    }
+
+    /// Whether [`verify`](Self::verify) may wait: for a command that is asked about the key.
+    pub fn may_wait(&self) -> bool {
+        let command = self.host_keys.command.as_ref().filter(|_| self.reads_files());
+        command.is_some_and(KnownHostsCommand::asks_about_keys)
     }
 
     /// Decides about what a server presents, bare key or certificate. To be called before any
@@ -92,7 +112,8 @@ impl HostKeyCheck {
     ///
     /// # Errors
     ///
-    /// [`SshError::HostKey`] if the key is refused.
+    /// [`SshError::HostKey`] if the key is refused, [`SshError::KnownHosts`] if a command that was
+    /// asked about it failed.
     pub fn verify(&self, presented: &PresentedKey) -> Result<Verdict, SshError> {
         let key = presented.key();
         self.fits(key)?;
@@ -103,15 +124,20 @@ impl HostKeyCheck {
         if let Some((path, line)) = self.revoked.find(key, certificate) {
             return self.refused(key, HostKeyProblem::Revoked { path, line });
         }
+        let told = match self.may_wait() {
+            true => told(&self.host_keys, &self.names, Some(presented), self.until)?,
+            false => self.told.clone(),
+        };
+        let known = &self.known.clone().and(told);
         let certificate = certificate.filter(|_| self.reads_files());
-        let Some(certificate) = certificate else { return self.verify_key(key) };
-        match self.verify_certificate(certificate)? {
+        let Some(certificate) = certificate else { return self.verify_key(known, key) };
+        match self.verify_certificate(known, certificate)? {
             None => {
                 self.first.release();
                 Ok(Verdict::Trusted)
             }
             // As good as no certificate. Why it did not hold is told if nothing else is known.
-            Some(problem) => match (self.verify_key(key), problem) {
+            Some(problem) => match (self.verify_key(known, key), problem) {
                 (Err(SshError::HostKey(mut refused)), Some(problem)) => {
                     if let HostKeyProblem::Unknown { .. } | HostKeyProblem::NotCertified { .. } =
                         &refused.problem
@@ -125,7 +151,7 @@ impl HostKeyCheck {
         }
     }
 
-    fn verify_key(&self, key: &HostKey) -> Result<Verdict, SshError> {
+    fn verify_key(&self, known: &Known, key: &HostKey) -> Result<Verdict, SshError> {
         let refused = |problem| self.refused(key, problem);
         match &self.host_keys.policy {
             HostKeyPolicy::DangerAcceptAny => return Ok(Verdict::Trusted),
@@ -137,7 +163,7 @@ impl HostKeyCheck {
             }
             HostKeyPolicy::AcceptNew | HostKeyPolicy::Strict => {}
         }
-        match self.known.lookup(key) {
+        match known.lookup(key) {
             Lookup::Known => {
                 self.first.release();
                 return Ok(Verdict::Trusted);
@@ -156,7 +182,7 @@ impl HostKeyCheck {
             Lookup::Unknown => {}
         }
         // A host that has an authority is not trusted without it: whoever is in between has a key.
-        if let Some((path, line)) = self.known.authority() {
+        if let Some((path, line)) = known.authority() {
             return refused(HostKeyProblem::NotCertified { path: path.to_owned(), line });
         }
         // A name that cannot be recorded would be new every time.
@@ -185,9 +211,10 @@ impl HostKeyCheck {
     /// that nobody knows its authority.
     fn verify_certificate(
         &self,
+        known: &Known,
         certificate: &HostCertificate,
     ) -> Result<Option<Option<HostKeyProblem>>, SshError> {
-        let (path, line) = match self.known.authority_of(certificate) {
+        let (path, line) = match known.authority_of(certificate) {
             Authority::Named { path, line } => (path, line),
             Authority::Revoked { path, line } => {
                 let problem = HostKeyProblem::Revoked { path, line };
@@ -227,5 +254,24 @@ impl HostKeyCheck {
 
     fn reads_files(&self) -> bool {
         matches!(self.host_keys.policy, HostKeyPolicy::AcceptNew | HostKeyPolicy::Strict)
+    }
+}
+
+/// What a command says of a host, if there is one.
+fn told(
+    host_keys: &HostKeys,
+    names: &Names,
+    presented: Option<&PresentedKey>,
+    until: Option<Instant>,
+) -> Result<Known, SshError> {
+    let Some(command) = &host_keys.command else { return Ok(Known::default()) };
+    let path = Path::new("KnownHostsCommand");
+    // As `ssh`, which names the port only once there is a key.
+    let host = if presented.is_some() { names.own() } else { names.principal() };
+    match command.run(host, presented, until) {
+        Ok(output) => Ok(Known::of(output, names, path)),
+        Err(source) => {
+            Err(SshError::KnownHosts { path: path.to_owned(), source: Arc::new(source) })
+        }
     }
 }

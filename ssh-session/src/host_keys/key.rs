@@ -103,6 +103,11 @@ impl HostKey {
         self.fingerprint
     }
 
+    /// The name of the type of a key or a certificate in wire format.
+    pub(super) fn type_name(blob: &[u8]) -> Option<String> {
+        name(blob).and_then(|name| String::from_utf8(name.to_vec()).ok())
+    }
+
     /// The bits of an RSA key; `None` for keys of other types.
     pub(crate) fn rsa_size(&self) -> Option<u32> {
         rsa_size(&self.blob)

@@ -7,6 +7,7 @@
 mod algorithms;
 mod certificate;
 mod check;
+mod command;
 mod first_use;
 mod key;
 pub mod known_hosts;
@@ -22,6 +23,7 @@ use known_hosts::KnownHosts;
 pub use algorithms::{HostKeyAlgorithms, SignatureAlgorithms};
 pub use certificate::{CertificateProblem, HostCertificate, PresentedKey};
 pub use check::{HostKeyCheck, Verdict};
+pub use command::KnownHostsCommand;
 pub use first_use::{FirstKey, FirstKeys, NewKey, UNRECORDED};
 pub(crate) use key::rsa_size;
 pub use key::{Fingerprint, HostKey, is_deep};
@@ -71,6 +73,8 @@ pub struct HostKeys {
     /// Files of keys that are refused whatever else is said: `RevokedHostKeys`. A file that is
     /// missing or cannot be read refuses all.
     pub revoked: Vec<PathBuf>,
+    /// A command that says what else is known: `KnownHostsCommand`. One that fails refuses all.
+    pub command: Option<KnownHostsCommand>,
     /// Whether names are recorded as hashes: `HashKnownHosts`. Default false.
     pub hash_names: bool,
     /// Whether a session fails whose new key cannot be recorded. Default false: it goes on, as with

@@ -34,11 +34,11 @@ pub enum HostKeyProblem {
         /// The line in that file, from 1.
         line: usize,
     },
-    /// The key is marked `@revoked`.
+    /// The key is marked `@revoked`, or in a list of revoked keys.
     Revoked {
         /// The file that says so.
         path: PathBuf,
-        /// The line in that file, from 1.
+        /// The line in that file, from 1; 0 for a file without lines.
         line: usize,
     },
     /// The host is known by the authority that signed its certificate, but the certificate does not
@@ -96,6 +96,11 @@ impl fmt::Display for HostKeyRefused {
                 "{target}: HOST KEY CHANGED: the server presented {algorithm} {presented}, but \
                  {}:{line} knows {known_algorithm} {known}; somebody may be listening in. If the \
                  host really has a new key, remove that line",
+                path.display()
+            ),
+            HostKeyProblem::Revoked { path, line: 0 } => write!(
+                f,
+                "{target}: host key {algorithm} {presented} is revoked by {}",
                 path.display()
             ),
             HostKeyProblem::Revoked { path, line } => write!(

@@ -54,6 +54,8 @@ pub(super) struct Values {
     /// `Some(None)` for `none`.
     pub(super) command: Option<Option<ProxyCommand>>,
     pub(super) revoked: Option<(Vec<String>, At)>,
+    /// `Some(None)` for `none`.
+    pub(super) known_hosts_command: Option<Option<(Vec<String>, At)>>,
     pub(super) hash_known_hosts: Option<bool>,
     pub(super) host_key_algorithms: Option<HostKeyAlgorithms>,
     pub(super) ca_algorithms: Option<SignatureAlgorithms>,
@@ -180,6 +182,9 @@ impl Values {
                 first(&mut self.global_known_hosts, || (files.clone(), at()));
             }
             Setting::RevokedHostKeys(files) => first(&mut self.revoked, || (files.clone(), at())),
+            Setting::KnownHostsCommand(words) => {
+                first(&mut self.known_hosts_command, || words.clone().map(|words| (words, at())));
+            }
             Setting::HashKnownHosts(hash) => first(&mut self.hash_known_hosts, || *hash),
             Setting::HostKeyAlgorithms(algorithms) => {
                 first(&mut self.host_key_algorithms, || algorithms.clone());

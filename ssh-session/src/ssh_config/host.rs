@@ -6,9 +6,11 @@ use std::time::Duration;
 use super::destination::Destination;
 use super::evaluate::{At, Evaluation};
 use super::paths;
+use super::tokens;
 use super::value::StrictHostKeyChecking;
 use crate::{
-    Auth, HostKeyAlgorithms, KeyRules, ProxyCommand, SignatureAlgorithms, SshError, known_hosts,
+    Auth, HostKeyAlgorithms, KeyRules, KnownHostsCommand, ProxyCommand, SignatureAlgorithms,
+    SshError, known_hosts,
 };
 
 /// What the files say about one host, with every token replaced and every default filled in.
@@ -51,6 +53,8 @@ pub struct HostConfig {
     pub proxy: Proxy,
     /// `RevokedHostKeys`.
     pub revoked_host_keys: Vec<PathBuf>,
+    /// `KnownHostsCommand`, with the tokens replaced that are the host's.
+    pub known_hosts_command: Option<KnownHostsCommand>,
     /// `HashKnownHosts`.
     pub hash_known_hosts: bool,
     /// `HostKeyAlgorithms`, with its default filled in.
@@ -125,6 +129,23 @@ impl Evaluation<'_> {
         let path = |path: &str, at: &At| {
             paths::expanded(path, local, token).map_err(|problem| wrong(at, problem))
         };
+        // The rest is known when it is run, so a `%` in a value must stay one until then.
+        let known_hosts_command = values.known_hosts_command.flatten().map(|(words, at)| {
+            let whole = |value: &str| value.replace('%', "%%");
+            let values: Vec<(char, String)> = ('A'..='z')
+                .filter_map(|letter| Some((letter, whole(token(letter)?))))
+                .chain("HItfK".chars().map(|letter| (letter, format!("%{letter}"))))
+                .collect();
+            let value = |letter: char| {
+                let found = values.iter().find(|(known, _)| *known == letter);
+                found.map(|(_, value)| value.as_str())
+            };
+            let expand = |word: &String| tokens::expand(&whole_percent(word), true, value);
+            let words = words.iter().map(expand).collect::<Result<Vec<_>, _>>();
+            let command = words
+                .and_then(|words| KnownHostsCommand::new(words).map_err(|error| error.to_string()));
+            command.map_err(|problem| wrong(&at, format!("`KnownHostsCommand`: {problem}")))
+        });
         let each = |files: &[(String, At)]| -> Result<Vec<PathBuf>, SshError> {
             let named = files.iter().filter(|(file, _)| !file.eq_ignore_ascii_case("none"));
             named.map(|(file, at)| path(file, at)).collect()
@@ -174,6 +195,7 @@ impl Evaluation<'_> {
             connect_timeout: nonzero(values.connect_timeout),
             proxy,
             revoked_host_keys: list(values.revoked, Vec::new())?,
+            known_hosts_command: known_hosts_command.transpose()?,
             hash_known_hosts: values.hash_known_hosts.unwrap_or(false),
             host_key_algorithms: values.host_key_algorithms.unwrap_or_default(),
             ca_signature_algorithms: values.ca_algorithms.unwrap_or_default(),
@@ -193,6 +215,11 @@ impl Evaluation<'_> {
             host_key_alias,
         })
     }
+}
+
+/// A text in which `%%` is left for a second replacement.
+fn whole_percent(text: &str) -> String {
+    text.replace("%%", "%%%%")
 }
 
 fn nonzero(time: Option<Duration>) -> Option<Duration> {

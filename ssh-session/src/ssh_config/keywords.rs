@@ -136,7 +136,6 @@ pub(super) const REFUSED: &[Refused] = &[
     refused("ciphers", "Ciphers", never),
     refused("kexalgorithms", "KexAlgorithms", never),
     refused("macs", "MACs", never),
-    refused("knownhostscommand", "KnownHostsCommand", |values| matches!(values, ["none"])),
     refused("proxyusefdpass", "ProxyUseFdpass", is_no),
     refused("pubkeyacceptedalgorithms", "PubkeyAcceptedAlgorithms", adds_only),
     refused("pubkeyacceptedkeytypes", "PubkeyAcceptedKeyTypes", adds_only),

@@ -13,14 +13,14 @@
 //! * `Host`, `Match` and `Include` decide which lines count; of several values for one keyword the
 //!   first counts. Obeyed are `HostName`, `Port`, `User`, `IdentityFile`, `IdentitiesOnly`,
 //!   `IdentityAgent`, `CertificateFile`, `UserKnownHostsFile`, `GlobalKnownHostsFile`,
-//!   `RevokedHostKeys`, `HashKnownHosts`, `StrictHostKeyChecking`, `HostKeyAlias`,
+//!   `RevokedHostKeys`, `KnownHostsCommand`, `HashKnownHosts`, `StrictHostKeyChecking`, `HostKeyAlias`,
 //!   `HostKeyAlgorithms`, `CASignatureAlgorithms`, `RequiredRSASize`, `PasswordAuthentication`,
 //!   `PubkeyAuthentication`, `KbdInteractiveAuthentication`, `PreferredAuthentications`,
 //!   `NumberOfPasswordPrompts` (0; more than one is never asked), `ServerAliveInterval`,
 //!   `ServerAliveCountMax`, `ConnectTimeout`, `ProxyJump`, `ProxyCommand`, `RefuseConnection`,
 //!   `Tag` and `IgnoreUnknown`.
 //! * `AddressFamily`, `BindAddress`, `BindInterface`, `CanonicalizeHostname`, `CheckHostIP`,
-//!   `Ciphers`, `KexAlgorithms`, `KnownHostsCommand`, `MACs`, `ProxyUseFdpass`,
+//!   `Ciphers`, `KexAlgorithms`, `MACs`, `ProxyUseFdpass`,
 //!   `PubkeyAcceptedAlgorithms` and `RekeyLimit` are errors, with file and line, where a session is
 //!   to be opened and they say something else than their default: skipping them would mean to trust
 //!   more than `ssh`, to be less safe, or to arrive elsewhere.

@@ -56,6 +56,7 @@ impl Options {
         options.host_keys.algorithms = host.host_key_algorithms.clone();
         options.host_keys.ca_algorithms = host.ca_signature_algorithms.clone();
         options.host_keys.revoked = host.revoked_host_keys.clone();
+        options.host_keys.command = host.known_hosts_command.clone();
         options.host_keys.hash_names = host.hash_known_hosts;
         options.key_rules.required_rsa_size =
             host.required_rsa_size.max(KeyRules::REQUIRED_RSA_SIZE);
@@ -117,15 +118,17 @@ fn resolve(
 
 fn methods(host: &HostConfig) -> Methods {
     let asks = host.number_of_password_prompts > 0;
-    let mut methods = Methods::default();
-    methods.password = host.password_authentication && asks;
-    methods.public_key = host.pubkey_authentication;
-    methods.keyboard_interactive = host.kbd_interactive_authentication && asks;
-    methods.preferred = host.preferred_authentications.as_ref().map(|names| {
+    let mut methods = Methods {
+        password: host.password_authentication && asks,
+        public_key: host.pubkey_authentication,
+        keyboard_interactive: host.kbd_interactive_authentication && asks,
+        preferred: None,
+    };
+    if let Some(names) = &host.preferred_authentications {
         let all = [Method::PublicKey, Method::KeyboardInteractive, Method::Password];
         let known = |name: &String| all.into_iter().find(|method| method.name() == name);
-        names.iter().filter_map(known).collect()
-    });
+        methods.preferred = Some(names.iter().filter_map(known).collect());
+    }
     methods
 }
 

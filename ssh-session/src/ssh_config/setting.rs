@@ -21,6 +21,8 @@ pub(super) enum Setting {
     UserKnownHostsFile(Vec<String>),
     GlobalKnownHostsFile(Vec<String>),
     RevokedHostKeys(Vec<String>),
+    /// None for `none`.
+    KnownHostsCommand(Option<Vec<String>>),
     HashKnownHosts(bool),
     HostKeyAlgorithms(HostKeyAlgorithms),
     CaSignatureAlgorithms(SignatureAlgorithms),
@@ -60,6 +62,7 @@ impl Setting {
         match keyword.as_str() {
             "proxycommand" => return command(rest),
             "proxyjump" => return jump(rest),
+            "knownhostscommand" => return known_hosts_command(rest),
             _ => {}
         }
         let one = || match arguments.as_slice() {
@@ -150,6 +153,18 @@ fn command(rest: &str) -> Result<Setting, String> {
         return Ok(Setting::ProxyCommand(None));
     }
     Ok(Setting::ProxyCommand(Some(ProxyCommand::read(rest)?)))
+}
+
+/// A program and its arguments, as `ssh` splits them: what is behind a `#` belongs to it.
+fn known_hosts_command(rest: &str) -> Result<Setting, String> {
+    if rest.eq_ignore_ascii_case("none") {
+        return Ok(Setting::KnownHostsCommand(None));
+    }
+    let words = super::words::split_command(rest)?;
+    if !words.first().is_some_and(|program| program.starts_with('/')) {
+        return Err("`KnownHostsCommand` must begin with the absolute path of a program".into());
+    }
+    Ok(Setting::KnownHostsCommand(Some(words)))
 }
 
 fn jump(rest: &str) -> Result<Setting, String> {

@@ -46,15 +46,25 @@ fn keyword(line: &str) -> Result<(&str, &str), String> {
     Ok((keyword, rest.trim_start_matches(BLANK)))
 }
 
+/// The words of a command, in which a `#` is nothing special.
+pub(super) fn split_command(text: &str) -> Result<Vec<String>, String> {
+    split_until(text, None)
+}
+
 /// Arguments between blanks. Quotes of either kind keep blanks and `#`; a backslash keeps a quote,
 /// itself and, outside quotes, a blank.
 pub(super) fn split(text: &str) -> Result<Vec<String>, String> {
+    split_until(text, Some('#'))
+}
+
+fn split_until(text: &str, end: Option<char>) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut chars = text.chars().peekable();
     loop {
         while chars.next_if(|c| matches!(c, ' ' | '\t')).is_some() {}
         match chars.peek() {
-            None | Some('#') => return Ok(words),
+            None => return Ok(words),
+            Some(c) if Some(*c) == end => return Ok(words),
             Some(_) => {}
         }
         let mut word = String::new();

@@ -436,7 +436,6 @@ pub(crate) const NOT_OBEYED: &[(&str, &[&str], &[&str])] = &[
     ("CheckHostIP", &["yes"], &["no"]),
     ("Ciphers", &["aes256-ctr", "+3des-cbc", "^aes128-ctr", "-aes*"], &[]),
     ("KexAlgorithms", &["curve25519-sha256", "+diffie-hellman-group1-sha1"], &[]),
-    ("KnownHostsCommand", &["/bin/keys %H"], &["none"]),
     ("MACs", &["hmac-sha2-512", "-*-etm@openssh.com"], &[]),
     ("ProxyUseFdpass", &["yes"], &["no"]),
     ("PubkeyAcceptedAlgorithms", &["ssh-ed25519", "-rsa*"], &["+ssh-rsa", "^ssh-ed25519"]),

@@ -37,7 +37,7 @@ pub(super) struct Content {
 }
 
 /// What tells whether a file is still the same.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Stamp {
     file: (u64, u64),
     size: u64,
@@ -67,6 +67,11 @@ impl Content {
             keep(path, &content);
         }
         Ok(content)
+    }
+
+    /// A text that is no file's.
+    pub(super) fn parse(text: Vec<u8>, path: &Path) -> Self {
+        Self::read(text, Stamp::default(), path)
     }
 
     fn read(text: Vec<u8>, stamp: Stamp, path: &Path) -> Self {

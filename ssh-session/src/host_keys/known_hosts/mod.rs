@@ -76,7 +76,7 @@ pub(crate) enum Authority {
 }
 
 /// A line about the host asked for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Found {
     marker: Option<Marker>,
     key: HostKey,
@@ -223,7 +223,7 @@ pub(crate) enum Recorded {
 }
 
 /// What the files say about a host.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Known {
     own: Vec<Found>,
     /// By its name without the port, where it has one of its own.
@@ -231,6 +231,23 @@ pub(crate) struct Known {
 }
 
 impl Known {
+    /// What a text says that is no file's.
+    pub(crate) fn of(text: Vec<u8>, names: &Names, path: &Path) -> Self {
+        let content = Content::parse(text, path);
+        let about = |name: &String| found(&content, name, path);
+        Self {
+            own: about(&names.own),
+            without_port: names.without_port.as_ref().map(about).unwrap_or_default(),
+        }
+    }
+
+    /// Both, this before the other.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.own.extend(other.own);
+        self.without_port.extend(other.without_port);
+        self
+    }
+
     pub(crate) fn lookup(&self, key: &HostKey) -> Lookup {
         let lookup = judge(&self.own, key);
         if lookup == Lookup::Unknown {

@@ -195,7 +195,7 @@ where
                 let _ = self.core(|core, now| core.resize(usize::from(n), now));
             }
             KeyedOp::Evict(_) | KeyedOp::EvictAll => {
-                let _ = self.core(|core, now| core.evict_all(now));
+                let _ = self.core(Core::evict_all);
             }
             KeyedOp::Add(_) => {
                 let session = Arc::new(FakeSession::new(&self.truth));

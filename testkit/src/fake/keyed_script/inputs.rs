@@ -4,7 +4,9 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pool_core::core::{Acquired, ConnectFailure, Lease, Refusal, Request, Returned, Taken, Task};
+use pool_core::core::{
+    Acquired, ConnectFailure, Core, Lease, Refusal, Request, Returned, Taken, Task,
+};
 use pool_core::keyed_core::KeyId;
 use pool_core::{CloseReason, ErrorKind, Machine};
 
@@ -281,7 +283,7 @@ impl KeyedHarness {
     pub(super) fn look(&mut self, key: u8) -> Checked {
         let name = usize::from(key) % self.names.len();
         let Some(id) = self.names[name].id else { return Ok(()) };
-        let known = self.core.look(id, |core| core.stats()).is_some();
+        let known = self.core.look(id, Core::stats).is_some();
         ensure!(known, "K5", "{id:?} was forgotten while it was known");
         self.observe().map(drop)
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pool_core::CloseReason;
+use pool_core::core::Core;
 use pool_core::keyed_core::KeyId;
 
 use super::harness::KeyedHarness;
@@ -66,7 +67,7 @@ impl KeyedHarness {
             }
             ensure!(!self.closed, "I24", "somebody waits after close");
             let moving = stats.open() + stats.hung() > 0 || *wants || stats.max_size == 0;
-            let told = self.core.core(*id).and_then(|core| core.poll_timeout()).is_some();
+            let told = self.core.core(*id).and_then(Core::poll_timeout).is_some();
             ensure!(moving || told, "I11", "{id:?} has waiters and nothing happens: {stats:?}");
         }
         Ok(())
