@@ -33,7 +33,7 @@ fn pool(keys: usize, per_key: usize) -> KeyedPool<usize, Numbers> {
 fn known(name: &'static str, keys: usize) -> Subject<'static> {
     let pool = pool(keys, 1);
     for key in 0..keys {
-        black_box(pool.get(&key).unwrap());
+        drop(black_box(pool.get(&key).unwrap()));
     }
     let mut key = 0;
     Subject::new(name, move || {
@@ -41,7 +41,7 @@ fn known(name: &'static str, keys: usize) -> Subject<'static> {
         for _ in 0..CHECKOUTS {
             // Not the same ones again and again, which the caches would know.
             key = (key + 7) % keys;
-            black_box(pool.get(&key).unwrap());
+            drop(black_box(pool.get(&key).unwrap()));
         }
         vec![begun.elapsed().as_nanos() as f64 / CHECKOUTS as f64]
     })

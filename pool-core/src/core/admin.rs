@@ -39,7 +39,7 @@ impl<S, E: Clone> Core<S, E> {
 
     /// Ends the pool: waiters fail, idle sessions close, lent ones close when they come back, and
     /// what is being opened is given up. Nothing is opened, checked or lent any more.
-    /// [`Notice::Drained`] tells when all is done.
+    /// [`Notice::Drained`](super::Notice::Drained) tells when all is done.
     pub fn close(&mut self, now: Instant) {
         if self.closed {
             return;
@@ -56,7 +56,7 @@ impl<S, E: Clone> Core<S, E> {
     }
 
     /// Asks for so many sessions to be open, though nobody waits for one; zero asks no more.
-    /// [`Notice::Progress`] tells of each that is opened, or cannot be.
+    /// [`Notice::Progress`](super::Notice::Progress) tells of each that is opened, or cannot be.
     pub fn warm(&mut self, sessions: usize) {
         self.gate.warm = sessions.min(self.config.max_size);
     }

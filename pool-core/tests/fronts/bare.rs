@@ -220,9 +220,9 @@ impl Bare {
     }
 
     fn interrupt(&mut self, slot: SlotId) {
-        let ended = self.running.extract_if(.., |_, task| task.slot() == slot).next();
-        match ended {
-            Some((_, Task::Connect { .. })) => {
+        let ticket = self.running.iter().find(|(_, task)| task.slot() == slot).map(|(key, _)| *key);
+        match ticket.and_then(|ticket| self.running.remove(&ticket)) {
+            Some(Task::Connect { .. }) => {
                 let failure = ConnectFailure::TimedOut;
                 self.core.connect_failed(slot, ErrorKind::Transient, failure, self.now);
             }

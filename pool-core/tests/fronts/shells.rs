@@ -62,7 +62,7 @@ impl<D: Domain<Backend: LocalChecks<Session = Arc<Session>>>> Borrowers<Guard<D>
         match how {
             How::Clean => {}
             How::Dirty => guard.dirty.store(true, Ordering::SeqCst),
-            How::Refused => Guard::refused(&mut guard),
+            How::Refused => Guard::refused(&guard),
             How::Marked => Guard::mark_broken(&mut guard),
             How::Killed => guard.broken.store(true, Ordering::SeqCst),
             How::Detached => return drop(Guard::detach(guard)),

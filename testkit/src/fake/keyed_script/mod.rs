@@ -2,7 +2,7 @@
 //!
 //! A [`KeyedScript`] is plain data: a [`KeyedSetup`] and a list of [`KeyedOp`]s. A
 //! [`KeyedHarness`] plays it, recounts the books against the cores after every step, and checks
-//! K1 to K5; what holds inside one core is the business of [`script`](super::script). [`alone`]
+//! K1 to K5; what holds inside one core is the business of [`script`](super::script). `alone`
 //! plays the same steps over a single core and over a keyed one with one key, and compares all
 //! that can be seen (K7).
 
