@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import pickle
 import socket
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -129,14 +130,34 @@ def test_host_keys_are_checked_before_a_credential_is_sent(
     assert Connection(**key, host_keys="danger-accept-any").execute("true").status == 0
 
 
-def test_a_pool_that_cannot_connect_says_why() -> None:
-    port = refused()
-    pool = ConnectionPool("127.0.0.1", port, password="x", acquire_timeout=0.5)
-    with pytest.raises(hussh.PoolTimeoutError) as raised:
+def test_a_pool_fails_at_once_where_nobody_listens() -> None:
+    pool = ConnectionPool("127.0.0.1", refused(), password="x", acquire_timeout=60.0)
+    with pytest.raises(hussh.ConnectRefusedError) as raised:
         pool.execute("true")
-    assert isinstance(raised.value.__cause__, hussh.ConnectRefusedError)
-    assert isinstance(pickle.loads(pickle.dumps(raised.value)).__cause__, ConnectionRefusedError)
+    assert isinstance(pickle.loads(pickle.dumps(raised.value)), ConnectionRefusedError)
     pool.close()
+
+
+def test_a_pool_that_cannot_connect_says_why() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=hang_up, args=(server,), daemon=True).start()
+        port = server.getsockname()[1]
+        pool = ConnectionPool("127.0.0.1", port, password="x", acquire_timeout=0.5)
+        with pytest.raises(hussh.PoolTimeoutError) as raised:
+            pool.execute("true")
+        cause = raised.value.__cause__
+        assert isinstance(cause, hussh.ServerBusyError), repr(cause)
+        assert isinstance(pickle.loads(pickle.dumps(raised.value)).__cause__, ConnectionResetError)
+        pool.close()
+
+
+def hang_up(server: socket.socket) -> None:
+    """As a server at MaxStartups does."""
+    while True:
+        try:
+            server.accept()[0].close()
+        except OSError:
+            return
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,8 @@ pub(crate) fn all() -> Result<()> {
     step("tests", &mut tests)?;
     // By itself: with the features that other members ask of tokio its locks don't survive a fork.
     step("crash test, quick", runner().args(["-p", "faults", "--locked"]))?;
+    let mut forks = runner_of(&["--test", "forked"]);
+    step("forks", forks.args(["-p", "backend-russh", "--locked"]))?;
     let mut doctests = cargo();
     doctests.args(["test", "--doc", "--workspace", "--features", FEATURES, "--locked"]);
     step("doctests", &mut doctests)?;
@@ -57,13 +59,17 @@ pub(crate) fn all() -> Result<()> {
 
 /// cargo-nextest where it is installed, else cargo's own runner.
 pub(crate) fn runner() -> Command {
+    runner_of(&["--lib", "--bins", "--tests", "--examples"])
+}
+
+fn runner_of(targets: &[&str]) -> Command {
     let mut command = cargo();
     if succeeds("cargo", &["nextest", "--version"]) {
         command.args(["nextest", "run"]);
     } else {
         command.arg("test");
     }
-    command.args(["--no-fail-fast", "--lib", "--bins", "--tests", "--examples"]);
+    command.arg("--no-fail-fast").args(targets);
     command
 }
 
