@@ -38,7 +38,7 @@ impl<B: Backend> LocalChecks for Blocking<B> {
     }
 }
 
-/// Starts a worker if there is none.
+/// Starts a worker if there is none and something may be left to do.
 pub(crate) fn ensure_worker<D, B>(shared: &Arc<Shared<D>>) -> std::io::Result<()>
 where
     D: Domain<Backend = Blocking<B>>,
@@ -46,7 +46,8 @@ where
 {
     {
         let mut state = shared.lock();
-        if state.workers > 0 {
+        // Where all has ended there is nothing left for it to do.
+        if state.workers > 0 || state.machine.is_drained() {
             return Ok(());
         }
         state.workers = 1;
