@@ -45,6 +45,8 @@ impl<S, E: Clone> Core<S, E> {
             return;
         }
         self.closed = true;
+        // Nobody would use what is tried.
+        self.limits.grows_at = None;
         self.close_free(CloseReason::PoolClosed, now);
         while let Some(waiter) = self.waiters.front() {
             self.counters.refused_closed += 1;

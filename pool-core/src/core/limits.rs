@@ -57,7 +57,9 @@ impl<S, E: Clone> Core<S, E> {
         self.take_back_promises(index, 0);
         self.relink(index);
         self.limits.learned = limit;
-        self.limits.grows_at = later(now, self.config.limit_recovery);
+        if !self.closed {
+            self.limits.grows_at = later(now, self.config.limit_recovery);
+        }
         self.emit(|| Event::LimitLearned { leases: limit as usize });
         self.load_changed(index, now);
     }

@@ -191,13 +191,13 @@ impl Sync {
 
     /// Two threads that act in one step, as where one returns what the other is about to wait
     /// for, may reach the observer in either order. Of those that get the same session, who looks
-    /// first has the lower count of its uses.
+    /// later may find the other counted among its uses: tasks show what it is.
     fn put_in_order(&self, events: &mut Vec<String>, expected: &[String]) {
         let sorted = |events: &[String]| {
-            let parts = events.iter().flat_map(|event| event.split("uses: "));
-            let mut parts: Vec<_> = parts.map(str::to_owned).collect();
-            parts.sort();
-            parts
+            let texts = events.iter().map(|event| event.split("uses: ").next().map(str::to_owned));
+            let mut texts: Vec<_> = texts.collect();
+            texts.sort();
+            texts
         };
         let both = events.get(self.seen..).zip(expected.get(self.seen..));
         if both.is_some_and(|(ours, theirs)| sorted(ours) == sorted(theirs)) {

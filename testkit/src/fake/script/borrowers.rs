@@ -294,7 +294,8 @@ impl Harness {
         let (slot, id) = (held.slot, held.session.id);
         let others = self.held.iter().filter(|other| other.slot == slot).count();
         self.tally.refusals += 1;
-        self.limits.refused(slot, others, self.now.checked_add(self.setup.limit_recovery));
+        let grows_at = self.now.checked_add(self.setup.limit_recovery).filter(|_| !self.closed);
+        self.limits.refused(slot, others, grows_at);
         if others == 0 {
             if let Some(facts) = self.facts.get_mut(&id) {
                 facts.dead = Some("it does not carry a single lease");

@@ -53,6 +53,11 @@ impl LimitModel {
         self.grows_at = if grown { None } else { now.checked_add(recovery) };
     }
 
+    /// A closed pool tries nothing.
+    pub(super) fn closed(&mut self) {
+        self.grows_at = None;
+    }
+
     /// Whether everything that was learned is forgotten.
     pub(super) fn is_grown(&self) -> bool {
         self.grows_at.is_none()

@@ -101,6 +101,7 @@ impl Harness {
 
     pub(super) fn close(&mut self) -> Checked {
         self.closed = true;
+        self.limits.closed();
         self.core.close(self.now);
         let before = self.observe()?;
         let (was, is) = (before.stats.counters, self.book.stats.counters);
