@@ -121,6 +121,8 @@ impl<S, E: Clone> Core<S, E> {
 
     /// A session that was given up has come back: it is closed, and counted already.
     pub(super) fn adopt_late(&mut self, session: S, now: Instant) -> u32 {
+        // Whoever waits for the end and looks only now has missed that it was told.
+        self.drained = false;
         let index = self.slots.open(Phase::Orphan, now, self.epoch, 1.0);
         self.slots[index].session = Some(session);
         self.queues.closes.push_back((self.slots.id(index), CloseReason::Interrupted));

@@ -499,8 +499,9 @@ impl<S, E: Clone> KeyedCore<S, E> {
     }
 
     fn note_drained(&mut self) {
-        if self.has_ended() && !self.drained {
-            self.drained = true;
+        let ended = self.has_ended();
+        let told = std::mem::replace(&mut self.drained, ended);
+        if ended && !told {
             let nobody = KeyId { index: u32::MAX, generation: 0 };
             self.notices.push_back((nobody, Said::Core(Notice::Drained)));
         }

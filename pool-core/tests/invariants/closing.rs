@@ -34,7 +34,8 @@ fn i24_what_arrives_after_close_is_closed() {
     rig.core.close(rig.now);
     rig.connected(connect);
     rig.work();
-    assert_eq!((rig.stats().open(), rig.drained), (0, 1));
+    // As it was given up, and after its session.
+    assert_eq!((rig.stats().open(), rig.drained), (0, 2));
 }
 
 #[test]
@@ -103,4 +104,22 @@ fn i39_no_reset_is_started_while_too_many_hang() {
     }
     assert_eq!(rig.stats().hung_checks, 3);
     assert_eq!(rig.stats().counters.closed(CloseReason::ResetFailed), 3);
+}
+
+/// Whoever waits for the end may look between the two: a connect that was given up when the pool
+/// closed has come back with a session, which closes after all else.
+#[test]
+fn i40_the_end_is_told_again_after_a_session_that_came_late() {
+    let mut rig = Rig::new(Config::builder());
+    rig.wait();
+    let slot = rig.start_connect();
+    rig.core.close(rig.now);
+    rig.stats();
+    assert_eq!((rig.core.is_drained(), rig.drained), (true, 1), "it was given up");
+    rig.core.connected(slot, 7, rig.now);
+    assert!(!rig.core.is_drained(), "its session is still to be closed");
+    let close = rig.only_task();
+    rig.end(close);
+    rig.stats();
+    assert_eq!((rig.core.is_drained(), rig.drained), (true, 2));
 }
