@@ -42,8 +42,9 @@ impl KeyedHarness {
         ensure!(self.core.keys() == self.view.keys.len(), "K5", "{} keys", self.core.keys());
         let ended = self.closed && open + self.view.sum(|s| s.orphans) == 0;
         let told = self.drained;
-        ensure!(told == u32::from(ended).max(told.min(1)), "I25", "drained was said {told} times");
-        ensure!(!ended || told == 1, "I25", "nobody said that all is closed");
+        // Again where a session came late.
+        ensure!(told == 0 || self.closed, "I25", "drained was said {told} times");
+        ensure!(!ended || told > 0, "I25", "nobody said that all is closed");
         Ok(())
     }
 

@@ -37,6 +37,7 @@ pub struct Harness {
     pub(super) max_size: usize,
     pub(super) closed: bool,
     pub(super) drained: u32,
+    ends: u32,
     pub(super) arrivals: u64,
     pub(super) waiters: Vec<Waiting>,
     pub(super) held: Vec<Held>,
@@ -105,6 +106,7 @@ impl Harness {
             max_size: setup.max_size,
             closed: false,
             drained: 0,
+            ends: 0,
             arrivals: 0,
             waiters: Vec::new(),
             held: Vec::new(),
@@ -250,9 +252,10 @@ impl Harness {
         self.notice_slots(&before)?;
         self.notice_given_up(&before)?;
         self.notice_doubts(&before);
-        let left = self.book.stats.open() + self.book.stats.orphans;
-        let drained = u32::from(self.closed && left == 0).max(self.drained.min(1));
-        ensure!(self.drained == drained, "I25", "drained was said {} times", self.drained);
+        let ended = |book: &Book| book.stats.closed && book.stats.open() + book.stats.orphans == 0;
+        // Again where a session came late.
+        self.ends += u32::from(ended(&self.book) && !ended(&before));
+        ensure!(self.drained == self.ends, "I25", "drained was said {} times", self.drained);
         let dropped = self.handles.dropped();
         ensure!(dropped == self.dropped, "I28", "the core dropped a session itself");
         self.check_rules(&before)?;
