@@ -139,6 +139,7 @@ pub(crate) struct Sync {
     threads: Vec<thread::JoinHandle<()>>,
     /// Events of the steps before.
     seen: usize,
+    shared: bool,
 }
 
 impl Sync {
@@ -148,7 +149,8 @@ impl Sync {
         let builder = Pool::builder(desk.clone()).config(config).clock(clock.clone());
         let builder = builder.observer(log.clone());
         let pool = if shared { builder.shared().build() } else { builder.build() };
-        Self { clock, desk, pool, borrowers: Borrowers::new(), log, threads: Vec::new(), seen: 0 }
+        let (borrowers, threads) = (Borrowers::new(), Vec::new());
+        Self { clock, desk, pool, borrowers, log, threads, seen: 0, shared }
     }
 
     pub(crate) fn play(&mut self, step: Step) {
@@ -194,8 +196,11 @@ impl Sync {
     /// later may find the other counted among its uses: tasks show what it is.
     fn put_in_order(&self, events: &mut Vec<String>, expected: &[String]) {
         let sorted = |events: &[String]| {
-            let texts = events.iter().map(|event| event.split("uses: ").next().map(str::to_owned));
-            let mut texts: Vec<_> = texts.collect();
+            let what = |event: &String| match event.split_once("uses: ") {
+                Some((what, _)) if self.shared => what.to_owned(),
+                _ => event.clone(),
+            };
+            let mut texts: Vec<_> = events.iter().map(what).collect();
             texts.sort();
             texts
         };
