@@ -6,28 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command as Program;
 use std::time::{Duration, Instant};
 
+use conformance::for_all;
 use conformance::suite::Subject;
-use conformance::{BlockingRussh, Russh, Ssh2};
 use ssh_session::{Auth, HostKeyPolicy, HostKeys, KeyProblem, Kind, Options, SshError, Target};
 use tempfile::TempDir;
 use test_servers::embedded::{EmbeddedServer, Method};
 use test_servers::keys::KeyPair;
 use test_servers::sshd::{PasswordUser, Sshd};
-
-/// Each case for each kind of session.
-macro_rules! for_all {
-    ($($case:ident),* $(,)?) => {
-        mod ssh2 {
-            $(#[test] fn $case() { super::$case(&super::Ssh2); })*
-        }
-        mod russh {
-            $(#[test] fn $case() { super::$case(&super::Russh); })*
-        }
-        mod blocking_russh {
-            $(#[test] fn $case() { super::$case(&super::BlockingRussh); })*
-        }
-    };
-}
 
 for_all![
     a_passphrase_is_not_sent_as_a_password,
