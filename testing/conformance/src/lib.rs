@@ -15,7 +15,7 @@ mod tap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::suite::{Blocking, Place, Report, Subject, run, runtime};
+use crate::suite::{Blocking, Report, ServerKind, Subject, run, runtime};
 use backend_russh::RusshSession;
 use backend_russh::blocking::BlockingSession;
 use backend_ssh2::Ssh2Session;
@@ -93,7 +93,7 @@ impl Subject for BlockingRussh {
 pub const SESSIONS: [&str; 3] = ["ssh2", "russh", "blocking-russh"];
 
 /// Runs one cell of the grid; `None` if there is no session of that name.
-pub fn cell(session: &str, place: Place, filter: Option<&str>) -> Option<Report> {
+pub fn cell(session: &str, place: ServerKind, filter: Option<&str>) -> Option<Report> {
     match session {
         "ssh2" => Some(run(&Ssh2, place, filter)),
         "russh" => Some(run(&Russh, place, filter)),

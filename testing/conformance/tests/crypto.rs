@@ -1,6 +1,6 @@
 //! What may be agreed on: with usual servers, and with old ones that have nothing good.
 
-use conformance::suite::{Place, Setup, Subject};
+use conformance::suite::{ServerKind, Setup, Subject};
 use conformance::{BlockingRussh, Russh, Ssh2, Tap};
 use ssh_session::{
     Algorithms, Auth, Command, Crypto, HostKeyPolicy, HostKeys, Kind, Options, Session as _,
@@ -28,7 +28,7 @@ fn run(subject: &impl Subject, options: &Options) -> Result<(), SshError> {
     Ok(())
 }
 
-fn every_policy_is_kept(subject: &impl Subject, place: Place) {
+fn every_policy_is_kept(subject: &impl Subject, place: ServerKind) {
     let server = place.start(&Setup::default(), None);
     for name in ["default", "modern", "compatible"] {
         let what = format!("{}, {}, {name}", subject.name(), place.name());
@@ -68,17 +68,17 @@ fn every_policy_is_kept(subject: &impl Subject, place: Place) {
 
 #[test]
 fn ssh2_keeps_every_policy_on_every_server() {
-    Place::ALL.into_iter().for_each(|place| every_policy_is_kept(&Ssh2, place));
+    ServerKind::ALL.into_iter().for_each(|place| every_policy_is_kept(&Ssh2, place));
 }
 
 #[test]
 fn russh_keeps_every_policy_on_every_server() {
-    Place::ALL.into_iter().for_each(|place| every_policy_is_kept(&Russh, place));
+    ServerKind::ALL.into_iter().for_each(|place| every_policy_is_kept(&Russh, place));
 }
 
 #[test]
 fn blocking_russh_keeps_every_policy_on_every_server() {
-    Place::ALL.into_iter().for_each(|place| every_policy_is_kept(&BlockingRussh, place));
+    ServerKind::ALL.into_iter().for_each(|place| every_policy_is_kept(&BlockingRussh, place));
 }
 
 /// An sshd with these and nothing else.

@@ -279,7 +279,7 @@ fn a_short_host_key_is_refused_before_any_credential<S: Pooled>(subject: &S) {
             "{problem:?}"
         );
         options.key_rules.required_rsa_size = 2048;
-        assert_eq!(host.server.truth().authentications, 0);
+        assert_eq!(host.server.counters().authentications, 0);
         if matches!(options.host_keys.policy, HostKeyPolicy::DangerAcceptAny) {
             dialer(subject, options)().expect("as many bits as are required");
         }
@@ -351,7 +351,7 @@ fn revoked_keys_are_refused_whoever_else_believes_them<S: Pooled>(subject: &S) {
         let error = dialer(subject, options)().expect_err("unreadable");
         assert_eq!(error.kind(), Kind::KnownHosts, "{error}");
     }
-    assert_eq!(host.server.truth().authentications, 0);
+    assert_eq!(host.server.counters().authentications, 0);
     let mut options = host.with(HostKeyPolicy::Strict);
     let other = TempDir::new().expect("a folder");
     keygen(&["-N", "", "-t", "ed25519", "-f", "other"], other.path());

@@ -4,7 +4,7 @@ use std::io;
 use std::process::{Command as Program, ExitCode};
 
 use clap::{Parser, Subcommand};
-use conformance::suite::{Place, Setup, Subject, hostile};
+use conformance::suite::{ServerKind, Setup, Subject, hostile};
 use conformance::{BlockingRussh, Russh, SESSIONS, Ssh2, Tap};
 use ssh_session::{Command, Crypto, Options, Session as _};
 
@@ -55,7 +55,7 @@ fn crypto() -> io::Result<()> {
     println!("| client, policy | server | key exchange | host key | cipher | MAC |");
     println!("|---|---|---|---|---|---|");
     let mut offers = Vec::new();
-    for place in Place::ALL {
+    for place in ServerKind::ALL {
         let server = place.start(&Setup::default(), None);
         for policy in POLICIES {
             offers.push(row(&Ssh2, place, &server.options(), server.addr(), policy)?);
@@ -81,7 +81,7 @@ fn crypto() -> io::Result<()> {
 
 fn row(
     subject: &impl Subject,
-    place: Place,
+    place: ServerKind,
     options: &Options,
     server: std::net::SocketAddr,
     policy: &str,
@@ -105,7 +105,7 @@ fn row(
     Ok((who, texts.join("; ")))
 }
 
-fn print_row(who: &str, place: Place, tap: &Tap) {
+fn print_row(who: &str, place: ServerKind, tap: &Tap) {
     match tap.agreed() {
         Some(agreed) => println!(
             "| {who} | {} | {} | {} | {} | {} |",

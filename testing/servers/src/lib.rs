@@ -3,6 +3,7 @@
 //! * [`sshd`] starts a real OpenSSH server, and reads from its log what it saw.
 //! * [`dropbear`] starts Dropbear's server, the one of small machines.
 //! * [`embedded`] is an SSH server inside the test's process; nothing need be installed.
+//! * [`distant`] puts any of them at the far end of a network.
 //! * [`proxy`] stands between client and server and does what networks do.
 //! * [`cable`] leads to a server through a network of its own, and can be pulled out.
 //! * [`agent`] starts an ssh-agent, [`authority`] signs certificates.
@@ -19,6 +20,7 @@ mod background;
 #[cfg(target_os = "linux")]
 pub mod cable;
 mod daemon;
+pub mod distant;
 pub mod dropbear;
 pub mod embedded;
 pub mod keys;

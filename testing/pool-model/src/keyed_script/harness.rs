@@ -11,8 +11,8 @@ use pool_core::{CloseReason, Event, Machine, Said};
 use super::view::{Session, View};
 use super::{KeyedOp, KeyedSetup, KeyedViolation};
 use crate::script::Span;
-use crate::script::breach::Checked;
-use crate::{FakeError, Truth};
+use crate::script::violation::Checked;
+use crate::{FakeError, SessionCounters};
 
 /// Plays a script step by step, and checks all that can be checked after each.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct KeyedHarness {
     pub(super) setup: KeyedSetup,
     steps: Vec<KeyedOp>,
     pub(super) core: KeyedCore<Session, FakeError>,
-    pub(super) truth: Arc<Truth>,
+    pub(super) truth: Arc<SessionCounters>,
     pub(super) now: Instant,
     /// The clock was set back once.
     pub(super) went_back: bool,
@@ -161,9 +161,9 @@ impl KeyedHarness {
     }
 
     fn blame(&self, done: Checked) -> Result<(), KeyedViolation> {
-        done.map_err(|breach| KeyedViolation {
-            invariant: breach.0,
-            detail: breach.1,
+        done.map_err(|violation| KeyedViolation {
+            invariant: violation.0,
+            detail: violation.1,
             setup: Box::new(self.setup),
             steps: self.steps.clone(),
         })

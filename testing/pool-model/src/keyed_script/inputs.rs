@@ -13,7 +13,7 @@ use pool_core::{CloseReason, ErrorKind, Machine};
 use super::Back;
 use super::harness::{Held, KeyedHarness, Running, Waiting, Work};
 use super::view::Session;
-use crate::script::breach::Checked;
+use crate::script::violation::Checked;
 use crate::script::{End, Patience};
 use crate::{FakeError, FakeSession};
 

@@ -8,7 +8,7 @@ use pool_core::keyed_core::KeyId;
 
 use super::harness::KeyedHarness;
 use super::view::{KeyView, View};
-use crate::script::breach::Checked;
+use crate::script::violation::Checked;
 
 /// How long a key is known, at the least, before anybody has used it.
 const BEFORE_FIRST_USE: Duration = Duration::from_secs(1);

@@ -8,14 +8,14 @@ use pool_core::core::{Core, LeaseId, Notice, Phase, SlotId, WaiterId};
 use pool_core::{CloseReason, Event, NotAcquired, Stats};
 
 use super::books::Book;
-use super::breach::Checked;
 use super::facts::{Facts, Held, Running, Tally, Waiting};
 use super::gate::GateModel;
 use super::handle::{Handle, Handles};
 use super::keyed::Leave;
 use super::limits::LimitModel;
+use super::violation::Checked;
 use super::{Op, Setup, Span, Violation};
-use crate::{FakeError, Truth};
+use crate::{FakeError, SessionCounters};
 
 /// Plays a script step by step, and checks all that can be checked after each.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub struct Harness {
     pub(super) setup: Setup,
     steps: Vec<Op>,
     pub(super) core: Core<Handle, FakeError>,
-    pub(super) truth: Arc<Truth>,
+    pub(super) truth: Arc<SessionCounters>,
     pub(super) handles: Arc<Handles>,
     /// Handles that the harness dropped; the core must not drop any.
     pub(super) dropped: u64,
@@ -184,9 +184,9 @@ impl Harness {
     }
 
     fn blame(&self, done: Checked) -> Result<(), Violation> {
-        done.map_err(|breach| Violation {
-            invariant: breach.0,
-            detail: breach.1,
+        done.map_err(|violation| Violation {
+            invariant: violation.0,
+            detail: violation.1,
             setup: Box::new(self.setup),
             steps: self.steps.clone(),
         })

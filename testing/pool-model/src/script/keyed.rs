@@ -5,8 +5,8 @@ use pool_core::core::Phase;
 
 use super::Keyed;
 use super::books::{Book, Entry};
-use super::breach::Checked;
 use super::harness::Harness;
+use super::violation::Checked;
 
 /// What the core may do, by the leave of its hub.
 #[derive(Debug)]

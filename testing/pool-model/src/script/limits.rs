@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use pool_core::core::{Phase, SlotId};
 
 use super::books::Book;
-use super::breach::Checked;
+use super::violation::Checked;
 
 #[derive(Debug)]
 pub(super) struct LimitModel {

@@ -7,10 +7,10 @@ use pool_core::core::{Operation, Phase, SlotId};
 use pool_core::{CloseReason, ErrorKind};
 
 use super::books::Book;
-use super::breach::Checked;
 use super::facts::Work;
 use super::gate::GateModel;
 use super::harness::Harness;
+use super::violation::Checked;
 
 impl Harness {
     /// Who was told to end, and whether a check that took too long counts as a failed connect.

@@ -7,8 +7,8 @@ use pool_core::Order;
 use pool_core::core::{Operation, Phase, SlotId};
 
 use super::books::{Book, Entry};
-use super::breach::Checked;
 use super::harness::Harness;
+use super::violation::Checked;
 
 impl Harness {
     /// I10, I11, I13, I31.

@@ -5,11 +5,11 @@ use pool_core::core::Phase;
 
 use super::books::{Book, Entry};
 use super::borrowers::pick;
-use super::breach::Checked;
 use super::facts::Facts;
 use super::gate::GateModel;
 use super::handle::Handle;
 use super::harness::Harness;
+use super::violation::Checked;
 
 impl Harness {
     pub(super) fn resize(&mut self, max_size: usize) -> Checked {

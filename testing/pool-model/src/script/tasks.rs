@@ -6,10 +6,10 @@ use pool_core::core::{ConnectFailure, Operation, Phase, Purpose, SlotId, Task};
 use super::End;
 use super::books::Entry;
 use super::borrowers::pick;
-use super::breach::Checked;
 use super::facts::{Facts, Running, Work, least};
 use super::handle::Handle;
 use super::harness::Harness;
+use super::violation::Checked;
 use crate::FakeError;
 
 impl Harness {

@@ -6,9 +6,9 @@ use pool_core::CloseReason;
 use pool_core::core::Phase;
 
 use super::books::Book;
-use super::breach::Checked;
 use super::facts::{Work, least};
 use super::harness::Harness;
+use super::violation::Checked;
 
 impl Harness {
     /// Tells the core the time, twice.

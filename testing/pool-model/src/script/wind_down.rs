@@ -2,8 +2,8 @@
 
 use pool_core::core::Operation;
 
-use super::breach::Checked;
 use super::harness::Harness;
+use super::violation::Checked;
 use super::{End, Patience, Return, Span};
 
 /// More rounds than any script needs to come to rest.

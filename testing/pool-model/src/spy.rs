@@ -51,7 +51,7 @@ impl Call {
 /// Counts the calls of each kind, looks at the pool in each, and panics in one. Clones are the
 /// same.
 #[derive(Debug, Clone, Default)]
-pub struct Nosy {
+pub struct CallbackSpy {
     inner: Arc<Inner>,
 }
 
@@ -63,7 +63,7 @@ struct Inner {
     look: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
-impl Nosy {
+impl CallbackSpy {
     /// What every call does from now on; set once.
     pub fn look_with(&self, look: impl Fn() + Send + Sync + 'static) {
         assert!(self.inner.look.set(Box::new(look)).is_ok(), "set once");
@@ -99,7 +99,7 @@ impl Nosy {
 
     /// A waker that looks at the pool when it wakes and when it is dropped.
     pub fn waker(&self, inner: Waker) -> Waker {
-        Waker::from(Arc::new(NosyWaker { nosy: self.clone(), inner }))
+        Waker::from(Arc::new(NosyWaker { spy: self.clone(), inner }))
     }
 
     fn fuse(&self) -> std::sync::MutexGuard<'_, Option<(Call, u64)>> {
@@ -109,42 +109,42 @@ impl Nosy {
 
 impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Nosy").field("calls", &self.calls).finish_non_exhaustive()
+        f.debug_struct("CallbackSpy").field("calls", &self.calls).finish_non_exhaustive()
     }
 }
 
-impl Observer for Nosy {
+impl Observer for CallbackSpy {
     fn on_event(&self, _event: &Event) {
         self.note(Call::Observer);
     }
 }
 
 struct NosyWaker {
-    nosy: Nosy,
+    spy: CallbackSpy,
     inner: Waker,
 }
 
 impl Wake for NosyWaker {
     fn wake(self: Arc<Self>) {
         self.inner.wake_by_ref();
-        self.nosy.note(Call::Wake);
+        self.spy.note(Call::Wake);
     }
 }
 
 impl Drop for NosyWaker {
     fn drop(&mut self) {
-        self.nosy.note(Call::WakerDrop);
+        self.spy.note(Call::WakerDrop);
     }
 }
 
-/// A [`FakeSession`] that is as nosy as its backend.
+/// A [`FakeSession`] that is as spy as its backend.
 #[derive(Debug)]
-pub struct NosySession {
+pub struct SpySession {
     fake: FakeSession,
-    nosy: Nosy,
+    spy: CallbackSpy,
 }
 
-impl Deref for NosySession {
+impl Deref for SpySession {
     type Target = FakeSession;
 
     fn deref(&self) -> &FakeSession {
@@ -152,38 +152,38 @@ impl Deref for NosySession {
     }
 }
 
-impl DerefMut for NosySession {
+impl DerefMut for SpySession {
     fn deref_mut(&mut self) -> &mut FakeSession {
         &mut self.fake
     }
 }
 
-impl Drop for NosySession {
+impl Drop for SpySession {
     fn drop(&mut self) {
-        self.nosy.note(Call::SessionDrop);
+        self.spy.note(Call::SessionDrop);
     }
 }
 
-/// A [`FakeBackend`] whose every method is nosy, for both kinds of pool. A method that may wait
+/// A [`FakeBackend`] whose every method is spy, for both kinds of pool. A method that may wait
 /// counts as three calls in an async pool: when it is called, at the first poll and at a later one.
 #[derive(Debug, Clone, Default)]
-pub struct NosyBackend {
+pub struct SpyBackend {
     /// Does the work.
     pub fake: FakeBackend,
     /// Watches.
-    pub nosy: Nosy,
+    pub spy: CallbackSpy,
 }
 
-impl NosyBackend {
-    fn session(&self, fake: FakeSession) -> NosySession {
-        NosySession { fake, nosy: self.nosy.clone() }
+impl SpyBackend {
+    fn session(&self, fake: FakeSession) -> SpySession {
+        SpySession { fake, spy: self.spy.clone() }
     }
 
     fn twice(&self, call: Call) -> impl Future<Output = ()> + Send {
-        let nosy = self.nosy.clone();
+        let spy = self.spy.clone();
         let mut polled = false;
         poll_fn(move |cx| {
-            nosy.note(call);
+            spy.note(call);
             if std::mem::replace(&mut polled, true) {
                 return Poll::Ready(());
             }
@@ -193,58 +193,58 @@ impl NosyBackend {
     }
 }
 
-impl Backend for NosyBackend {
-    type Session = NosySession;
+impl Backend for SpyBackend {
+    type Session = SpySession;
     type Error = FakeError;
 
-    fn connect(&self) -> Result<NosySession, FakeError> {
-        self.nosy.note(Call::Connect);
+    fn connect(&self) -> Result<SpySession, FakeError> {
+        self.spy.note(Call::Connect);
         Backend::connect(&self.fake).map(|fake| self.session(fake))
     }
 
-    fn is_broken(&self, session: &mut NosySession) -> bool {
-        self.nosy.note(Call::IsBroken);
+    fn is_broken(&self, session: &mut SpySession) -> bool {
+        self.spy.note(Call::IsBroken);
         Backend::is_broken(&self.fake, session)
     }
 
-    fn check(&self, session: &mut NosySession) -> Result<(), FakeError> {
-        self.nosy.note(Call::Check);
+    fn check(&self, session: &mut SpySession) -> Result<(), FakeError> {
+        self.spy.note(Call::Check);
         Backend::check(&self.fake, session)
     }
 
-    fn keepalive(&self, session: &mut NosySession) -> Result<(), FakeError> {
-        self.nosy.note(Call::Keepalive);
+    fn keepalive(&self, session: &mut SpySession) -> Result<(), FakeError> {
+        self.spy.note(Call::Keepalive);
         Backend::keepalive(&self.fake, session)
     }
 
-    fn needs_reset(&self, session: &mut NosySession) -> bool {
-        self.nosy.note(Call::NeedsReset);
+    fn needs_reset(&self, session: &mut SpySession) -> bool {
+        self.spy.note(Call::NeedsReset);
         Backend::needs_reset(&self.fake, session)
     }
 
-    fn reset(&self, session: &mut NosySession) -> Result<(), FakeError> {
-        self.nosy.note(Call::Reset);
+    fn reset(&self, session: &mut SpySession) -> Result<(), FakeError> {
+        self.spy.note(Call::Reset);
         Backend::reset(&self.fake, session)
     }
 
-    fn close(&self, session: NosySession) {
-        self.nosy.note(Call::Close);
+    fn close(&self, session: SpySession) {
+        self.spy.note(Call::Close);
         let _ = self.fake.closes.pass();
         drop(session);
     }
 
     fn classify(&self, error: &FakeError) -> ErrorKind {
-        self.nosy.note(Call::Classify);
+        self.spy.note(Call::Classify);
         error.0
     }
 }
 
-impl AsyncBackend for NosyBackend {
-    type Session = NosySession;
+impl AsyncBackend for SpyBackend {
+    type Session = SpySession;
     type Error = FakeError;
 
-    fn connect(&self) -> impl Future<Output = Result<NosySession, FakeError>> + Send {
-        self.nosy.note(Call::Connect);
+    fn connect(&self) -> impl Future<Output = Result<SpySession, FakeError>> + Send {
+        self.spy.note(Call::Connect);
         async {
             self.twice(Call::Connect).await;
             let fake = AsyncBackend::connect(&FakeAsyncBackend(self.fake.clone())).await?;
@@ -252,15 +252,15 @@ impl AsyncBackend for NosyBackend {
         }
     }
 
-    fn is_broken(&self, session: &mut NosySession) -> bool {
+    fn is_broken(&self, session: &mut SpySession) -> bool {
         Backend::is_broken(self, session)
     }
 
     fn check(
         &self,
-        session: &mut NosySession,
+        session: &mut SpySession,
     ) -> impl Future<Output = Result<(), FakeError>> + Send {
-        self.nosy.note(Call::Check);
+        self.spy.note(Call::Check);
         async {
             self.twice(Call::Check).await;
             AsyncBackend::check(&FakeAsyncBackend(self.fake.clone()), session).await
@@ -269,32 +269,32 @@ impl AsyncBackend for NosyBackend {
 
     fn keepalive(
         &self,
-        session: &mut NosySession,
+        session: &mut SpySession,
     ) -> impl Future<Output = Result<(), FakeError>> + Send {
-        self.nosy.note(Call::Keepalive);
+        self.spy.note(Call::Keepalive);
         async {
             self.twice(Call::Keepalive).await;
             AsyncBackend::keepalive(&FakeAsyncBackend(self.fake.clone()), session).await
         }
     }
 
-    fn needs_reset(&self, session: &mut NosySession) -> bool {
+    fn needs_reset(&self, session: &mut SpySession) -> bool {
         Backend::needs_reset(self, session)
     }
 
     fn reset(
         &self,
-        session: &mut NosySession,
+        session: &mut SpySession,
     ) -> impl Future<Output = Result<(), FakeError>> + Send {
-        self.nosy.note(Call::Reset);
+        self.spy.note(Call::Reset);
         async {
             self.twice(Call::Reset).await;
             AsyncBackend::reset(&FakeAsyncBackend(self.fake.clone()), session).await
         }
     }
 
-    fn close(&self, session: NosySession) -> impl Future<Output = ()> + Send {
-        self.nosy.note(Call::Close);
+    fn close(&self, session: SpySession) -> impl Future<Output = ()> + Send {
+        self.spy.note(Call::Close);
         async {
             let session = session;
             self.twice(Call::Close).await;

@@ -4,7 +4,7 @@ use pool_core::Machine;
 
 use super::Back;
 use super::harness::KeyedHarness;
-use crate::script::breach::Checked;
+use crate::script::violation::Checked;
 
 /// Rounds that nobody needs.
 const ENDLESS: usize = 2_000;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ssh_session::{Auth, HostKeyPolicy, HostKeys, Options, Target};
 
+use test_servers::distant::AnyServer;
 use test_servers::dropbear::Dropbear;
 use test_servers::embedded::EmbeddedServer;
 use test_servers::proxy::FaultProxy;
@@ -14,7 +15,7 @@ use test_servers::sshd::{PasswordUser, Sshd};
 
 /// A kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Place {
+pub enum ServerKind {
     /// OpenSSH's, as [`Sshd`] starts it. Commands run as a user made for the run: sshd 9.2 does
     /// not signal those of root.
     Sshd,
@@ -26,7 +27,7 @@ pub enum Place {
 
 /// What a kind of server does where they differ. Found out by asking it, and proved by the cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Facts {
+pub struct Capabilities {
     /// Whether commands can have a terminal.
     pub terminals: bool,
     /// Which variables a client may set.
@@ -67,17 +68,13 @@ pub struct Setup {
 
 /// A running server of some kind.
 #[derive(Debug)]
-pub enum Server {
-    /// With the user whose commands it runs.
-    #[allow(missing_docs, reason = "said by the types")]
-    Sshd { server: Box<Sshd>, user: Arc<PasswordUser> },
-    /// In this process.
-    Embedded(Box<EmbeddedServer>),
-    /// With a user of its own.
-    Dropbear(Box<Dropbear>),
+pub struct Server {
+    server: AnyServer,
+    /// Whose commands an sshd runs.
+    user: Option<Arc<PasswordUser>>,
 }
 
-impl Place {
+impl ServerKind {
     /// All kinds, in the order of the grid.
     pub const ALL: [Self; 3] = [Self::Sshd, Self::Embedded, Self::Dropbear];
 
@@ -91,9 +88,9 @@ impl Place {
     }
 
     /// What it does where servers differ.
-    pub fn facts(self) -> Facts {
+    pub fn capabilities(self) -> Capabilities {
         match self {
-            Self::Sshd => Facts {
+            Self::Sshd => Capabilities {
                 terminals: true,
                 environment: Environment::Listed,
                 limits_sessions: true,
@@ -103,7 +100,7 @@ impl Place {
                 keeps_commands_apart: true,
                 omits_status: false,
             },
-            Self::Embedded => Facts {
+            Self::Embedded => Capabilities {
                 terminals: false,
                 environment: Environment::Any,
                 limits_sessions: true,
@@ -117,7 +114,7 @@ impl Place {
             // strings of up to 9,000 bytes. Of commands that run side by side it closes some
             // without a status, one in ten perhaps, and now and then it dies of a failed
             // assertion; OpenSSH's client does the same to it.
-            Self::Dropbear => Facts {
+            Self::Dropbear => Capabilities {
                 terminals: true,
                 environment: Environment::Nothing,
                 limits_sessions: false,
@@ -134,8 +131,8 @@ impl Place {
     pub fn start(self, setup: &Setup, user: Option<&Arc<PasswordUser>>) -> Server {
         let started = match self {
             Self::Sshd => sshd(setup, user),
-            Self::Embedded => embedded(setup).map(Box::new).map(Server::Embedded),
-            Self::Dropbear => Dropbear::start().map(Box::new).map(Server::Dropbear),
+            Self::Embedded => embedded(setup).map(Server::from),
+            Self::Dropbear => Dropbear::start().map(Server::from),
         };
         started.unwrap_or_else(|error| panic!("{} did not start: {error}", self.name()))
     }
@@ -144,12 +141,8 @@ impl Place {
 impl Server {
     /// What leads there: the server's own key, and any host key is believed.
     pub fn options(&self) -> Options {
-        let (user, identity) = match self {
-            Self::Sshd { server, user } => (user.name(), server.identity()),
-            Self::Embedded(server) => (server.user(), server.identity()),
-            Self::Dropbear(server) => (server.user(), server.identity()),
-        };
-        options(self.addr(), user, identity)
+        let user = self.user.as_ref().map_or(self.server.user(), |user| user.name());
+        options(self.addr(), user, self.server.identity())
     }
 
     /// As [`options`](Self::options), through a proxy to this server.
@@ -162,48 +155,47 @@ impl Server {
 
     /// Host and port.
     pub fn addr(&self) -> SocketAddr {
-        match self {
-            Self::Sshd { server, .. } => server.addr(),
-            Self::Embedded(server) => server.addr(),
-            Self::Dropbear(server) => server.addr(),
+        self.server.addr()
+    }
+
+    /// The embedded server, which does as tests tell it: refuses, answers late, closes channels.
+    pub fn embedded(&self) -> Option<&EmbeddedServer> {
+        match &self.server {
+            AnyServer::Embedded(server) => Some(server),
+            AnyServer::Sshd(_) | AnyServer::Dropbear(_) => None,
         }
     }
 
     /// Kills every session with its commands; the listener stays.
     pub fn kill_sessions(&self) {
-        let killed = match self {
-            Self::Sshd { server, .. } => server.kill_sessions(),
-            Self::Embedded(server) => {
-                server.kill_connections();
-                Ok(())
-            }
-            Self::Dropbear(server) => server.kill_sessions(),
-        };
+        let killed = self.server.kill_sessions();
         killed.unwrap_or_else(|error| panic!("sessions were not killed: {error}"));
     }
 
     /// Ends commands without a word about how they ended, where the server can be told to.
     pub fn omit_exit_status(&self, omit: bool) {
-        if let Self::Embedded(server) = self {
+        if let Some(server) = self.embedded() {
             server.omit_exit_status(omit);
         }
     }
 
     /// How often it died of a fault of its own.
     pub(super) fn crashes(&self) -> usize {
-        match self {
-            Self::Sshd { .. } | Self::Embedded(_) => 0,
-            Self::Dropbear(server) => server.log().matches("Failed assertion").count(),
+        match &self.server {
+            AnyServer::Dropbear(server) => server.log().matches("Failed assertion").count(),
+            AnyServer::Sshd(_) | AnyServer::Embedded(_) => 0,
         }
     }
 
     /// What the server wrote down, for whoever looks into a failed case.
     pub fn log(&self) -> String {
-        match self {
-            Self::Sshd { server, .. } => server.log(),
-            Self::Embedded(_) => String::new(),
-            Self::Dropbear(server) => server.log(),
-        }
+        self.server.log()
+    }
+}
+
+impl<S: Into<AnyServer>> From<S> for Server {
+    fn from(server: S) -> Self {
+        Self { server: server.into(), user: None }
     }
 }
 
@@ -219,7 +211,7 @@ fn sshd(setup: &Setup, user: Option<&Arc<PasswordUser>>) -> io::Result<Server> {
         Some(user) => Arc::clone(user),
         None => Arc::new(PasswordUser::create()?),
     };
-    Ok(Server::Sshd { server: Box::new(builder.start()?), user })
+    Ok(Server { user: Some(user), ..Server::from(builder.start()?) })
 }
 
 fn embedded(setup: &Setup) -> io::Result<EmbeddedServer> {

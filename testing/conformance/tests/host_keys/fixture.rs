@@ -13,7 +13,7 @@ use ssh_session::{
     Session as _, SshError, Target,
 };
 use tempfile::TempDir;
-use test_servers::sshd::{Sshd, Truth};
+use test_servers::sshd::{ServerCounters, Sshd};
 
 /// How long a login or a log may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,7 +26,7 @@ pub(crate) struct Shows {
 }
 
 /// Keys made once, and servers started when they are first asked for.
-pub(crate) struct Lab {
+pub(crate) struct Fixture {
     pub(crate) folder: TempDir,
     servers: Mutex<HashMap<Shows, Arc<Sshd>>>,
 }
@@ -56,19 +56,19 @@ const CERTIFICATES: [(&str, &str, &[&str]); 10] = [
     ("users", "ca", &["-n", "h.example"]),
 ];
 
-impl Lab {
+impl Fixture {
     pub(crate) fn new() -> Self {
         let folder = TempDir::new().expect("a folder");
-        let lab = Self { folder, servers: Mutex::default() };
+        let fixture = Self { folder, servers: Mutex::default() };
         for (name, kind) in KEYS {
-            lab.keygen(&["-N", "", "-C", "", "-t", kind, "-f", name]);
+            fixture.keygen(&["-N", "", "-C", "", "-t", kind, "-f", name]);
         }
         for (name, authority, arguments) in CERTIFICATES {
-            fs::copy(lab.path("a.pub"), lab.path(&format!("{name}.pub"))).expect("copied");
+            fs::copy(fixture.path("a.pub"), fixture.path(&format!("{name}.pub"))).expect("copied");
             let public = format!("{name}.pub");
-            lab.keygen(&[&["-s", authority, "-I", name], arguments, &[&public]].concat());
+            fixture.keygen(&[&["-s", authority, "-I", name], arguments, &[&public]].concat());
         }
-        lab
+        fixture
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -168,7 +168,7 @@ impl Lab {
             self.ours(&conformance::Ssh2, shows, &target, anybody).expect_err("no such user");
         assert_eq!(error.kind(), Kind::AuthenticationFailed, "{error}");
         self.server(shows, |server| {
-            let heard = |_: &Truth| server.log().contains(&marker);
+            let heard = |_: &ServerCounters| server.log().contains(&marker);
             server.wait_for(PATIENCE, heard).expect("the marker is heard of");
             server.log().lines().any(|line| line.contains(user) && !line.contains(&marker))
         })

@@ -13,7 +13,7 @@ pub struct Violation {
     pub detail: String,
     /// The configuration.
     pub setup: Box<Setup>,
-    /// The steps up to the one after which it was found; the epilogue has none.
+    /// The steps up to the one after which it was found; the wind_down has none.
     pub steps: Vec<Op>,
 }
 
@@ -30,15 +30,15 @@ impl fmt::Display for Violation {
 impl std::error::Error for Violation {}
 
 /// A violation without its history.
-pub(crate) struct Breach(pub(crate) &'static str, pub(crate) String);
+pub(crate) struct Broken(pub(crate) &'static str, pub(crate) String);
 
-pub(crate) type Checked<T = ()> = Result<T, Breach>;
+pub(crate) type Checked<T = ()> = Result<T, Broken>;
 
-/// Reports a breach of the named invariant unless the condition holds.
+/// Reports a violation of the named invariant unless the condition holds.
 macro_rules! ensure {
     ($condition:expr, $invariant:expr, $($detail:tt)+) => {
         if !$condition {
-            return Err($crate::script::breach::Breach($invariant, format!($($detail)+)));
+            return Err($crate::script::violation::Broken($invariant, format!($($detail)+)));
         }
     };
 }

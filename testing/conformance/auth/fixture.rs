@@ -31,7 +31,7 @@ const KEYS: [(&str, bool, &[&str]); 8] = [
 ];
 
 /// What all cells have in common.
-pub(crate) struct Lab {
+pub(crate) struct Fixture {
     folder: tempfile::TempDir,
     passphrase: String,
     authority: Authority,
@@ -41,9 +41,9 @@ pub(crate) struct Lab {
     certified_agents: [Agent; 2],
 }
 
-impl Lab {
+impl Fixture {
     pub(crate) fn new() -> Result<Self> {
-        let lab = Self {
+        let fixture = Self {
             folder: tempfile::tempdir()?,
             passphrase: random_secret(),
             authority: Authority::new()?,
@@ -53,17 +53,20 @@ impl Lab {
             certified_agents: [Agent::start()?, Agent::start()?],
         };
         let other_authority = Authority::new()?;
-        for (side, authority) in [(Side::Right, &lab.authority), (Side::Wrong, &other_authority)] {
-            fs::create_dir(lab.side(side))?;
+        for (side, authority) in
+            [(Side::Right, &fixture.authority), (Side::Wrong, &other_authority)]
+        {
+            fs::create_dir(fixture.side(side))?;
             for (name, encrypted, arguments) in KEYS {
-                let passphrase = if encrypted { lab.passphrase.as_str() } else { "" };
-                keygen(&lab.key(side, name), passphrase, arguments)?;
+                let passphrase = if encrypted { fixture.passphrase.as_str() } else { "" };
+                keygen(&fixture.key(side, name), passphrase, arguments)?;
             }
-            lab.agents[side as usize].add(&lab.key(side, "ed25519"))?;
+            fixture.agents[side as usize].add(&fixture.key(side, "ed25519"))?;
             // For whom it is is known once there is a server.
-            let users = format!("{},demo", lab.user.name());
-            authority.certify_user(&lab.key(side, "certified"), &users)?;
-            lab.certified_agents[side as usize].add_certificate(&lab.key(side, "certified"))?;
+            let users = format!("{},demo", fixture.user.name());
+            authority.certify_user(&fixture.key(side, "certified"), &users)?;
+            fixture.certified_agents[side as usize]
+                .add_certificate(&fixture.key(side, "certified"))?;
         }
         // The wrong key comes first, and both must not be sent.
         for (side, name) in [
@@ -72,9 +75,9 @@ impl Lab {
             (Side::Wrong, "ed25519"),
             (Side::Right, "ed25519"),
         ] {
-            lab.full_agent.add(&lab.key(side, name))?;
+            fixture.full_agent.add(&fixture.key(side, name))?;
         }
-        Ok(lab)
+        Ok(fixture)
     }
 
     pub(crate) fn key(&self, side: Side, name: &str) -> PathBuf {
