@@ -2,10 +2,10 @@
 
 mod deny;
 mod faults;
-mod needs;
+mod setup;
 mod programs;
 mod python;
-mod rows;
+mod features;
 mod run;
 mod test;
 
@@ -24,9 +24,9 @@ enum Command {
     /// Check that everything needed is there, then format, lints, docs and all tests.
     Test,
     /// Only see to it that what the tests need is installed.
-    Needs,
+    Setup,
     /// Build and test `hussh` with each set of features that it can have.
-    Rows {
+    Features {
         /// Build each from nothing, and say how long that takes.
         #[arg(long)]
         clean: bool,
@@ -102,8 +102,8 @@ enum Command {
 fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Test => test::all(),
-        Command::Needs => needs::check(),
-        Command::Rows { clean } => rows::all(clean),
+        Command::Setup => setup::check(),
+        Command::Features { clean } => features::all(clean),
         Command::Faults { idle: Some(sessions), .. } => {
             faults::run(&["idle".into(), sessions.to_string()])
         }

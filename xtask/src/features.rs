@@ -1,4 +1,4 @@
-//! The feature rows of `hussh`: each is built from nothing without a warning, and passes the tests.
+//! The sets of features that `hussh` can have: each is built from nothing without a warning, and passes the tests.
 
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -9,33 +9,33 @@ use crate::run::{cargo, root, succeeds};
 use crate::test::runner;
 
 /// One way to choose features.
-struct Row {
+struct FeatureSet {
     name: &'static str,
     arguments: &'static [&'static str],
     /// Whether it must build where neither pkg-config nor OpenSSL can be found.
     needs_no_openssl: bool,
 }
 
-const ROWS: [Row; 4] = [
-    Row { name: "default", arguments: &[], needs_no_openssl: false },
-    Row {
+const FEATURE_SETS: [FeatureSet; 4] = [
+    FeatureSet { name: "default", arguments: &[], needs_no_openssl: false },
+    FeatureSet {
         name: "russh",
         arguments: &["--no-default-features", "--features", "russh"],
         needs_no_openssl: true,
     },
-    Row {
+    FeatureSet {
         name: "ssh2",
         arguments: &["--no-default-features", "--features", "ssh2"],
         needs_no_openssl: false,
     },
-    Row {
+    FeatureSet {
         name: "ssh2 + vendored-openssl",
         arguments: &["--no-default-features", "--features", "ssh2,vendored-openssl"],
         needs_no_openssl: true,
     },
 ];
 
-/// What came of a row.
+/// What came of a set.
 struct Outcome {
     name: &'static str,
     warnings: usize,
@@ -43,43 +43,43 @@ struct Outcome {
     tests: String,
 }
 
-/// Builds every row, `clean` from nothing, and runs its tests.
+/// Builds with every set, `clean` from nothing, and runs its tests.
 pub(crate) fn all(clean: bool) -> Result<()> {
-    rows(&ROWS, clean)
+    check(&FEATURE_SETS, clean)
 }
 
-/// Every row but the default, which the workspace's own tests are about.
+/// Every set but the default, which the workspace's own tests are about.
 pub(crate) fn rest() -> Result<()> {
-    rows(&ROWS[1..], false)
+    check(&FEATURE_SETS[1..], false)
 }
 
-fn rows(rows: &[Row], clean: bool) -> Result<()> {
+fn check(sets: &[FeatureSet], clean: bool) -> Result<()> {
     no_feature_is_one_clear_error()?;
     russh_alone_knows_no_openssl()?;
     let mut outcomes = Vec::new();
-    for row in rows {
-        println!("==> row {}", row.name);
-        let (warnings, seconds) = row.build(clean)?;
-        let tests = row.test()?;
-        outcomes.push(Outcome { name: row.name, warnings, seconds, tests });
+    for set in sets {
+        println!("==> features {}", set.name);
+        let (warnings, seconds) = set.build(clean)?;
+        let tests = set.test()?;
+        outcomes.push(Outcome { name: set.name, warnings, seconds, tests });
     }
     println!("{:<26} {:>8} {:>10}  tests", "features", "warnings", "build");
     for Outcome { name, warnings, seconds, tests } in &outcomes {
         println!("{name:<26} {warnings:>8} {seconds:>8.1} s  {tests}");
     }
     match outcomes.iter().find(|outcome| outcome.warnings > 0) {
-        Some(outcome) => bail!("row {} builds with warnings", outcome.name),
+        Some(outcome) => bail!("features {} builds with warnings", outcome.name),
         None => Ok(()),
     }
 }
 
-impl Row {
+impl FeatureSet {
     /// Builds the library; the number of warnings, and how long it took.
     fn build(&self, clean: bool) -> Result<(usize, f64)> {
         let mut build = cargo();
         build.args(["build", "-p", "hussh", "--lib", "--locked"]).args(self.arguments);
         build.arg("--message-format=short");
-        let scratch = root().join("target/rows");
+        let scratch = root().join("target/features");
         if clean {
             if scratch.exists() {
                 std::fs::remove_dir_all(&scratch)?;
@@ -94,7 +94,7 @@ impl Row {
         let seconds = start.elapsed().as_secs_f64();
         let text = String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
-            bail!("row {} does not build:\n{text}", self.name);
+            bail!("features {} does not build:\n{text}", self.name);
         }
         if clean {
             std::fs::remove_dir_all(&scratch)?;
@@ -109,7 +109,7 @@ impl Row {
         example.args(["build", "-p", "hussh", "--examples", "--locked"]).args(self.arguments);
         let built = example.current_dir(root()).stdin(Stdio::null()).status()?;
         if !built.success() {
-            bail!("row {}: its example does not build", self.name);
+            bail!("features {}: its example does not build", self.name);
         }
         let mut tests = runner();
         tests.args(["-p", "hussh", "--locked"]).args(self.arguments);
@@ -117,7 +117,7 @@ impl Row {
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text);
         if !output.status.success() {
-            bail!("row {}: tests failed:\n{text}", self.name);
+            bail!("features {}: tests failed:\n{text}", self.name);
         }
         let lines = text.lines().map(str::trim);
         let summary: Vec<_> = lines
@@ -152,9 +152,9 @@ fn russh_alone_knows_no_openssl() -> Result<()> {
         arguments.extend(["--features", "russh", "-e", "no-dev", "--locked", "-i", package]);
         let cargo = cargo().get_program().to_string_lossy().into_owned();
         if succeeds(&cargo, &arguments) {
-            bail!("row russh depends on {package}; see cargo {}", arguments.join(" "));
+            bail!("russh alone depends on {package}; see cargo {}", arguments.join(" "));
         }
     }
-    println!("==> row russh depends on no OpenSSL, libssh2 or zlib");
+    println!("==> russh alone depends on no OpenSSL, libssh2 or zlib");
     Ok(())
 }

@@ -6,19 +6,19 @@ use anyhow::{Result, bail};
 
 use crate::run::{step, succeeds};
 
-struct Need {
+struct Prerequisite {
     what: &'static str,
     package: &'static str,
     is_there: fn() -> bool,
 }
 
-const NEEDS: &[Need] = &[
-    Need {
+const PREREQUISITES: &[Prerequisite] = &[
+    Prerequisite {
         what: "OpenSSH server (sshd)",
         package: "openssh-server",
         is_there: || has("sshd") || std::path::Path::new("/usr/sbin/sshd").exists(),
     },
-    Need {
+    Prerequisite {
         what: "Dropbear's server (dropbear)",
         package: "dropbear-bin",
         is_there: || {
@@ -26,38 +26,42 @@ const NEEDS: &[Need] = &[
                 && (has("dropbear") || std::path::Path::new("/usr/sbin/dropbear").exists())
         },
     },
-    Need { what: "OpenSSH client (ssh)", package: "openssh-client", is_there: || has("ssh") },
-    Need { what: "C compiler (cc)", package: "gcc", is_there: || has("cc") },
-    Need { what: "make", package: "make", is_there: || has("make") },
-    Need { what: "pkg-config", package: "pkg-config", is_there: || has("pkg-config") },
-    Need {
+    Prerequisite {
+        what: "OpenSSH client (ssh)",
+        package: "openssh-client",
+        is_there: || has("ssh"),
+    },
+    Prerequisite { what: "C compiler (cc)", package: "gcc", is_there: || has("cc") },
+    Prerequisite { what: "make", package: "make", is_there: || has("make") },
+    Prerequisite { what: "pkg-config", package: "pkg-config", is_there: || has("pkg-config") },
+    Prerequisite {
         what: "OpenSSL headers",
         package: "libssl-dev",
         is_there: || succeeds("pkg-config", &["--exists", "openssl"]),
     },
-    Need {
+    Prerequisite {
         what: "zlib headers",
         package: "zlib1g-dev",
         is_there: || succeeds("pkg-config", &["--exists", "zlib"]),
     },
-    Need { what: "python3", package: "python3", is_there: || has("python3") },
-    Need { what: "ip (iproute2)", package: "iproute2", is_there: || has("ip") },
-    Need {
+    Prerequisite { what: "python3", package: "python3", is_there: || has("python3") },
+    Prerequisite { what: "ip (iproute2)", package: "iproute2", is_there: || has("ip") },
+    Prerequisite {
         what: "python3's venv",
         package: "python3-venv",
         is_there: || succeeds("python3", &["-c", "import ensurepip, venv"]),
     },
-    Need { what: "ps (procps)", package: "procps", is_there: || has("ps") },
+    Prerequisite { what: "ps (procps)", package: "procps", is_there: || has("ps") },
 ];
 
 /// Fails with the names of what is missing; as root on a Debian system it installs it first.
 pub(crate) fn check() -> Result<()> {
     let missing = missing();
     if missing.is_empty() {
-        println!("==> needs: all there");
+        println!("==> setup: all there");
         return Ok(());
     }
-    let packages: Vec<_> = missing.iter().map(|need| need.package).collect();
+    let packages: Vec<_> = missing.iter().map(|one| one.package).collect();
     if succeeds("sh", &["-c", "test \"$(id -u)\" = 0 && command -v apt-get"]) {
         step("package lists", Command::new("apt-get").arg("update"))?;
         let mut install = Command::new("apt-get");
@@ -69,12 +73,12 @@ pub(crate) fn check() -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let what: Vec<_> = missing.iter().map(|need| need.what).collect();
+    let what: Vec<_> = missing.iter().map(|one| one.what).collect();
     bail!("missing: {}. On Debian: sudo apt-get install {}", what.join(", "), packages.join(" "),)
 }
 
-fn missing() -> Vec<&'static Need> {
-    NEEDS.iter().filter(|need| !(need.is_there)()).collect()
+fn missing() -> Vec<&'static Prerequisite> {
+    PREREQUISITES.iter().filter(|one| !(one.is_there)()).collect()
 }
 
 fn has(program: &str) -> bool {
