@@ -8,8 +8,8 @@ use std::time::Duration;
 use hussh::{
     AsyncConnection, AsyncConnectionPool, Builder, Chunk, Command, Error, HostKeyPolicy, Kind,
 };
-use testkit::embedded::EmbeddedServer;
-use testkit::sshd::{PasswordUser, Sshd};
+use test_servers::embedded::EmbeddedServer;
+use test_servers::sshd::{PasswordUser, Sshd};
 use tokio::time::timeout;
 
 fn on_sshd(server: &Sshd) -> Builder<AsyncConnectionPool> {

@@ -3,8 +3,8 @@
 
 use hussh::Builder;
 use hussh::sync::{ConnectionPool, Library};
-use testkit::embedded::EmbeddedServer;
-use testkit::sshd::Sshd;
+use test_servers::embedded::EmbeddedServer;
+use test_servers::sshd::Sshd;
 
 /// A pool that logs in to sshd with a key.
 pub(crate) fn on_sshd<L: Library>(server: &Sshd) -> Builder<ConnectionPool<L>> {
