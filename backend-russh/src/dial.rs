@@ -84,7 +84,8 @@ async fn establish(
         line: Arc::clone(&dial.line),
         shown: None,
     };
-    let connecting = connect_stream(Arc::new(config(&offer)), watched, client);
+    let config = config(&offer, options.crypto.rekey_limit());
+    let connecting = connect_stream(Arc::new(config), watched, client);
     let connected = deadline.bound(target, Phase::Handshake, connecting).await?;
     let mut handle = connected.map_err(|problem| {
         let error = dial.handshake_error(problem);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::event::{PollFd, PollFlags};
 use socket2::{Domain, SockAddr, Socket, Type};
 use ssh_key::{Certificate, PrivateKey, PublicKey};
+use ssh_session::{Algorithms, Crypto};
 
 use crate::deadline::Deadline;
 use crate::socket::{SEND_FLAGS, poll_until};
@@ -79,9 +80,19 @@ impl Agent {
         Ok(chosen.into_iter().map(|(_, identity)| identity).collect())
     }
 
-    /// Signs what libssh2 wants to be signed for a public key, as libssh2 wants it.
-    pub(crate) fn sign(&mut self, public: &[u8], data: &[u8]) -> Result<Vec<u8>, String> {
+    /// Signs what libssh2 wants to be signed for a public key, as libssh2 wants it, if the policy
+    /// allows the algorithm that it wants.
+    pub(crate) fn sign(
+        &mut self,
+        public: &[u8],
+        data: &[u8],
+        crypto: &Crypto,
+    ) -> Result<Vec<u8>, String> {
         let algorithm = algorithm(data).ok_or("there is nothing to sign")?;
+        if !crypto.has(Algorithms::UserKeys, &algorithm) {
+            let field = Algorithms::UserKeys.field();
+            return Err(format!("it would sign by {algorithm}, which is not in {field}"));
+        }
         let flags = match algorithm.strip_suffix(CERTIFICATE).unwrap_or(&algorithm) {
             "rsa-sha2-256" => RSA_SHA2_256,
             "rsa-sha2-512" => RSA_SHA2_512,
@@ -184,6 +195,11 @@ fn plain(algorithm: &str) -> String {
         Some(key) => key.to_owned(),
         None => algorithm.to_owned(),
     }
+}
+
+/// Whether this is a certificate, in wire format.
+pub(crate) fn is_certificate(mut public: &[u8]) -> bool {
+    take(&mut public).is_some_and(|kind| kind.ends_with(CERTIFICATE.as_bytes()))
 }
 
 /// The algorithm named in what is to be signed (RFC 4252, section 7).

@@ -183,16 +183,11 @@ impl Hash {
     }
 
     fn crypto(&mut self, crypto: &Crypto) {
-        for which in [
-            Algorithms::KeyExchange,
-            Algorithms::HostKeys,
-            Algorithms::Ciphers,
-            Algorithms::Macs,
-            Algorithms::CaSignatures,
-        ] {
+        for which in Algorithms::ALL {
             self.field(crypto.names(which).join(","));
         }
         self.field(crypto.min_rsa_bits().to_le_bytes());
+        self.field(format!("{:?}", crypto.rekey_limit()));
     }
 
     fn host_keys(&mut self, host_keys: &HostKeys) {

@@ -47,7 +47,7 @@ pub use auth::{
     Prompt, Question,
 };
 pub use command::{Command, Pty, Stdin};
-pub use crypto::{Algorithms, Crypto, Lists, Offer, is_aead};
+pub use crypto::{Algorithms, Crypto, Lists, Offer, RekeyLimit, is_aead};
 pub use endpoint::Endpoint;
 pub use error::{ConnectProblem, KeyProblem, Kind, Outlook, PartialOutput, Phase, SshError};
 pub use files::small_text;

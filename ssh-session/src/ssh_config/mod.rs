@@ -14,14 +14,14 @@
 //!   first counts. Obeyed are `HostName`, `Port`, `User`, `IdentityFile`, `IdentitiesOnly`,
 //!   `IdentityAgent`, `CertificateFile`, `UserKnownHostsFile`, `GlobalKnownHostsFile`,
 //!   `RevokedHostKeys`, `KnownHostsCommand`, `HashKnownHosts`, `StrictHostKeyChecking`, `HostKeyAlias`,
-//!   `HostKeyAlgorithms`, `CASignatureAlgorithms`, `RequiredRSASize`, `PasswordAuthentication`,
+//!   `HostKeyAlgorithms`, `CASignatureAlgorithms`, `KexAlgorithms`, `Ciphers`, `MACs`,
+//!   `PubkeyAcceptedAlgorithms`, `RequiredRSASize`, `RekeyLimit`, `PasswordAuthentication`,
 //!   `PubkeyAuthentication`, `KbdInteractiveAuthentication`, `PreferredAuthentications`,
 //!   `NumberOfPasswordPrompts` (0; more than one is never asked), `ServerAliveInterval`,
 //!   `ServerAliveCountMax`, `ConnectTimeout`, `ProxyJump`, `ProxyCommand`, `RefuseConnection`,
 //!   `Tag` and `IgnoreUnknown`.
-//! * `AddressFamily`, `BindAddress`, `BindInterface`, `CanonicalizeHostname`, `CheckHostIP`,
-//!   `Ciphers`, `KexAlgorithms`, `MACs`, `ProxyUseFdpass`,
-//!   `PubkeyAcceptedAlgorithms` and `RekeyLimit` are errors, with file and line, where a session is
+//! * `AddressFamily`, `BindAddress`, `BindInterface`, `CanonicalizeHostname`, `CheckHostIP`
+//!   and `ProxyUseFdpass` are errors, with file and line, where a session is
 //!   to be opened and they say something else than their default: skipping them would mean to trust
 //!   more than `ssh`, to be less safe, or to arrive elsewhere.
 //! * Every other keyword of OpenSSH is skipped: it asks for what is not done here, and so changes

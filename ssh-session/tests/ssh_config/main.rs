@@ -1,25 +1,29 @@
 //! Our reading of configuration files beside that of `ssh -G`.
 
 mod cases;
+mod generated;
+mod lists;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use cases::{AGREED, KEYWORDS_OF_SSH, NOT_OBEYED, REFUSED, SKIPPED};
 use ssh_session::login::Method;
-use ssh_session::ssh_config::{HostConfig, Proxy, StrictHostKeyChecking};
-use ssh_session::{Options, SshConfig, SshError};
+use ssh_session::ssh_config::{HostConfig, IdentityAgent, Proxy, StrictHostKeyChecking};
+use ssh_session::{Algorithms, Crypto, Options, RekeyLimit, SshConfig, SshError};
 use tempfile::TempDir;
 
 /// What both say about a host: a value, or several, for each keyword.
 type Values = BTreeMap<&'static str, Vec<String>>;
 
-const KEYWORDS: [&str; 25] = [
+const KEYWORDS: [&str; 32] = [
     "casignaturealgorithms",
     "certificatefile",
+    "ciphers",
     "connecttimeout",
     "globalknownhostsfile",
     "hashknownhosts",
@@ -27,15 +31,21 @@ const KEYWORDS: [&str; 25] = [
     "hostkeyalias",
     "hostname",
     "identitiesonly",
+    "identityagent",
     "identityfile",
     "kbdinteractiveauthentication",
+    "kexalgorithms",
+    "knownhostscommand",
+    "macs",
     "numberofpasswordprompts",
     "passwordauthentication",
     "port",
     "preferredauthentications",
     "proxycommand",
     "proxyjump",
+    "pubkeyacceptedalgorithms",
     "pubkeyauthentication",
+    "rekeylimit",
     "requiredrsasize",
     "revokedhostkeys",
     "serveralivecountmax",
@@ -110,7 +120,13 @@ fn theirs(file: &Path, alias: &str) -> Option<Values> {
     }
     for keyword in KEYWORDS {
         let value = values.entry(keyword).or_default();
-        value.retain(|value| !matches!(value.as_str(), "none" | "" | "0"));
+        // Here `none` is another one than nothing.
+        let means_something = keyword == "identityagent";
+        value.retain(|value| match value.as_str() {
+            "none" => means_something,
+            "" | "0" | "SSH_AUTH_SOCK" => false,
+            _ => true,
+        });
     }
     Some(values)
 }
@@ -124,9 +140,8 @@ fn ours(host: &HostConfig) -> Values {
     let paths = |paths: &[PathBuf]| -> Vec<String> {
         paths.iter().map(|path| path.to_str().expect("text").to_owned()).collect()
     };
-    let seconds = |time: Option<std::time::Duration>| {
-        Vec::from_iter(time.map(|time| time.as_secs().to_string()))
-    };
+    let seconds =
+        |time: Option<Duration>| Vec::from_iter(time.map(|time| time.as_secs().to_string()));
     let strict = match host.strict_host_key_checking {
         Some(StrictHostKeyChecking::Yes) => "true",
         Some(StrictHostKeyChecking::No) => "false",
@@ -144,10 +159,15 @@ fn ours(host: &HostConfig) -> Values {
     }
     let count = host.server_alive_count_max.to_string();
     let yes = |yes: bool| vec![if yes { "yes" } else { "no" }.to_owned()];
+    let list = |which| host.crypto.names(which).join(",");
+    let limit = host.crypto.rekey_limit();
+    let rekey =
+        format!("{} {}", limit.bytes.unwrap_or(0), limit.time.map_or(0, |time| time.as_secs()));
     let truth = |yes: bool| vec![yes.to_string()];
     let mut values = Values::from([
         ("casignaturealgorithms", vec![host.ca_signature_algorithms.names().join(",")]),
         ("certificatefile", paths(&host.certificate_files)),
+        ("ciphers", vec![list(Algorithms::Ciphers)]),
         ("connecttimeout", seconds(host.connect_timeout)),
         ("globalknownhostsfile", paths(&host.global_known_hosts_files)),
         ("hashknownhosts", yes(host.hash_known_hosts)),
@@ -155,8 +175,24 @@ fn ours(host: &HostConfig) -> Values {
         ("hostkeyalias", Vec::from_iter(host.host_key_alias.clone())),
         ("hostname", vec![host.host_name.clone()]),
         ("identitiesonly", vec![if host.identities_only { "yes" } else { "no" }.into()]),
+        (
+            "identityagent",
+            match &host.identity_agent {
+                IdentityAgent::Environment => Vec::new(),
+                IdentityAgent::None => vec!["none".to_owned()],
+                IdentityAgent::Socket(path) => paths(std::slice::from_ref(path)),
+            },
+        ),
         ("identityfile", paths(&host.identity_files)),
         ("kbdinteractiveauthentication", yes(host.kbd_interactive_authentication)),
+        ("kexalgorithms", vec![list(Algorithms::KeyExchange)]),
+        (
+            "knownhostscommand",
+            Vec::from_iter(
+                host.known_hosts_command.as_ref().map(|command| command.arguments().join(" ")),
+            ),
+        ),
+        ("macs", vec![list(Algorithms::Macs)]),
         ("numberofpasswordprompts", vec![host.number_of_password_prompts.to_string()]),
         ("passwordauthentication", yes(host.password_authentication)),
         ("port", vec![host.port.to_string()]),
@@ -166,7 +202,9 @@ fn ours(host: &HostConfig) -> Values {
         ),
         ("proxycommand", command),
         ("proxyjump", jump),
+        ("pubkeyacceptedalgorithms", vec![list(Algorithms::UserKeys)]),
         ("pubkeyauthentication", truth(host.pubkey_authentication)),
+        ("rekeylimit", vec![rekey]),
         ("requiredrsasize", vec![host.required_rsa_size.to_string()]),
         ("revokedhostkeys", paths(&host.revoked_host_keys)),
         ("serveralivecountmax", vec![count]),
@@ -212,11 +250,42 @@ fn ssh_and_we_read_the_same_configurations_the_same_way() {
             let theirs = theirs(&case.config(), alias).unwrap_or_else(|| panic!("{what}: {alias}"));
             let host = SshConfig::load(case.config()).and_then(|config| config.host(alias));
             let host = host.unwrap_or_else(|error| panic!("{what}: {alias}: {error}"));
-            assert_eq!(ours(&host), theirs, "{what}: {alias} (left ours, right theirs)");
+            assert_same(&host, theirs, &format!("{what}: {alias}"));
             compared += 1;
         }
     }
     println!("{} configurations, {compared} hosts: all equal", AGREED.len());
+}
+
+/// That both say the same: lists of algorithms as far as both know them, all else to the letter.
+fn assert_same(host: &HostConfig, theirs: Values, what: &str) {
+    let (ours, theirs) = lists::compared(ours(host), theirs, what);
+    assert_eq!(ours, theirs, "{what} (left ours, right theirs)");
+}
+
+#[test]
+fn ssh_and_we_read_forty_made_up_configurations_the_same_way() {
+    let (mut compared, mut said) = (0, BTreeSet::new());
+    for seed in 0..40 {
+        let (config, included) = generated::configuration(seed);
+        let case = Case::new(&[("config", &config), ("inner", &included)]);
+        let text = || format!("seed {seed}:\n{config}\nDIR/inner:\n{included}");
+        said.extend(config.lines().chain(included.lines()).filter_map(|line| {
+            line.trim().split([' ', '=', '\t']).next().map(str::to_ascii_lowercase)
+        }));
+        for alias in generated::ALIASES {
+            let theirs =
+                theirs(&case.config(), alias).unwrap_or_else(|| panic!("ssh, {alias}, {}", text()));
+            let host = SshConfig::load(case.config()).and_then(|config| config.host(alias));
+            let host = host.unwrap_or_else(|error| panic!("{alias}: {error}, {}", text()));
+            assert_same(&host, theirs, &format!("{alias}, {}", text()));
+            compared += 1;
+        }
+    }
+    for keyword in KEYWORDS.iter().chain(&["host", "match", "include"]) {
+        assert!(said.contains(*keyword), "{keyword} is in one of the configurations");
+    }
+    println!("40 configurations, {compared} hosts, {} keywords: all equal", said.len());
 }
 
 #[test]
@@ -254,17 +323,8 @@ fn all_of_theirs(file: &Path) -> BTreeMap<String, String> {
 fn every_keyword_of_ssh_is_obeyed_refused_by_name_or_changes_nothing() {
     let mut counts = [0; 3];
     let obeyed = |keyword: &str| {
-        let also = [
-            "host",
-            "knownhostscommand",
-            "match",
-            "include",
-            "hostname",
-            "identityagent",
-            "ignoreunknown",
-            "tag",
-            "refuseconnection",
-        ];
+        let also =
+            ["host", "match", "include", "hostname", "ignoreunknown", "tag", "refuseconnection"];
         KEYWORDS.contains(&keyword) || also.contains(&keyword)
     };
     for keyword in KEYWORDS_OF_SSH {
@@ -309,13 +369,22 @@ fn every_keyword_of_ssh_is_obeyed_refused_by_name_or_changes_nothing() {
 
 #[test]
 fn what_a_configuration_says_of_keys_and_methods_is_what_a_session_is_opened_with() {
-    let text = "Host h\n HostKeyAlgorithms ssh-ed25519\n CASignatureAlgorithms +ssh-rsa\n \
+    let text = "Host h\n Ciphers aes256-ctr\n KexAlgorithms -curve*\n MACs +hmac-sha1\n \
+                PubkeyAcceptedAlgorithms ssh-ed25519\n RekeyLimit 1G 1h\n HostKeyAlgorithms ssh-ed25519\n CASignatureAlgorithms +ssh-rsa\n \
                 RequiredRSASize 3072\n HashKnownHosts yes\n RevokedHostKeys /r ~/q\n \
                 PasswordAuthentication no\n PreferredAuthentications gssapi-with-mic,publickey,password\n\
                 Host prompts\n NumberOfPasswordPrompts 0\nHost low\n RequiredRSASize 10\n";
     let config = SshConfig::parse(text, "/x").expect("a configuration");
     let options = |alias: &str| Options::from_ssh_config(alias, &config).expect("options");
     let h = options("h");
+    assert_eq!(h.crypto.names(Algorithms::Ciphers), ["aes256-ctr"]);
+    let usual = Crypto::default().with(Algorithms::KeyExchange, "-curve*").expect("a list");
+    assert_eq!(h.crypto.names(Algorithms::KeyExchange), usual.names(Algorithms::KeyExchange));
+    assert!(h.crypto.has(Algorithms::Macs, "hmac-sha1"));
+    assert_eq!(h.crypto.names(Algorithms::UserKeys), ["ssh-ed25519"]);
+    let limit = RekeyLimit { bytes: Some(1 << 30), time: Some(Duration::from_secs(3600)) };
+    assert_eq!(h.crypto.rekey_limit(), limit);
+    assert_eq!(options("other").crypto, Crypto::default());
     assert_eq!(h.host_keys.algorithms.names(), ["ssh-ed25519"]);
     assert!(h.host_keys.ca_algorithms.names().contains(&"ssh-rsa".to_owned()));
     assert_eq!(h.key_rules.required_rsa_size, 3072);
