@@ -1,6 +1,6 @@
 //! Random scripts over the books of a keyed pool, every invariant checked after each step.
 
-use testkit::fake::keyed_script::{
+use pool_model::keyed_script::{
     KEYED_SETUP_BYTES, KeyedScript, OP_BYTES, run_alone, run_keyed_script,
 };
 
