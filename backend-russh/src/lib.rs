@@ -36,6 +36,7 @@ mod deadline;
 mod dial;
 mod heartbeat;
 mod keys;
+mod learning;
 mod line;
 mod link;
 mod login;

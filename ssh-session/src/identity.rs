@@ -211,6 +211,7 @@ impl Hash {
         self.number(words.clone().count());
         words.for_each(|word| self.field(word));
         self.number(usize::from(host_keys.must_record));
+        self.number(host_keys.update.map_or(2, usize::from));
         self.paths(files.user_files().iter().map(AsRef::as_ref));
         self.paths(files.system_files().iter().map(AsRef::as_ref));
         self.option(alias.as_deref().map(str::as_bytes));

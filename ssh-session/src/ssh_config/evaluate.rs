@@ -57,6 +57,8 @@ pub(super) struct Values {
     /// `Some(None)` for `none`.
     pub(super) known_hosts_command: Option<Option<(Vec<String>, At)>>,
     pub(super) hash_known_hosts: Option<bool>,
+    pub(super) update_host_keys: Option<bool>,
+    pub(super) verify_dns: Option<bool>,
     pub(super) host_key_algorithms: Option<HostKeyAlgorithms>,
     pub(super) ca_algorithms: Option<SignatureAlgorithms>,
     pub(super) rsa_size: Option<u32>,
@@ -191,6 +193,8 @@ impl Values {
                 first(&mut self.known_hosts_command, || words.clone().map(|words| (words, at())));
             }
             Setting::HashKnownHosts(hash) => first(&mut self.hash_known_hosts, || *hash),
+            Setting::UpdateHostKeys(update) => first(&mut self.update_host_keys, || *update),
+            Setting::VerifyHostKeyDns(verify) => first(&mut self.verify_dns, || *verify),
             Setting::HostKeyAlgorithms(algorithms) => {
                 first(&mut self.host_key_algorithms, || algorithms.clone());
             }

@@ -57,6 +57,9 @@ pub struct HostConfig {
     pub known_hosts_command: Option<KnownHostsCommand>,
     /// `HashKnownHosts`.
     pub hash_known_hosts: bool,
+    /// `UpdateHostKeys`; without it, whether `UserKnownHostsFile` is not said and
+    /// `VerifyHostKeyDNS` not asked for. `ask` is no, since nobody can be asked.
+    pub update_host_keys: bool,
     /// `HostKeyAlgorithms`, with its default filled in.
     pub host_key_algorithms: HostKeyAlgorithms,
     /// `CASignatureAlgorithms`, with its default filled in.
@@ -164,6 +167,7 @@ impl Evaluation<'_> {
         for (which, list) in &values.algorithms {
             crypto = crypto.with_configured(*which, list)?;
         }
+        let updates = values.user_known_hosts.is_none() && !values.verify_dns.unwrap_or(false);
         let names_identity_files = !values.identity_files.is_empty();
         let (user_files, global_files) = known_hosts::default_files();
         let proxy = match (values.jump, values.command.flatten()) {
@@ -207,6 +211,7 @@ impl Evaluation<'_> {
             revoked_host_keys: list(values.revoked, Vec::new())?,
             known_hosts_command: known_hosts_command.transpose()?,
             hash_known_hosts: values.hash_known_hosts.unwrap_or(false),
+            update_host_keys: values.update_host_keys.unwrap_or(updates),
             host_key_algorithms: values.host_key_algorithms.unwrap_or_default(),
             ca_signature_algorithms: values.ca_algorithms.unwrap_or_default(),
             crypto,

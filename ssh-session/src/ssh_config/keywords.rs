@@ -69,9 +69,8 @@ pub(super) const IGNORED: &[&[&str]] = &[
         "smartcarddevice",
         "usekeychain",
     ],
-    // They would have `ssh` believe more than it knows, or keep more of it; without them less is
-    // believed.
-    &["nohostauthenticationforlocalhost", "updatehostkeys", "verifyhostkeydns"],
+    // It would have `ssh` believe more than it knows.
+    &["nohostauthenticationforlocalhost"],
     // A pool has its own connections, opens them as often as it needs them, and asks nobody.
     &[
         "batchmode",

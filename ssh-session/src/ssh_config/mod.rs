@@ -13,7 +13,7 @@
 //! * `Host`, `Match` and `Include` decide which lines count; of several values for one keyword the
 //!   first counts. Obeyed are `HostName`, `Port`, `User`, `IdentityFile`, `IdentitiesOnly`,
 //!   `IdentityAgent`, `CertificateFile`, `UserKnownHostsFile`, `GlobalKnownHostsFile`,
-//!   `RevokedHostKeys`, `KnownHostsCommand`, `HashKnownHosts`, `StrictHostKeyChecking`, `HostKeyAlias`,
+//!   `RevokedHostKeys`, `KnownHostsCommand`, `HashKnownHosts`, `UpdateHostKeys`, `StrictHostKeyChecking`, `HostKeyAlias`,
 //!   `HostKeyAlgorithms`, `CASignatureAlgorithms`, `KexAlgorithms`, `Ciphers`, `MACs`,
 //!   `PubkeyAcceptedAlgorithms`, `RequiredRSASize`, `RekeyLimit`, `PasswordAuthentication`,
 //!   `PubkeyAuthentication`, `KbdInteractiveAuthentication`, `PreferredAuthentications`,
@@ -24,6 +24,8 @@
 //!   and `ProxyUseFdpass` are errors, with file and line, where a session is
 //!   to be opened and they say something else than their default: skipping them would mean to trust
 //!   more than `ssh`, to be less safe, or to arrive elsewhere.
+//! * `VerifyHostKeyDNS` has no name server asked, and so nothing trusted, but turns the default of
+//!   `UpdateHostKeys` off, as in `ssh`.
 //! * Every other keyword of OpenSSH is skipped: it asks for what is not done here, and so changes
 //!   nothing (`keywords.rs` says why, for each). A word that is
 //!   none is an error with its file and line, as it is for `ssh`, since it may be a misspelt

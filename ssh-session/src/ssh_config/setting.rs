@@ -24,6 +24,9 @@ pub(super) enum Setting {
     /// None for `none`.
     KnownHostsCommand(Option<Vec<String>>),
     HashKnownHosts(bool),
+    /// `ask` is no: nobody can be asked.
+    UpdateHostKeys(bool),
+    VerifyHostKeyDns(bool),
     HostKeyAlgorithms(HostKeyAlgorithms),
     CaSignatureAlgorithms(SignatureAlgorithms),
     RequiredRsaSize(u32),
@@ -89,6 +92,10 @@ impl Setting {
             "globalknownhostsfile" => Self::GlobalKnownHostsFile(files(&keyword, arguments)?),
             "revokedhostkeys" => Self::RevokedHostKeys(files(&keyword, arguments)?),
             "hashknownhosts" => Self::HashKnownHosts(value::flag(one()?)?),
+            "updatehostkeys" => Self::UpdateHostKeys(value::flag_or_ask(one()?)?.unwrap_or(false)),
+            "verifyhostkeydns" => {
+                Self::VerifyHostKeyDns(value::flag_or_ask(one()?)?.unwrap_or(true))
+            }
             "hostkeyalgorithms" => {
                 let algorithms = HostKeyAlgorithms::parse(one()?);
                 Self::HostKeyAlgorithms(algorithms.map_err(|error| problem(&keyword, &error))?)

@@ -37,6 +37,14 @@ pub(super) fn flag(text: &str) -> Result<bool, String> {
     }
 }
 
+/// `None` for `ask`.
+pub(super) fn flag_or_ask(text: &str) -> Result<Option<bool>, String> {
+    match text.eq_ignore_ascii_case("ask") {
+        true => Ok(None),
+        false => flag(text).map(Some),
+    }
+}
+
 /// `PubkeyAuthentication`, which may say more about how keys are bound to a session.
 pub(super) fn pubkey(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {

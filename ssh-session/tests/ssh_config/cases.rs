@@ -289,6 +289,16 @@ pub(crate) const AGREED: &[Row<'_>] = &[
         &["a", "b", "c"],
     ),
     (
+        "keys that a server announces",
+        &[(
+            "config",
+            "Host a\n UpdateHostKeys no\nHost b\n UpdateHostKeys yes\n UserKnownHostsFile /x\nHost c\n \
+             UserKnownHostsFile /x\nHost d\n VerifyHostKeyDNS ask\nHost e\n UpdateHostKeys ask\nHost f\n \
+             VerifyHostKeyDNS no\nHost g\n VerifyHostKeyDNS yes\n UpdateHostKeys yes\n",
+        )],
+        &["a", "b", "c", "d", "e", "f", "g", "h"],
+    ),
+    (
         "revoked keys",
         &[(
             "config",
@@ -529,8 +539,6 @@ pub(crate) const SKIPPED: &[&str] = &[
     "TCPKeepAlive",
     "Tunnel",
     "TunnelDevice",
-    "UpdateHostKeys",
-    "VerifyHostKeyDNS",
     "VersionAddendum",
     "VisualHostKey",
     "WarnWeakCrypto",
@@ -558,6 +566,7 @@ pub(crate) const REFUSED: &[(&str, &str, usize)] = &[
     ("authority's algorithm", "CASignatureAlgorithms what\n", 1),
     ("method", "PasswordAuthentication perhaps\n", 1),
     ("size", "RequiredRSASize large\n", 1),
+    ("whether keys are updated", "UpdateHostKeys perhaps\n", 1),
     ("cipher", "Ciphers aes256-ctr,what\n", 1),
     ("ciphers at once", "Ciphers aes*\n", 1),
     ("key exchange", "Host b\nKexAlgorithms +what\n", 2),

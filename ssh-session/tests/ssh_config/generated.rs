@@ -44,6 +44,8 @@ const SETTINGS: &[(&str, &[&str])] = &[
     ("RevokedHostKeys", &["DIR/revoked", "none"]),
     ("KnownHostsCommand", &["/bin/echo %H", "none", "/bin/cat /etc/known %t %K"]),
     ("HashKnownHosts", &["yes", "no"]),
+    ("UpdateHostKeys", &["yes", "no", "ask"]),
+    ("VerifyHostKeyDNS", &["yes", "no"]),
     ("HostKeyAlgorithms", &["ssh-ed25519", "+ssh-rsa", "-ecdsa*", "^rsa-sha2-512,rsa-sha2-256"]),
     ("CASignatureAlgorithms", &["ssh-ed25519", "-rsa*", "+ssh-rsa", "^ecdsa-sha2-nistp384"]),
     ("RequiredRSASize", &["1024", "2048", "4096"]),

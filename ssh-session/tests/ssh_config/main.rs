@@ -20,7 +20,7 @@ use tempfile::TempDir;
 /// What both say about a host: a value, or several, for each keyword.
 type Values = BTreeMap<&'static str, Vec<String>>;
 
-const KEYWORDS: [&str; 32] = [
+const KEYWORDS: [&str; 33] = [
     "casignaturealgorithms",
     "certificatefile",
     "ciphers",
@@ -51,6 +51,7 @@ const KEYWORDS: [&str; 32] = [
     "serveralivecountmax",
     "serveraliveinterval",
     "stricthostkeychecking",
+    "updatehostkeys",
     "user",
     "userknownhostsfile",
 ];
@@ -127,6 +128,10 @@ fn theirs(file: &Path, alias: &str) -> Option<Values> {
             "" | "0" | "SSH_AUTH_SOCK" => false,
             _ => true,
         });
+        // Nobody can be asked here.
+        if keyword == "updatehostkeys" && value == &["ask"] {
+            *value = vec!["false".to_owned()];
+        }
     }
     Some(values)
 }
@@ -210,6 +215,7 @@ fn ours(host: &HostConfig) -> Values {
         ("serveralivecountmax", vec![count]),
         ("serveraliveinterval", seconds(host.server_alive_interval)),
         ("stricthostkeychecking", vec![strict.into()]),
+        ("updatehostkeys", truth(host.update_host_keys)),
         ("user", vec![host.user.clone()]),
         ("userknownhostsfile", paths(&host.user_known_hosts_files)),
     ]);

@@ -82,6 +82,8 @@ struct Found {
     key: HostKey,
     path: PathBuf,
     line: usize,
+    /// Whether the line is about this host only: one name, maybe with an address, or a hash.
+    is_own: bool,
 }
 
 /// OpenSSH's: `~/.ssh/known_hosts` (written), `~/.ssh/known_hosts2`, and the same two names with
@@ -185,7 +187,6 @@ impl KnownHosts {
             let text = "the host's name would be a pattern or a comment in it";
             return Err(unusable(path, io::Error::new(io::ErrorKind::InvalidInput, text)));
         }
-        let failed = |source| unusable(path, source);
         // Another process may have met the host first: two keys for one host would hide a change.
         let known = || {
             let known = self.read(&Names { without_port: None, ..names.clone() })?;
@@ -199,16 +200,57 @@ impl KnownHosts {
             if let Some(known) = known()? {
                 return Ok(known);
             }
-            let name = match hash_names {
-                true => name::hashed(&names.own)
-                    .ok_or_else(|| failed(io::Error::other("no randomness to hash its name")))?,
-                false => names.own.clone(),
-            };
-            append.line(&format!("{name} {}", key.to_text())).map_err(failed)?;
+            append_line(append, path, names, key, hash_names)?;
             // Such as /dev/null takes every line and keeps none.
             Ok(known()?.unwrap_or_else(|| Recorded::Nowhere(Some(path.clone()))))
         })
     }
+}
+
+impl KnownHosts {
+    /// Adds lines for more keys of a host that a user's file knows by one of its keys, on a line of
+    /// its own. How many were added.
+    pub(crate) fn record_beside(
+        &self,
+        names: &Names,
+        own: &HostKey,
+        more: &[HostKey],
+        hash_names: bool,
+    ) -> Result<usize, SshError> {
+        let Some(path) = self.written() else { return Ok(0) };
+        append::locked(path, |append| {
+            let known = self.read(&Names { without_port: None, ..names.clone() })?;
+            let is_own = |found: &Found| {
+                let by_user = self.user.contains(&found.path);
+                by_user && found.is_own && found.marker.is_none() && found.key == *own
+            };
+            if !known.own.iter().any(is_own) || known.authority().is_some() {
+                return Ok(0);
+            }
+            let mut count = 0;
+            for key in more.iter().filter(|key| known.misses(key)) {
+                append_line(append, path, names, key, hash_names)?;
+                count += 1;
+            }
+            Ok(count)
+        })
+    }
+}
+
+fn append_line(
+    append: &mut append::Append,
+    path: &Path,
+    names: &Names,
+    key: &HostKey,
+    hash_names: bool,
+) -> Result<(), SshError> {
+    let failed = |source| unusable(path, source);
+    let name = match hash_names {
+        true => name::hashed(&names.own)
+            .ok_or_else(|| failed(io::Error::other("no randomness to hash its name")))?,
+        false => names.own.clone(),
+    };
+    append.line(&format!("{name} {}", key.to_text())).map_err(failed)
 }
 
 /// What became of a line that was to be added.
@@ -246,6 +288,11 @@ impl Known {
         self.own.extend(other.own);
         self.without_port.extend(other.without_port);
         self
+    }
+
+    /// Whether no line has this key, not even to revoke it.
+    pub(crate) fn misses(&self, key: &HostKey) -> bool {
+        self.own.iter().all(|found| found.key != *key)
     }
 
     pub(crate) fn lookup(&self, key: &HostKey) -> Lookup {
@@ -301,6 +348,7 @@ fn found(content: &Content, name: &str, path: &Path) -> Vec<Found> {
                 key,
                 path: path.to_owned(),
                 line: line.number,
+                is_own: line.is_of_one_host(content.text()),
             }),
             Err(problem) => content::skipped(path, line.number, problem),
         }
