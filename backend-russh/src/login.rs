@@ -205,14 +205,16 @@ impl Login<'_> {
     async fn agent(&mut self, agent: Agent) -> Result<bool, SshError> {
         let target = self.dial.options.target.clone();
         let failed = |detail| SshError::Agent { target: target.clone(), detail };
-        let (mut agent, identities) = match bound(self.dial, agent::open(&agent)).await? {
-            Ok(opened) => opened,
-            Err(detail) => {
-                self.plan.not_sent(failed(detail));
-                self.plan.exhausted();
-                return Ok(false);
-            }
-        };
+        let (mut agent, identities) =
+            match bound(self.dial, agent::open(&agent, self.handle.agent_session_binding())).await?
+            {
+                Ok(opened) => opened,
+                Err(detail) => {
+                    self.plan.not_sent(failed(detail));
+                    self.plan.exhausted();
+                    return Ok(false);
+                }
+            };
         for identity in identities {
             if !self.plan.takes(Method::PublicKey) {
                 return Ok(false);

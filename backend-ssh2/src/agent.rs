@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::event::{PollFd, PollFlags};
 use socket2::{Domain, SockAddr, Socket, Type};
 use ssh_key::{Certificate, PrivateKey, PublicKey};
-use ssh_session::{Algorithms, Crypto};
+use ssh_session::{Algorithms, Crypto, Proof};
 
 use crate::deadline::Deadline;
 use crate::socket::{SEND_FLAGS, poll_until};
@@ -17,6 +17,9 @@ const REQUEST_IDENTITIES: u8 = 11;
 const IDENTITIES_ANSWER: u8 = 12;
 const SIGN_REQUEST: u8 = 13;
 const SIGN_RESPONSE: u8 = 14;
+
+const EXTENSION: u8 = 27;
+const SESSION_BIND: &[u8] = b"session-bind@openssh.com";
 
 const RSA_SHA2_256: u32 = 2;
 const RSA_SHA2_512: u32 = 4;
@@ -31,6 +34,8 @@ const CERTIFICATE: &str = "-cert-v01@openssh.com";
 pub(crate) struct Agent {
     stream: UnixStream,
     deadline: Deadline,
+    /// What the server signed the key exchange with, until the agent was told of it.
+    proof: Option<Proof>,
 }
 
 /// A key that an agent holds.
@@ -43,8 +48,13 @@ pub(crate) struct Identity {
 }
 
 impl Agent {
-    /// Connects to the agent at this socket, or at `SSH_AUTH_SOCK`.
-    pub(crate) fn connect(socket: Option<&Path>, deadline: Deadline) -> Result<Self, String> {
+    /// Connects to the agent at this socket, or at `SSH_AUTH_SOCK`, for a server that proved to be
+    /// who it is by this.
+    pub(crate) fn connect(
+        socket: Option<&Path>,
+        deadline: Deadline,
+        proof: Option<Proof>,
+    ) -> Result<Self, String> {
         let path = match socket {
             Some(path) => path.to_owned(),
             None => std::env::var_os("SSH_AUTH_SOCK")
@@ -59,7 +69,7 @@ impl Agent {
             socket.connect(&address).map(|()| socket)
         });
         match connected {
-            Ok(socket) => Ok(Self { stream: socket.into(), deadline }),
+            Ok(socket) => Ok(Self { stream: socket.into(), deadline, proof }),
             Err(error) => Err(format!("no agent answers at {}: {error}", path.display())),
         }
     }
@@ -93,6 +103,7 @@ impl Agent {
             let field = Algorithms::UserKeys.field();
             return Err(format!("it would sign by {algorithm}, which is not in {field}"));
         }
+        self.bind(data)?;
         let flags = match algorithm.strip_suffix(CERTIFICATE).unwrap_or(&algorithm) {
             "rsa-sha2-256" => RSA_SHA2_256,
             "rsa-sha2-512" => RSA_SHA2_512,
@@ -104,6 +115,28 @@ impl Agent {
         request.extend(flags.to_be_bytes());
         let answer = self.ask(&request)?;
         signature(&answer, &algorithm)
+    }
+
+    /// Whether it was told of the server, and so may name fewer keys than before.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.proof.is_none()
+    }
+
+    /// Tells it which server this is about (`session-bind@openssh.com`, PROTOCOL.agent of OpenSSH),
+    /// so that it signs by keys that are meant for others (`ssh-add -h`) for no one else. libssh2
+    /// tells the session's identifier only with what is to be signed, which begins with it.
+    fn bind(&mut self, mut data: &[u8]) -> Result<(), String> {
+        let (Some(proof), Some(session)) = (self.proof.take(), take(&mut data)) else {
+            return Ok(());
+        };
+        let mut request = vec![EXTENSION];
+        for string in [SESSION_BIND, &proof.key, session, &proof.signature] {
+            put(&mut request, string);
+        }
+        // It is not forwarded to the server.
+        request.push(0);
+        // One that knows no such thing is asked all the same.
+        self.ask(&request).map(drop)
     }
 
     fn ask(&mut self, request: &[u8]) -> Result<Vec<u8>, String> {

@@ -147,7 +147,8 @@ impl Talk<'_> {
     }
 
     fn agent(&mut self, agent: &Agent) -> Result<(), SshError> {
-        let connected = Client::connect(agent.socket.as_deref(), self.dial.deadline);
+        let proof = self.dial.session.with_framing(|framing| framing.opening.proof().cloned());
+        let connected = Client::connect(agent.socket.as_deref(), self.dial.deadline, proof);
         let found = connected.and_then(|mut client| {
             let identities = client.identities(&agent.only)?;
             match (identities.is_empty(), agent.only.is_empty()) {
@@ -158,9 +159,16 @@ impl Talk<'_> {
         });
         match found {
             Ok((mut client, identities)) => {
+                let mut left = None;
                 for identity in identities {
                     if !self.plan.takes(Method::PublicKey) || self.dial.session.authenticated() {
                         return Ok(());
+                    }
+                    if left.is_none() && client.is_bound() {
+                        left = client.identities(&[]).ok();
+                    }
+                    if left.as_ref().is_some_and(|left| !left.contains(&identity)) {
+                        continue;
                     }
                     if self.plan.is_new_key(&identity.public) {
                         self.identity(&mut client, &identity)?;

@@ -60,7 +60,7 @@ pub use host_keys::{
     is_deep,
 };
 pub use identity::Identity;
-pub use opening::Opening;
+pub use opening::{Opening, Proof};
 pub use options::{KeepaliveOptions, Options};
 pub use output::{ExitStatus, Output};
 pub use proxy::ProxyCommand;

@@ -26,11 +26,11 @@ impl HostKeyCheck {
         let is_wanted = host_keys
             .update
             .unwrap_or_else(|| host_keys.files.user_files() == KnownHosts::default().user_files());
-        let known = self.known.clone().and(self.told.clone());
-        let may = follows_files
-            && is_wanted
-            && host_keys.files.written().is_some()
-            && known.authority().is_none();
+        // A new host is recorded by then.
+        let files = &host_keys.files;
+        let is_its_own = self.known.is_for_one_host(key, files.user_files())
+            || (self.known.is_new() && files.written().is_some());
+        let may = follows_files && is_wanted && is_its_own && self.told.authority().is_none();
         may.then(|| key.clone())
     }
 

@@ -220,11 +220,7 @@ impl KnownHosts {
         let Some(path) = self.written() else { return Ok(0) };
         append::locked(path, |append| {
             let known = self.read(&Names { without_port: None, ..names.clone() })?;
-            let is_own = |found: &Found| {
-                let by_user = self.user.contains(&found.path);
-                by_user && found.is_own && found.marker.is_none() && found.key == *own
-            };
-            if !known.own.iter().any(is_own) || known.authority().is_some() {
+            if !known.is_for_one_host(own, &self.user) {
                 return Ok(0);
             }
             let mut count = 0;
@@ -293,6 +289,21 @@ impl Known {
     /// Whether no line has this key, not even to revoke it.
     pub(crate) fn misses(&self, key: &HostKey) -> bool {
         self.own.iter().all(|found| found.key != *key)
+    }
+
+    /// Whether one of these files knows the host by a key, on a line that is about no other host,
+    /// and no authority covers it.
+    pub(crate) fn is_for_one_host(&self, key: &HostKey, files: &[PathBuf]) -> bool {
+        let is_own = |found: &Found| {
+            let plain = found.is_own && found.marker.is_none();
+            plain && found.key == *key && files.contains(&found.path)
+        };
+        self.own.iter().any(is_own) && self.authority().is_none()
+    }
+
+    /// Whether no line names a key for the host.
+    pub(crate) fn is_new(&self) -> bool {
+        self.own.is_empty() && self.without_port.is_empty()
     }
 
     pub(crate) fn lookup(&self, key: &HostKey) -> Lookup {
