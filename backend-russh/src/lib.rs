@@ -41,7 +41,6 @@ mod line;
 mod link;
 mod login;
 mod parking;
-mod pem;
 mod process;
 mod pump;
 mod random;

@@ -325,12 +325,33 @@ fn all_of_theirs(file: &Path) -> BTreeMap<String, String> {
     text.lines().map(line).collect()
 }
 
+/// The keywords that ssh_config(5) has a paragraph for.
+fn manual() -> Vec<String> {
+    let page = "/usr/share/man/man5/ssh_config.5.gz";
+    let output = Command::new("zcat").arg(page).output().expect("zcat runs (Debian package gzip)");
+    assert!(output.status.success(), "{page} is there (Debian package openssh-client)");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let keywords = text.lines().filter_map(|line| line.strip_prefix(".It Cm "));
+    // Values have paragraphs of their own; they begin with a small letter.
+    let keywords = keywords.filter(|word| word.starts_with(|c: char| c.is_ascii_uppercase()));
+    keywords.map(|word| word.split(' ').next().unwrap_or_default().to_owned()).collect()
+}
+
 #[test]
 fn every_keyword_of_ssh_is_obeyed_refused_by_name_or_changes_nothing() {
     let mut counts = [0; 3];
     let obeyed = |keyword: &str| {
-        let also =
-            ["host", "match", "include", "hostname", "ignoreunknown", "tag", "refuseconnection"];
+        // Those that `ssh -G` says nothing of, or not as such.
+        let also = [
+            "host",
+            "match",
+            "include",
+            "hostname",
+            "ignoreunknown",
+            "tag",
+            "refuseconnection",
+            "verifyhostkeydns",
+        ];
         KEYWORDS.contains(&keyword) || also.contains(&keyword)
     };
     for keyword in KEYWORDS_OF_SSH {
@@ -369,6 +390,12 @@ fn every_keyword_of_ssh_is_obeyed_refused_by_name_or_changes_nothing() {
     for keyword in printed.keys() {
         let known = KEYWORDS_OF_SSH.iter().any(|name| name.eq_ignore_ascii_case(keyword));
         assert!(known, "{keyword} is in the list");
+    }
+    // So is what the manual of the one that is installed has.
+    let manual = manual();
+    assert!(manual.len() > 90, "{}", manual.len());
+    for keyword in &manual {
+        assert!(KEYWORDS_OF_SSH.contains(&keyword.as_str()), "{keyword} is in the list");
     }
     println!("{} obeyed, {} refused by name, {} without effect", counts[0], counts[1], counts[2]);
 }

@@ -1,7 +1,11 @@
 //! Prints what is offered and agreed on (`crypto`), and what hostile servers cost (`bounds`).
 
+use std::collections::BTreeMap;
 use std::io;
 use std::process::{Command as Program, ExitCode};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use conformance::suite::{Place, Setup, Subject, hostile};
@@ -24,6 +28,12 @@ enum What {
         /// Only servers with this in their name.
         #[arg(long, default_value = "")]
         only: String,
+        /// How long floods go on, in seconds; deadlines are a second longer then.
+        #[arg(long, default_value_t = 4)]
+        flood: u64,
+        /// How many are measured at once, each in a process of its own.
+        #[arg(long, default_value_t = 1)]
+        jobs: usize,
     },
     /// One of these, met by one kind of session: what is measured is this process.
     #[command(hide = true)]
@@ -32,6 +42,8 @@ enum What {
         session: String,
         /// The server's name.
         server: String,
+        /// How long floods go on, in seconds.
+        flood: u64,
     },
 }
 
@@ -46,8 +58,8 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
-        What::Bounds { only } => bounds(&only),
-        What::One { session, server } => one(&session, &server),
+        What::Bounds { only, flood, jobs } => bounds(&only, flood, jobs),
+        What::One { session, server, flood } => one(&session, &server, flood),
     }
 }
 
@@ -119,32 +131,52 @@ fn print_row(who: &str, place: Place, tap: &Tap) {
     }
 }
 
-fn bounds(only: &str) -> ExitCode {
+fn bounds(only: &str, flood: u64, jobs: usize) -> ExitCode {
     println!("| server | ssh2 | russh | blocking russh |");
     println!("|---|---|---|---|");
-    let mut wrong = false;
-    for case in hostile::all().iter().filter(|case| case.name.contains(only)) {
-        let cells = SESSIONS.map(|session| {
-            let own = std::env::current_exe();
-            let met =
-                own.and_then(|own| Program::new(own).args(["one", session, &case.name]).output());
-            match met {
-                Ok(met) => {
-                    wrong |= !met.status.success();
-                    String::from_utf8_lossy(&met.stdout).trim().to_owned()
+    let cases = hostile::all();
+    let cases: Vec<_> = cases.iter().filter(|case| case.name.contains(only)).collect();
+    let (next, wrong) = (AtomicUsize::new(0), AtomicBool::new(false));
+    // Rows that came before those above them.
+    let rows: Mutex<BTreeMap<usize, String>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::SeqCst);
+                    let Some(case) = cases.get(number) else { return };
+                    let cells =
+                        SESSIONS.map(|session| match measured(session, &case.name, flood) {
+                            Ok((said, is_right)) => {
+                                wrong.fetch_or(!is_right, Ordering::SeqCst);
+                                said
+                            }
+                            Err(error) => {
+                                wrong.store(true, Ordering::SeqCst);
+                                error.to_string()
+                            }
+                        });
+                    let row = format!("| {} | {} |", case.name, cells.join(" | "));
+                    rows.lock().unwrap_or_else(PoisonError::into_inner).insert(number, row);
                 }
-                Err(error) => {
-                    wrong = true;
-                    error.to_string()
-                }
-            }
-        });
-        println!("| {} | {} |", case.name, cells.join(" | "));
+            });
+        }
+    });
+    for row in rows.into_inner().unwrap_or_else(PoisonError::into_inner).values() {
+        println!("{row}");
     }
-    if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if wrong.into_inner() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-fn one(session: &str, server: &str) -> ExitCode {
+/// What one server costs one kind of session, and whether that is right.
+fn measured(session: &str, server: &str, flood: u64) -> io::Result<(String, bool)> {
+    let own = std::env::current_exe()?;
+    let met = Program::new(own).args(["one", session, server, &flood.to_string()]).output()?;
+    Ok((String::from_utf8_lossy(&met.stdout).trim().to_owned(), met.status.success()))
+}
+
+fn one(session: &str, server: &str, flood: u64) -> ExitCode {
+    hostile::flood_for(Duration::from_secs(flood));
     let cases = hostile::all();
     let Some(case) = cases.iter().find(|case| case.name == server) else {
         eprintln!("no such server");
