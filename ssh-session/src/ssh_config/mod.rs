@@ -62,6 +62,7 @@ use std::path::Path;
 pub use destination::Destination;
 pub use host::{HostConfig, IdentityAgent, Proxy};
 pub use value::StrictHostKeyChecking;
+pub(crate) use value::{rekey_bytes, time};
 
 use crate::SshError;
 use evaluate::Evaluation;

@@ -71,7 +71,7 @@ pub(super) fn count(text: &str) -> Result<u32, String> {
 
 /// How many bytes `RekeyLimit` says, with K, M or G for their powers of 1,024; `None` for `default`
 /// and 0.
-pub(super) fn rekey_bytes(text: &str) -> Result<Option<u64>, String> {
+pub(crate) fn rekey_bytes(text: &str) -> Result<Option<u64>, String> {
     if text == "default" {
         return Ok(None);
     }
@@ -96,7 +96,7 @@ pub(super) fn rekey_bytes(text: &str) -> Result<Option<u64>, String> {
 }
 
 /// `none` is no time at all; otherwise numbers with or without a unit, such as `90`, `1h30m`.
-pub(super) fn time(text: &str) -> Result<Option<Duration>, String> {
+pub(crate) fn time(text: &str) -> Result<Option<Duration>, String> {
     if text == "none" {
         return Ok(None);
     }

@@ -10,7 +10,9 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use conformance::suite::{Place, Setup, Subject, hostile};
 use conformance::{BlockingRussh, Russh, SESSIONS, Ssh2, Tap};
-use ssh_session::{Command, Crypto, Options, Session as _};
+use ssh_session::{Auth, Command, Crypto, HostKeyPolicy, HostKeys, Options, Session as _};
+use test_servers::keys::KeyKind;
+use test_servers::sshd::{Sshd, SshdBuilder};
 
 /// What is agreed on with servers, and what bad ones cost.
 #[derive(Parser)]
@@ -70,8 +72,8 @@ fn crypto() -> io::Result<()> {
     for place in Place::ALL {
         let server = place.start(&Setup::default(), None);
         for policy in POLICIES {
-            offers.push(row(&Ssh2, place, &server.options(), server.addr(), policy)?);
-            offers.push(row(&Russh, place, &server.options(), server.addr(), policy)?);
+            offers.push(row(&Ssh2, place.name(), &server.options(), server.addr(), policy)?);
+            offers.push(row(&Russh, place.name(), &server.options(), server.addr(), policy)?);
         }
         let tap = Tap::start(server.addr())?;
         let port = tap.addr().port().to_string();
@@ -80,8 +82,9 @@ fn crypto() -> io::Result<()> {
         ssh.args(options).args(["-o", "UserKnownHostsFile=/dev/null", "-p", &port]);
         // It need not get in.
         ssh.args(["nobody@127.0.0.1", "true"]).output()?;
-        print_row("`ssh`", place, &tap);
+        print_row("`ssh`", place.name(), &tap);
     }
+    old_server()?;
     println!();
     println!("Offered, whatever the server:");
     println!();
@@ -91,9 +94,33 @@ fn crypto() -> io::Result<()> {
     Ok(())
 }
 
+/// What was good in 2005, and nothing else.
+const OLD: [&str; 4] = [
+    "KexAlgorithms diffie-hellman-group14-sha1",
+    "Ciphers aes128-cbc",
+    "MACs hmac-sha1",
+    "HostKeyAlgorithms ssh-rsa",
+];
+
+/// An sshd that has only what is old.
+fn old_server() -> io::Result<()> {
+    let builder = Sshd::builder().host_keys([KeyKind::Rsa2048]);
+    let server = OLD.into_iter().fold(builder, SshdBuilder::option).start()?;
+    let target = ssh_session::Target::new(server.host(), server.port(), server.user());
+    let options = Options::new(target.map_err(io::Error::other)?)
+        .auth(Auth::key_file(server.identity()))
+        .host_keys(HostKeys::new(HostKeyPolicy::DangerAcceptAny));
+    let address = server.addr();
+    for policy in POLICIES {
+        row(&Ssh2, "old sshd", &options, address, policy)?;
+        row(&Russh, "old sshd", &options, address, policy)?;
+    }
+    Ok(())
+}
+
 fn row(
     subject: &impl Subject,
-    place: Place,
+    place: &str,
     options: &Options,
     server: std::net::SocketAddr,
     policy: &str,
@@ -108,7 +135,7 @@ fn row(
     let ran = subject.connect(&options).and_then(|session| session.exec(&Command::new("true")));
     match ran {
         Ok(_) => print_row(&who, place, &tap),
-        Err(error) => println!("| {who} | {} | {error} |||||", place.name()),
+        Err(error) => println!("| {who} | {place} | {error} |||||"),
     }
     let offered = tap.offered().unwrap_or_default();
     let lists = [offered.kex, offered.host_keys, offered.ciphers[0].clone()];
@@ -117,17 +144,16 @@ fn row(
     Ok((who, texts.join("; ")))
 }
 
-fn print_row(who: &str, place: Place, tap: &Tap) {
+fn print_row(who: &str, place: &str, tap: &Tap) {
     match tap.agreed() {
         Some(agreed) => println!(
-            "| {who} | {} | {} | {} | {} | {} |",
-            place.name(),
+            "| {who} | {place} | {} | {} | {} | {} |",
             agreed.kex,
             agreed.host_key,
             agreed.cipher,
             agreed.mac.as_deref().unwrap_or("–")
         ),
-        None => println!("| {who} | {} | nothing |||||", place.name()),
+        None => println!("| {who} | {place} | nothing |||||"),
     }
 }
 
