@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import hussh
-from conftest import Server
+from conftest import Server, eventually
 from hussh import Connection, ConnectionPool
 
 
@@ -32,7 +32,15 @@ def test_revoked_host_keys_are_refused(own_sshd: Server, home: Path, tmp_path: P
     with pytest.raises(hussh.HostKeyError, match="is revoked by"):
         pool.execute("true")
     revoked.write_text("")
-    assert pool.execute("true").status == 0
+
+    def works() -> bool:
+        # For a while behind a refusal the pool tells of that, and asks nobody.
+        try:
+            return pool.execute("true").status == 0
+        except hussh.HostKeyError:
+            return False
+
+    eventually(works)
 
 
 def test_a_command_says_whom_to_believe(own_sshd: Server, home: Path, tmp_path: Path) -> None:
@@ -57,7 +65,8 @@ def test_names_are_recorded_as_hashes_where_that_is_wanted(own_sshd: Server, hom
     before = known.read_text() if known.exists() else ""
     Connection(**own_sshd.key, hash_known_hosts=True).execute("true")
     new = known.read_text().removeprefix(before)
-    assert new.startswith("|1|") and own_sshd.host not in new
+    assert new.startswith("|1|")
+    assert own_sshd.host not in new
     assert Connection(**own_sshd.key, host_keys="strict").execute("true").status == 0
     known.write_text(before)
 

@@ -138,7 +138,7 @@ mod tests {
     const LOCK: &str = "version = 4\n\n[[package]]\nname = \"a\"\nversion = \"1.2.3\"\nsource = \"x\"\n\
                         \n[[package]]\nname = \"b\"\nversion = \"0.10.0-rc.18\"\n";
 
-    fn about(name: &str, events: serde_json::Value) -> serde_json::Value {
+    fn about(name: &str, events: &serde_json::Value) -> serde_json::Value {
         json!({
             "id": "GHSA-x",
             "summary": "bad",
@@ -161,8 +161,8 @@ mod tests {
         let locked = packages(LOCK);
         let found = |advisory: &serde_json::Value| hits(advisory, &locked);
         let all = json!([{"introduced": "0"}]);
-        assert_eq!(found(&about("a", all.clone())), ["a 1.2.3: bad"]);
-        assert_eq!(found(&about("c", all.clone())), Vec::<String>::new());
+        assert_eq!(found(&about("a", &all)), ["a 1.2.3: bad"]);
+        assert_eq!(found(&about("c", &all)), Vec::<String>::new());
         for (events, is_hit) in [
             (json!([{"introduced": "0"}, {"fixed": "1.2.3"}]), false),
             (json!([{"introduced": "0"}, {"fixed": "1.2.4"}]), true),
@@ -171,12 +171,12 @@ mod tests {
             (json!([{"introduced": "0"}, {"last_affected": "1.2.2"}]), false),
             (json!([{"introduced": "0"}, {"fixed": "1.0.0"}, {"introduced": "1.2.0"}]), true),
         ] {
-            assert_eq!(!found(&about("a", events.clone())).is_empty(), is_hit, "{events}");
+            assert_eq!(!found(&about("a", &events)).is_empty(), is_hit, "{events}");
         }
-        let mut withdrawn = about("a", all.clone());
+        let mut withdrawn = about("a", &all);
         withdrawn["withdrawn"] = json!("2024-01-01T00:00:00Z");
         assert!(found(&withdrawn).is_empty());
-        let mut elsewhere = about("a", all);
+        let mut elsewhere = about("a", &all);
         elsewhere["affected"][0]["package"]["ecosystem"] = json!("npm");
         assert!(found(&elsewhere).is_empty());
         let listed = json!({"versions": ["1.2.3"]});

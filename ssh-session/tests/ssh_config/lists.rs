@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use ssh_session::{Algorithms, Crypto};
 
-use crate::Values;
+use crate::readings::Values;
 
 /// The keywords, and what `ssh -Q` calls them.
 const LISTS: [(&str, Algorithms, &str); 4] = [
