@@ -51,8 +51,8 @@ pub(super) struct Gate<E> {
     /// How many more connects may start, by the leave of a keyed pool; a pool of its own has no
     /// such limit.
     pub(super) allowance: usize,
-    /// A connect is due that the allowance forbids.
-    pub(super) starved: bool,
+    /// No place is left under the total of a keyed pool.
+    pub(super) total_is_full: bool,
 }
 
 impl<E> Default for Gate<E> {
@@ -68,7 +68,7 @@ impl<E> Default for Gate<E> {
             asked_in_vain: false,
             warm: 0,
             allowance: usize::MAX,
-            starved: false,
+            total_is_full: false,
         }
     }
 }
@@ -198,8 +198,8 @@ impl<S, E: Clone> Core<S, E> {
 
     /// The credentials may have changed: forgets what failed before.
     pub(super) fn gate_reset(&mut self) {
-        let Gate { allowance, starved, warm, .. } = self.gate;
-        self.gate = Gate { allowance, starved, warm, ..Gate::default() };
+        let Gate { allowance, total_is_full, warm, .. } = self.gate;
+        self.gate = Gate { allowance, total_is_full, warm, ..Gate::default() };
     }
 
     /// Whether anything at all could make a connect wanted.
@@ -307,8 +307,6 @@ impl<S, E: Clone> Core<S, E> {
                 self.end_wait(waiter, Refusal::Failed(error.clone()), now);
             }
         }
-        // It has to ask again when the delay is over.
-        self.gate.starved = false;
         self.gate.last_failure = Some(failure);
         self.note_progress();
     }

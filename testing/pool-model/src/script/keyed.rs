@@ -75,7 +75,7 @@ impl Harness {
         self.core.allow_connects(connects.map_or(usize::MAX, usize::from));
         let due = self.core.has_task(self.now);
         ensure!(busy || starved || !due, "I11", "it was held back and did not say so");
-        let free = starved && self.gate.is_over(self.now);
+        let free = starved && self.gate.is_over(self.now) && self.leave.permits();
         ensure!(!free || due, "I11", "it starved and has nothing to open");
         self.observe().map(drop)
     }
