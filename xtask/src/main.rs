@@ -2,11 +2,13 @@
 
 mod deny;
 mod faults;
-mod setup;
+mod features;
+mod ghsa;
+mod memory;
 mod programs;
 mod python;
-mod features;
 mod run;
+mod setup;
 mod test;
 
 use anyhow::Result;
@@ -87,9 +89,15 @@ enum Command {
     },
     /// Check licences, sources and banned crates of all dependencies.
     Deny {
-        /// Instead, compare them with this copy of RustSec's advisory database; nobody is asked.
+        /// Instead, compare them with these copies of advisory databases, RustSec's or GitHub's;
+        /// nobody is asked.
         #[arg(long, value_name = "DIR")]
-        advisories: Option<std::path::PathBuf>,
+        advisories: Vec<std::path::PathBuf>,
+    },
+    /// Watch the calls into libssh2 with valgrind, which takes some minutes.
+    Memory {
+        /// Words that the tests are filtered by.
+        only: Vec<String>,
     },
     /// Run every fuzz target.
     Fuzz {
@@ -121,8 +129,14 @@ fn main() -> Result<()> {
         Command::Auth { rest } => programs::run("auth", false, &rest),
         Command::Roundtrips { json, rest } => programs::run("roundtrips", json, &rest),
         Command::Wire { rest } => programs::run("wire", false, &rest),
-        Command::Deny { advisories: None } => deny::check(),
-        Command::Deny { advisories: Some(database) } => deny::advisories(&database),
+        Command::Deny { advisories } if advisories.is_empty() => deny::check(),
+        Command::Deny { advisories } => {
+            advisories.iter().try_for_each(|database| match ghsa::is_copy(database) {
+                true => ghsa::check(database),
+                false => deny::advisories(database),
+            })
+        }
+        Command::Memory { only } => memory::check(&only),
         Command::Fuzz { seconds } => test::fuzz(seconds),
     }
 }
