@@ -575,7 +575,13 @@ impl<S: Send + 'static, E: Clone + Send + 'static> Machine for KeyedCore<S, E> {
     }
 
     fn poll_task(&mut self, now: Instant) -> Option<(KeyId, Task<S>)> {
-        self.grant(now).or_else(|| self.next_ready(now))
+        loop {
+            let task = self.grant(now).or_else(|| self.next_ready(now));
+            // A key that was looked at for work that it no longer has may want a place by now.
+            if task.is_some() || !self.has_task(now) {
+                return task;
+            }
+        }
     }
 
     fn has_notice(&self) -> bool {

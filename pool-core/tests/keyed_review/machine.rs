@@ -1,8 +1,11 @@
 //! Random scripts over the books of a keyed pool, every invariant checked after each step.
 
+use std::time::Duration;
+
 use testkit::fake::keyed_script::{
-    KEYED_SETUP_BYTES, KeyedScript, OP_BYTES, run_alone, run_keyed_script,
+    KEYED_SETUP_BYTES, KeyedOp, KeyedScript, KeyedSetup, OP_BYTES, run_alone, run_keyed_script,
 };
+use testkit::fake::script::{End, Patience, Span};
 
 /// How many random steps a run makes in all; `POOL_STEPS` sets it.
 fn steps() -> usize {
@@ -41,4 +44,54 @@ fn k7_one_key_behaves_as_a_pool_of_its_own() {
             panic!("{difference}");
         }
     });
+}
+
+/// A key that is looked at for upkeep, and turns out to want a place instead: it got none before
+/// something else happened.
+#[test]
+fn what_becomes_wanted_during_a_look_is_given() {
+    let setup = KeyedSetup {
+        keys: 2,
+        total: 5,
+        max_size: 2,
+        min_idle: 1,
+        max_connecting: 3,
+        check_after_idle: Duration::MAX,
+        idle_timeout: Some(millis(60)),
+        max_lifetime: Some(millis(3_000)),
+        forget_after: Duration::MAX,
+        closes: false,
+        seed: 115,
+        ..KeyedSetup::default()
+    };
+    holds(KeyedScript {
+        setup,
+        ops: vec![
+            KeyedOp::Acquire(37, Patience::Endless),
+            KeyedOp::Acquire(214, Patience::None),
+            KeyedOp::Start,
+            KeyedOp::Start,
+            KeyedOp::FinishAll,
+            KeyedOp::Start,
+            KeyedOp::Finish(189, End::Ok),
+            KeyedOp::EvictAll,
+            KeyedOp::StartAll,
+            KeyedOp::Wait(Span::Ahead(millis(101))),
+            KeyedOp::Tick(Span::Ahead(millis(20))),
+            KeyedOp::Start,
+            KeyedOp::Tick(Span::Ahead(millis(1_000))),
+            KeyedOp::Wait(Span::Ahead(millis(30))),
+            KeyedOp::StartAll,
+        ],
+    });
+}
+
+fn millis(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn holds(script: KeyedScript) {
+    if let Err(violation) = script.run() {
+        panic!("{violation}");
+    }
 }
