@@ -15,12 +15,12 @@ use ssh_session::{
     AsyncSession as _, Auth, CertificateSource, Command, HostKeyPolicy, HostKeys, Kind, Options,
     SshError,
 };
-use testkit::Attempts;
-use testkit::agent::Agent;
-use testkit::authority::Authority;
-use testkit::embedded::{EmbeddedServer, Method, Round};
-use testkit::keys::{KeyKind, KeyPair};
-use testkit::sshd::{PasswordUser, Sshd};
+use test_servers::Attempts;
+use test_servers::agent::Agent;
+use test_servers::authority::Authority;
+use test_servers::embedded::{EmbeddedServer, Method, Round};
+use test_servers::keys::{KeyKind, KeyPair};
+use test_servers::sshd::{PasswordUser, Sshd};
 
 fn as_user(server: &Sshd, user: &str, auth: impl IntoIterator<Item = Auth>) -> Options {
     with(&server.host(), server.port(), user, auth)

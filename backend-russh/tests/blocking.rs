@@ -10,8 +10,8 @@ use backend_russh::blocking::{BlockingBackend, BlockingSession};
 use common::{as_user, embedded_options, sshd_options};
 use pool_core::{Backend as _, Config, Pool};
 use ssh_session::{Chunk, Command, ExitStatus, Kind, Process as _, Session as _};
-use testkit::embedded::EmbeddedServer;
-use testkit::sshd::{PasswordUser, Sshd};
+use test_servers::embedded::EmbeddedServer;
+use test_servers::sshd::{PasswordUser, Sshd};
 
 fn echo(session: &BlockingSession, word: &str) {
     let output = session.exec(&Command::new(format!("echo {word}"))).expect("output");

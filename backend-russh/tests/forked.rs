@@ -11,8 +11,8 @@ use ssh_session::{
     AsyncSession as _, Auth, Command, HostKeyPolicy, HostKeys, Kind, Options, ProxyCommand, Route,
     Session as _, Target,
 };
-use testkit::scripted::{Kex, ScriptedServer};
-use testkit::sshd::Sshd;
+use test_servers::scripted::{Kex, ScriptedServer};
+use test_servers::sshd::Sshd;
 
 #[test]
 fn a_forked_off_process_leaves_its_parents_hops_and_proxy_commands_alone() {

@@ -9,8 +9,8 @@ use backend_russh::{RusshBackend, RusshSession};
 use common::{certify_host, configure, connect, refused_before_login, sshd_options};
 use pool_core::AsyncBackend as _;
 use ssh_session::{AsyncSession as _, Command, HostKeyPolicy, HostKeys, Options};
-use testkit::keys::{KeyKind, KeyPair};
-use testkit::sshd::Sshd;
+use test_servers::keys::{KeyKind, KeyPair};
+use test_servers::sshd::Sshd;
 
 /// A server whose host key an authority certified for `127.0.0.1`.
 struct Certified {

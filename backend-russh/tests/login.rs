@@ -14,10 +14,10 @@ use pool_core::{AsyncBackend as _, ErrorKind};
 use ssh_session::{
     AsyncSession as _, Auth, Command, HostKeyPolicy, HostKeys, Kind, Options, SshError,
 };
-use testkit::agent::Agent;
-use testkit::embedded::EmbeddedServer;
-use testkit::keys::KeyKind;
-use testkit::sshd::Sshd;
+use test_servers::agent::Agent;
+use test_servers::embedded::EmbeddedServer;
+use test_servers::keys::KeyKind;
+use test_servers::sshd::Sshd;
 
 fn anybody() -> HostKeys {
     HostKeys::new(HostKeyPolicy::DangerAcceptAny)
@@ -51,7 +51,7 @@ async fn a_wrong_password_is_tried_once_and_a_right_one_works() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_key_falls_back_to_the_password() {
     let server = EmbeddedServer::start().expect("embedded server");
-    let other = testkit::keys::KeyPair::ed25519().expect("a key");
+    let other = test_servers::keys::KeyPair::ed25519().expect("a key");
     let path = server.dir().join("other");
     other.write(&path).expect("written");
     let options = Options::new(target(&server.host(), server.port(), server.user()))
@@ -241,7 +241,7 @@ async fn the_agents_keys_are_tried_one_after_another() {
     let name = "the_agents_keys_are_tried_one_after_another";
     let server = Sshd::start().expect("sshd");
     let wrong = server.dir().join("wrong");
-    testkit::keys::KeyPair::ed25519().expect("key").write(&wrong).expect("written");
+    test_servers::keys::KeyPair::ed25519().expect("key").write(&wrong).expect("written");
     let agent = Agent::start().expect("ssh-agent");
     for key in [&wrong, &server.identity()] {
         agent.add(key).expect("added");

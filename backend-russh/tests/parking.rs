@@ -9,9 +9,9 @@ use backend_russh::{RusshBackend, RusshSession};
 use common::{as_user, connect, embedded_options, sshd_options, through, within};
 use pool_core::AsyncBackend as _;
 use ssh_session::{AsyncProcess as _, AsyncSession as _, Command, Kind, Pty, Route};
-use testkit::embedded::EmbeddedServer;
-use testkit::proxy::FaultProxy;
-use testkit::sshd::{PasswordUser, Sshd};
+use test_servers::embedded::EmbeddedServer;
+use test_servers::proxy::FaultProxy;
+use test_servers::sshd::{PasswordUser, Sshd};
 use tokio::time::{sleep, timeout};
 
 async fn run(session: &RusshSession, command: &Command, what: &str) {

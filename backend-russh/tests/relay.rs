@@ -8,7 +8,7 @@ use std::time::Duration;
 use backend_russh::RusshSession;
 use common::{connect, sshd_options, within};
 use ssh_session::{AsyncProcess as _, AsyncSession as _, Chunk, Command, Route};
-use testkit::sshd::Sshd;
+use test_servers::sshd::Sshd;
 
 const SIZE: usize = 50_000_000;
 const PIECE: usize = 100_000;

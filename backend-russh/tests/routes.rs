@@ -14,10 +14,10 @@ use ssh_session::{
     AsyncSession as _, Auth, Command, HostKeyPolicy, HostKeys, KeepaliveOptions, Kind, Options,
     ProxyCommand, Route, SshError,
 };
-use testkit::dropbear::Dropbear;
-use testkit::embedded::EmbeddedServer;
-use testkit::proxy::FaultProxy;
-use testkit::sshd::{PasswordUser, Sshd};
+use test_servers::dropbear::Dropbear;
+use test_servers::embedded::EmbeddedServer;
+use test_servers::proxy::FaultProxy;
+use test_servers::sshd::{PasswordUser, Sshd};
 
 /// How long a server's log may take to show what happened.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -9,9 +9,9 @@ use backend_russh::{RusshBackend, RusshSession};
 use common::{as_user, connect, embedded_options, on_both, sshd_options, through, within};
 use pool_core::{AsyncBackend as _, AsyncPool, Config};
 use ssh_session::{AsyncSession as _, Command, KeepaliveOptions, Kind};
-use testkit::embedded::EmbeddedServer;
-use testkit::proxy::{Direction, FaultProxy};
-use testkit::sshd::{PasswordUser, Sshd};
+use test_servers::embedded::EmbeddedServer;
+use test_servers::proxy::{Direction, FaultProxy};
+use test_servers::sshd::{PasswordUser, Sshd};
 use tokio::time::{sleep, timeout};
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,8 +13,8 @@ use pool_core::AsyncBackend as _;
 use ssh_session::{
     AsyncProcess, AsyncSession as _, Chunk, Command, ExitStatus, Kind, Pty, SshError,
 };
-use testkit::embedded::EmbeddedServer;
-use testkit::sshd::{PasswordUser, Sshd};
+use test_servers::embedded::EmbeddedServer;
+use test_servers::sshd::{PasswordUser, Sshd};
 use tokio::time::{sleep, timeout};
 
 /// Everything it writes until its end.

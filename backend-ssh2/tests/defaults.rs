@@ -10,10 +10,10 @@ use std::time::Duration;
 use backend_ssh2::Ssh2Session;
 use common::target;
 use ssh_session::{Auth, HostKeyPolicy, HostKeys, Kind, Options};
-use testkit::Attempts;
-use testkit::agent::Agent;
-use testkit::keys::KeyPair;
-use testkit::sshd::Sshd;
+use test_servers::Attempts;
+use test_servers::agent::Agent;
+use test_servers::keys::KeyPair;
+use test_servers::sshd::Sshd;
 
 /// Only the environment says where the agent and the keys are, so the login happens in a child that
 /// has its own: this same test, told where to go and what is to come of it.

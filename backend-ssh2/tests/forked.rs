@@ -10,8 +10,8 @@ use ssh_session::{
     Auth, Command, HostKeyPolicy, HostKeys, Kind, Options, ProxyCommand, Route, Session as _,
     Target,
 };
-use testkit::scripted::{Kex, ScriptedServer};
-use testkit::sshd::Sshd;
+use test_servers::scripted::{Kex, ScriptedServer};
+use test_servers::sshd::Sshd;
 
 const PROXY: &str = "bash -c 'exec 3<>/dev/tcp/%h/%p; cat <&0 >&3 & cat <&3; kill $!'";
 

@@ -13,7 +13,7 @@ use ssh_session::{
     Command, HostKeyPolicy, HostKeyProblem, HostKeys, Options, Session as _, SshError,
 };
 use tempfile::TempDir;
-use testkit::sshd::Sshd;
+use test_servers::sshd::Sshd;
 
 const PRINCIPAL: &str = "127.0.0.1";
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::{connect, sshd_options};
 use ssh_session::{Command, Process as _, Route, Session as _};
-use testkit::sshd::Sshd;
+use test_servers::sshd::Sshd;
 
 const SIZE: usize = 50 * 1024 * 1024;
 

@@ -13,11 +13,11 @@ use ssh_session::{
     Auth, Command, HostKeyPolicy, HostKeys, KeepaliveOptions, Kind, Options, Process as _, Route,
     Session as _, SshError,
 };
-use testkit::dropbear::Dropbear;
-use testkit::embedded::EmbeddedServer;
-use testkit::keys::KeyPair;
-use testkit::proxy::FaultProxy;
-use testkit::sshd::{PasswordUser, Sshd};
+use test_servers::dropbear::Dropbear;
+use test_servers::embedded::EmbeddedServer;
+use test_servers::keys::KeyPair;
+use test_servers::proxy::FaultProxy;
+use test_servers::sshd::{PasswordUser, Sshd};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::{connect, sshd_options};
 use ssh_session::{Command, Session as _};
-use testkit::sshd::Sshd;
+use test_servers::sshd::Sshd;
 
 #[test]
 fn dropping_sessions_in_any_state_leaks_nothing() {

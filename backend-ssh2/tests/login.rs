@@ -11,9 +11,9 @@ use backend_ssh2::{Ssh2Backend, Ssh2Session};
 use common::{connect, sshd_options, target};
 use pool_core::{Backend as _, ErrorKind};
 use ssh_session::{Auth, Command, HostKeyPolicy, HostKeys, Kind, Options, Session as _, SshError};
-use testkit::embedded::EmbeddedServer;
-use testkit::keys::KeyKind;
-use testkit::sshd::{PasswordUser, Sshd};
+use test_servers::embedded::EmbeddedServer;
+use test_servers::keys::KeyKind;
+use test_servers::sshd::{PasswordUser, Sshd};
 
 fn anybody() -> HostKeys {
     HostKeys::new(HostKeyPolicy::DangerAcceptAny)
@@ -47,7 +47,7 @@ fn a_wrong_password_is_tried_once_and_a_right_one_works() {
 #[test]
 fn a_refused_key_falls_back_to_the_password() {
     let server = EmbeddedServer::start().expect("embedded server");
-    let other = testkit::keys::KeyPair::ed25519().expect("a key");
+    let other = test_servers::keys::KeyPair::ed25519().expect("a key");
     let path = server.dir().join("other");
     other.write(&path).expect("written");
     let options = Options::new(target(&server.host(), server.port(), server.user()))
@@ -221,7 +221,7 @@ fn the_agents_keys_are_tried_one_after_another() {
     }
     let server = Sshd::start().expect("sshd");
     let wrong = server.dir().join("wrong");
-    testkit::keys::KeyPair::ed25519().expect("key").write(&wrong).expect("written");
+    test_servers::keys::KeyPair::ed25519().expect("key").write(&wrong).expect("written");
     let socket = server.dir().join("agent");
     let mut agent = Process::new("ssh-agent")
         .args(["-D", "-a"])

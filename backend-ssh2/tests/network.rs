@@ -8,8 +8,8 @@ use backend_ssh2::{Ssh2Backend, Ssh2Session};
 use common::{connect, embedded_options, within};
 use pool_core::Backend as _;
 use ssh_session::{Command, KeepaliveOptions, Kind, Options, Session as _, SshError};
-use testkit::embedded::EmbeddedServer;
-use testkit::proxy::{Direction, FaultProxy};
+use test_servers::embedded::EmbeddedServer;
+use test_servers::proxy::{Direction, FaultProxy};
 
 /// The embedded server behind a proxy, and options that lead there.
 fn behind_proxy() -> (EmbeddedServer, FaultProxy, Options) {

@@ -9,9 +9,9 @@ use backend_ssh2::{Ssh2Backend, Ssh2Session};
 use common::{connect, sshd_options, within};
 use pool_core::Backend as _;
 use ssh_session::{Command, Kind, Options, Process as _, Session as _};
-use testkit::embedded::EmbeddedServer;
-use testkit::proxy::FaultProxy;
-use testkit::sshd::Sshd;
+use test_servers::embedded::EmbeddedServer;
+use test_servers::proxy::FaultProxy;
+use test_servers::sshd::Sshd;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 

@@ -8,7 +8,7 @@ use backend_ssh2::{Ssh2Backend, Ssh2Session};
 use common::{connect, sshd_options, target, within};
 use pool_core::Backend as _;
 use ssh_session::{Command, Kind, Options, ProxyCommand, Route, Session as _, SshError};
-use testkit::sshd::Sshd;
+use test_servers::sshd::Sshd;
 
 /// Bash connects to where `%h` and `%p` say.
 const CONNECT: &str = "bash -c 'exec 3<>/dev/tcp/%h/%p; cat <&0 >&3 & cat <&3; kill $!'";

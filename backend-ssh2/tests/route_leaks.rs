@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use backend_ssh2::Ssh2Session;
 use common::{connect, sshd_options};
 use ssh_session::{Auth, Command, Options, Process as _, ProxyCommand, Route, Session as _};
-use testkit::proxy::FaultProxy;
-use testkit::sshd::Sshd;
+use test_servers::proxy::FaultProxy;
+use test_servers::sshd::Sshd;
 
 const PROXY: &str = "bash -c 'exec 3<>/dev/tcp/%h/%p; cat <&0 >&3 & cat <&3; kill $!'";
 

@@ -10,7 +10,7 @@ use backend_ssh2::{Ssh2Backend, Ssh2Session};
 use common::{connect, embedded_options, on_both, sshd_options, within};
 use pool_core::Backend as _;
 use ssh_session::{Command, KeepaliveOptions, Kind, Session as _};
-use testkit::sshd::{PasswordUser, Sshd};
+use test_servers::sshd::{PasswordUser, Sshd};
 
 #[test]
 fn five_threads_share_one_session_and_every_output_is_right() {
@@ -172,7 +172,7 @@ fn heartbeats_find_a_stopped_server_under_a_running_command() {
 
 #[test]
 fn an_idle_session_is_kept_alive_by_one_thread_and_found_dead_by_it() {
-    let server = testkit::embedded::EmbeddedServer::start().expect("embedded server");
+    let server = test_servers::embedded::EmbeddedServer::start().expect("embedded server");
     let mut options = embedded_options(&server);
     let interval = Duration::from_millis(200);
     options.keepalive = Some(KeepaliveOptions { interval, count_max: 2 });

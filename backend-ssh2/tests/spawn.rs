@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use backend_ssh2::{Ssh2Process, Ssh2Session};
 use common::{connect, on_both, sshd_options, within};
 use ssh_session::{Chunk, Command, ExitStatus, Kind, Process as _, Pty, Session as _};
-use testkit::sshd::Sshd;
+use test_servers::sshd::Sshd;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -159,7 +159,7 @@ fn a_refused_terminal_is_an_error_that_names_it() {
 #[test]
 fn a_signal_reaches_the_command() {
     let server = Sshd::start().expect("sshd");
-    let user = testkit::sshd::PasswordUser::create().expect("a user; run the tests as root");
+    let user = test_servers::sshd::PasswordUser::create().expect("a user; run the tests as root");
     let session = connect(&common::user_options(&server, &user));
     within(PATIENCE, "sshd", move || {
         let command = "exec 2>/dev/null; trap 'echo got it; exit 7' USR1; echo ready; \
@@ -184,7 +184,7 @@ fn a_signal_reaches_the_command() {
 fn a_command_dropped_before_its_end_is_killed_and_frees_its_slot() {
     let server = Sshd::builder().max_sessions(2).start().expect("sshd");
     // sshd 9.2 signals commands of all users but root.
-    let user = testkit::sshd::PasswordUser::create().expect("a user; run the tests as root");
+    let user = test_servers::sshd::PasswordUser::create().expect("a user; run the tests as root");
     let session = connect(&common::user_options(&server, &user));
     within(PATIENCE, "sshd", move || {
         for _ in 0..10 {

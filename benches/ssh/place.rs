@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use hussh::{AsyncConnection, AsyncConnectionBuilder, AsyncConnectionPool, HostKeyPolicy};
 use hussh::{AsyncConnectionPoolBuilder, sync};
-use testkit::embedded::EmbeddedServer;
-use testkit::keys::known_hosts_line;
-use testkit::proxy::FaultProxy;
-use testkit::sshd::Sshd;
+use test_servers::embedded::EmbeddedServer;
+use test_servers::keys::known_hosts_line;
+use test_servers::proxy::FaultProxy;
+use test_servers::sshd::Sshd;
 
 /// What kind of server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

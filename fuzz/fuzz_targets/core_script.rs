@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use testkit::fake::script::run_script;
+use pool_model::script::run_script;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Err(violation) = run_script(bytes) {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use testkit::fake::script::run_keepalive;
+use pool_model::script::run_keepalive;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Err(error) = run_keepalive(bytes) {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use testkit::fake::keyed_script::{run_alone, run_keyed_script};
+use pool_model::keyed_script::{run_alone, run_keyed_script};
 
 fuzz_target!(|bytes: &[u8]| {
     if let Err(violation) = run_keyed_script(bytes) {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use testkit::words::run_known_hosts;
+use fuzz_bodies::run_known_hosts;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Err(error) = run_known_hosts(bytes, bytes.iter().fold(0_u8, |sum, byte| sum.wrapping_mul(31) ^ byte) % 64 == 0) {

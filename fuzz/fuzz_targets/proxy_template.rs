@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use testkit::words::run_proxy_template;
+use fuzz_bodies::run_proxy_template;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Err(error) = run_proxy_template(bytes) {

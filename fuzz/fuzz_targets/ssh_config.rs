@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use testkit::words::run_ssh_config;
+use fuzz_bodies::run_ssh_config;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Err(error) = run_ssh_config(bytes) {

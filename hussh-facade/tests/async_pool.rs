@@ -9,8 +9,8 @@ use hussh::{
     AsyncConnection, AsyncConnectionPool, AsyncConnectionPoolBuilder, Chunk, Command, Error,
     HostKeyPolicy, Kind,
 };
-use testkit::embedded::EmbeddedServer;
-use testkit::sshd::{PasswordUser, Sshd};
+use test_servers::embedded::EmbeddedServer;
+use test_servers::sshd::{PasswordUser, Sshd};
 use tokio::time::timeout;
 
 fn on_sshd(server: &Sshd) -> AsyncConnectionPoolBuilder {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::{for_each_library, on_sshd};
 use hussh::Command;
 use hussh::sync::{ConnectionPool, Library};
-use testkit::sshd::Sshd;
+use test_servers::sshd::Sshd;
 
 for_each_library! {
     a_hundred_commands_at_once_all_succeed_at_default_limits

@@ -12,7 +12,7 @@ use std::{fs, io, thread};
 
 use example::example;
 use serde_json::Value;
-use testkit::embedded::EmbeddedServer;
+use test_servers::embedded::EmbeddedServer;
 
 /// The demo with the environment of somebody without any set-up.
 struct Demo {

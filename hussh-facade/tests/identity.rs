@@ -4,7 +4,7 @@ use pool_core::{Config, KeyedConfig, KeyedPool};
 use ssh_session::{
     Auth, Command, Endpoint, HostKeyPolicy, HostKeys, Options, Session as _, Target,
 };
-use testkit::sshd::{PasswordUser, Sshd};
+use test_servers::sshd::{PasswordUser, Sshd};
 
 fn endpoint(server: &Sshd, user: &PasswordUser, password: &str) -> Endpoint {
     let target = Target::new(server.host(), server.port(), user.name()).expect("a target");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use common::{for_each_library, on_embedded};
 use hussh::sync::{ConnectionPool, Library};
 use hussh::{Error, Event, Kind, Observer};
-use testkit::embedded::EmbeddedServer;
+use test_servers::embedded::EmbeddedServer;
 
 for_each_library! {
     a_pool_is_warmed_before_anybody_asks

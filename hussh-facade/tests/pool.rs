@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use common::{for_each_library, on_embedded, on_sshd};
 use hussh::sync::{Connection, ConnectionPool, Library};
 use hussh::{Command, Error, HostKeyPolicy, Kind};
-use testkit::embedded::EmbeddedServer;
-use testkit::proxy::FaultProxy;
-use testkit::sshd::{PasswordUser, Sshd};
+use test_servers::embedded::EmbeddedServer;
+use test_servers::proxy::FaultProxy;
+use test_servers::sshd::{PasswordUser, Sshd};
 
 for_each_library! {
     thirty_two_threads_share_four_connections_on_sshd

@@ -12,7 +12,7 @@ use common::for_each_library;
 use example::example;
 use hussh::sync::{Connection, ConnectionBuilder, ConnectionPool, Library};
 use hussh::{Auth, Error, HostKeyPolicy, JumpHost, Kind, SshConfig};
-use testkit::sshd::{PasswordUser, Sshd, Truth};
+use test_servers::sshd::{PasswordUser, Sshd, Truth};
 
 for_each_library! {
     two_jumps_with_three_credentials_lead_there

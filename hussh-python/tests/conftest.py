@@ -24,7 +24,7 @@ class Server:
 
     def __init__(self, *arguments: str) -> None:
         if not SERVE.exists():
-            pytest.fail(f"{SERVE} is missing: cargo build -p testkit --example serve")
+            pytest.fail(f"{SERVE} is missing: cargo build -p test-servers --example serve")
         self._process = subprocess.Popen(
             [SERVE, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

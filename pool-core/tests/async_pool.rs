@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use pool_core::{Acquire, AcquireError, AsyncPool, AsyncPooled, CloseReason, Config, ErrorKind};
-use testkit::fake::{Behaviour, FakeAsyncBackend, FakeBackend};
+use pool_model::{Behaviour, FakeAsyncBackend, FakeBackend};
 
 const SECOND: Duration = Duration::from_secs(1);
 

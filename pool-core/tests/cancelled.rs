@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use pool_core::{AsyncPool, Config};
-use testkit::fake::{FakeAsyncBackend, FakeBackend, audit, draw};
+use pool_model::{FakeAsyncBackend, FakeBackend, audit, draw};
 
 const TASKS: u64 = 20;
 const CANCELLED: u64 = 100_000;

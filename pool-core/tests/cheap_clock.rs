@@ -5,7 +5,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use pool_core::{Clock, Config, Event, Observer, Pool};
-use testkit::fake::{FakeBackend, ManualClock};
+use pool_model::{FakeBackend, ManualClock};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pool_core::{AsyncPool, Backend, Config, DynAsyncBackend, ErrorKind, Pool};
-use testkit::fake::{Behaviour, FakeAsyncBackend, FakeBackend, FakeError, FakeSession};
+use pool_model::{Behaviour, FakeAsyncBackend, FakeBackend, FakeError, FakeSession};
 
 type AnyBackend = Arc<dyn Backend<Session = FakeSession, Error = FakeError>>;
 type AnyAsyncBackend = Arc<dyn DynAsyncBackend<FakeSession, FakeError>>;

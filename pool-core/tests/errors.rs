@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use pool_core::{AcquireError, Config, ConfigBuilder, ErrorKind, Pool, Stats};
-use testkit::fake::{Behaviour, FakeBackend, FakeError};
+use pool_model::{Behaviour, FakeBackend, FakeError};
 
 const MOMENT: Duration = Duration::from_millis(20);
 

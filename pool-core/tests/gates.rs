@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use pool_core::{AsyncBackend, AsyncPool, Config, ErrorKind, Runtime};
-use testkit::fake::{Executor, FakeAsyncBackend, FakeBackend, FakeError, FakeSession, audit, draw};
+use pool_model::{Executor, FakeAsyncBackend, FakeBackend, FakeError, FakeSession, audit, draw};
 
 const MILLI: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

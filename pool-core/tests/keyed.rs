@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use pool_core::{AcquireError, AsyncKeyedPool, CloseReason, Config, Guard, KeyedConfig, KeyedPool};
-use testkit::fake::{FakeAsyncBackend, FakeBackend, ManualClock};
+use pool_model::{FakeAsyncBackend, FakeBackend, ManualClock};
 
 const SECOND: Duration = Duration::from_secs(1);
 

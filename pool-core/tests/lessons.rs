@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use pool_core::{AsyncPool, CloseReason, Config, ConfigBuilder, Pool, Runtime};
-use testkit::fake::{Behaviour, Executor, FakeAsyncBackend, FakeBackend, ManualClock, audit};
+use pool_model::{Behaviour, Executor, FakeAsyncBackend, FakeBackend, ManualClock, audit};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLI: Duration = Duration::from_millis(1);

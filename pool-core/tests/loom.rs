@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use loom::sync::{Mutex, Notify};
 use loom::thread;
 use pool_core::{AcquireError, AsyncPool, Backend, BoxFuture, Clock, Config, Pool, Runtime, Stats};
-use testkit::fake::{FakeAsyncBackend, FakeBackend, FakeSession, ManualClock, audit};
+use pool_model::{FakeAsyncBackend, FakeBackend, FakeSession, ManualClock, audit};
 
 const SECOND: Duration = Duration::from_secs(1);
 

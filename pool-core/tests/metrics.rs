@@ -7,7 +7,7 @@ use std::time::Duration;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use pool_core::core::ConnectFailure;
 use pool_core::{Config, Counters, ErrorKind, Event, Guard, MetricsObserver, Observer, Pool};
-use testkit::fake::FakeBackend;
+use pool_model::FakeBackend;
 
 #[test]
 fn gauges_and_counters_follow_the_pool() {

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use pool_core::{AsyncPool, AsyncPooled, Backend, Config, ErrorKind, Guard, Pool, Pooled, Stats};
-use testkit::fake::{Behaviour, Call, Executor, ManualClock, NosyBackend, NosySession, audit};
+use pool_model::{Behaviour, Call, Executor, ManualClock, NosyBackend, NosySession, audit};
 
 const SECOND: Duration = Duration::from_secs(1);
 const SIZE: usize = 3;

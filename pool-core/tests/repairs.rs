@@ -12,7 +12,7 @@ use std::time::Duration;
 use pool_core::{
     AcquireError, AsyncBackend, AsyncPool, CloseReason, Config, ErrorKind, Guard, Pool, Stats,
 };
-use testkit::fake::{
+use pool_model::{
     Behaviour, Call, Executor, FakeAsyncBackend, FakeBackend, ManualClock, Nosy, NosyBackend, audit,
 };
 
@@ -203,7 +203,7 @@ impl Drop for FussyError {
 }
 
 impl AsyncBackend for Fussy {
-    type Session = testkit::fake::FakeSession;
+    type Session = pool_model::FakeSession;
     type Error = FussyError;
 
     async fn connect(&self) -> Result<Self::Session, FussyError> {

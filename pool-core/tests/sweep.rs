@@ -9,7 +9,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use pool_core::{AsyncPool, AsyncPooled, Config, ErrorKind};
-use testkit::fake::{Behaviour, Executor, FakeAsyncBackend, FakeBackend, audit};
+use pool_model::{Behaviour, Executor, FakeAsyncBackend, FakeBackend, audit};
 
 const SECOND: Duration = Duration::from_secs(1);
 const SIZE: usize = 2;

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use pool_core::{AcquireError, CloseReason, Config, ErrorKind, Guard, Pool};
-use testkit::fake::{Behaviour, FakeBackend, ManualClock};
+use pool_model::{Behaviour, FakeBackend, ManualClock};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use testkit::words::{run_known_hosts, run_proxy_template, run_ssh_config};
+use fuzz_bodies::{run_known_hosts, run_proxy_template, run_ssh_config};
 
 type Body = fn(&[u8]) -> Result<(), String>;
 

@@ -1,4 +1,4 @@
-//! The crash test and the soak, which are programs of the crate `faults`.
+//! The crash test and the soak, which are programs of the crate `crash-test`.
 
 use anyhow::{Context, Result, bail};
 
@@ -7,7 +7,7 @@ use crate::run::{cargo, root};
 /// Runs the program with these arguments; what it prints is all that is printed.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let mut command = cargo();
-    command.args(["run", "--quiet", "--locked", "--package", "faults"]);
+    command.args(["run", "--quiet", "--locked", "--package", "crash-test"]);
     // What sessions cost is of interest as users build it.
     if arguments.first().is_some_and(|what| what == "idle") {
         command.arg("--release");
@@ -19,7 +19,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         .status()
         .context("could not start cargo")?;
     if !status.success() {
-        bail!("`faults {}` failed ({status})", arguments.join(" "));
+        bail!("`crash-test {}` failed ({status})", arguments.join(" "));
     }
     Ok(())
 }

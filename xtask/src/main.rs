@@ -108,7 +108,7 @@ fn main() -> Result<()> {
             faults::run(&["idle".into(), sessions.to_string()])
         }
         Command::Faults { json, only, quick, idle: None } => {
-            let page = run::root().join("FAULTS.md").display().to_string();
+            let page = run::root().join("testing/crash-test/FAULTS.md").display().to_string();
             let mut arguments = vec!["play".into(), "--page".into(), page];
             arguments.extend(json.then(|| "--json".into()));
             arguments.extend(quick.then(|| "--quick".into()));

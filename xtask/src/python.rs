@@ -54,7 +54,10 @@ pub(crate) fn python() -> Result<()> {
     step("mypy, examples", mypy().args(["--scripts-are-modules", "hussh-python/examples"]))?;
     step("stubtest", Command::new(&python).args(["-m", "mypy.stubtest", "hussh"]))?;
 
-    step("servers", cargo().args(["build", "-p", "testkit", "--example", "serve", "--locked"]))?;
+    step(
+        "servers",
+        cargo().args(["build", "-p", "test-servers", "--example", "serve", "--locked"]),
+    )?;
     let mut tests = Command::new(&python);
     step("pytest", tests.args(["-m", "pytest", "-q", "hussh-python"]))
 }

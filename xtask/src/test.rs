@@ -9,8 +9,7 @@ use crate::run::{cargo, root, step, succeeds};
 use crate::{deny, needs, python, rows};
 
 /// All that can be on at once without building OpenSSL from its source (`vendored-openssl`).
-const FEATURES: &str =
-    "pool-core/tokio,pool-core/metrics,testkit/ssh,testkit/fake,testkit/conformance,testkit/words";
+const FEATURES: &str = "pool-core/tokio,pool-core/metrics";
 
 pub(crate) fn all() -> Result<()> {
     needs::check()?;
@@ -32,10 +31,10 @@ pub(crate) fn all() -> Result<()> {
     examples.args(["build", "--workspace", "--examples", "--features", FEATURES, "--locked"]);
     step("examples", &mut examples)?;
     let mut tests = runner();
-    tests.args(["--workspace", "--exclude", "faults", "--features", FEATURES, "--locked"]);
+    tests.args(["--workspace", "--exclude", "crash-test", "--features", FEATURES, "--locked"]);
     step("tests", &mut tests)?;
     // By itself: with the features that other members ask of tokio its locks don't survive a fork.
-    step("crash test, quick", runner().args(["-p", "faults", "--locked"]))?;
+    step("crash test, quick", runner().args(["-p", "crash-test", "--locked"]))?;
     let mut forks = runner_of(&["--test", "forked"]);
     step("forks", forks.args(["-p", "backend-russh", "--locked"]))?;
     let mut doctests = cargo();

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use backend_russh::RusshSession;
 use ssh_session::{Auth, HostKeyPolicy, HostKeys, Kind, Options, Target};
-use testkit::embedded::EmbeddedServer;
-use testkit::proxy::FaultProxy;
-use testkit::sshd::{PasswordUser, Sshd};
+use test_servers::embedded::EmbeddedServer;
+use test_servers::proxy::FaultProxy;
+use test_servers::sshd::{PasswordUser, Sshd};
 
 pub(crate) fn target(host: &str, port: u16, user: &str) -> Target {
     Target::new(host, port, user).expect("a valid target")

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use backend_ssh2::Ssh2Session;
 use ssh_session::{Auth, HostKeyPolicy, HostKeys, Options, Target};
-use testkit::embedded::EmbeddedServer;
-use testkit::sshd::{PasswordUser, Sshd};
+use test_servers::embedded::EmbeddedServer;
+use test_servers::sshd::{PasswordUser, Sshd};
 
 pub(crate) fn target(host: &str, port: u16, user: &str) -> Target {
     Target::new(host, port, user).expect("a valid target")

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pool_core::{Backend, Config, Pool};
-use testkit::fake::FakeBackend;
+use pool_model::FakeBackend;
 
 use crate::Figure;
 

@@ -8,7 +8,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use pool_core::{AsyncBackend, AsyncPool, Clock, Config, Runtime};
-use testkit::fake::{Executor, FakeError};
+use pool_model::{Executor, FakeError};
 
 use crate::{Figure, SECOND, seconds};
 

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use pool_core::{AsyncBackend, AsyncPool, Config};
-use testkit::fake::{FakeAsyncBackend, FakeError};
+use pool_model::{FakeAsyncBackend, FakeError};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{Figure, SECOND, seconds};

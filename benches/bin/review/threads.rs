@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use pool_core::{Clock, Config, ErrorKind, Pool};
-use testkit::fake::{Behaviour, FakeBackend, ManualClock};
+use pool_model::{Behaviour, FakeBackend, ManualClock};
 
 use crate::{Figure, SECOND, seconds};
 

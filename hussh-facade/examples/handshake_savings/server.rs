@@ -5,10 +5,10 @@ use std::{fs, io};
 
 use anyhow::{Result, anyhow};
 use hussh::Target;
-use testkit::embedded::EmbeddedServer;
-use testkit::keys::known_hosts_line;
-use testkit::proxy::FaultProxy;
-use testkit::sshd::Sshd;
+use test_servers::embedded::EmbeddedServer;
+use test_servers::keys::known_hosts_line;
+use test_servers::proxy::FaultProxy;
+use test_servers::sshd::Sshd;
 
 use crate::arguments::Arguments;
 use crate::login::Login;

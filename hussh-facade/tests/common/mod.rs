@@ -2,8 +2,8 @@
 #![allow(dead_code, reason = "no test file uses all of it")]
 
 use hussh::sync::{ConnectionPool, ConnectionPoolBuilder, Library};
-use testkit::embedded::EmbeddedServer;
-use testkit::sshd::Sshd;
+use test_servers::embedded::EmbeddedServer;
+use test_servers::sshd::Sshd;
 
 /// A pool that logs in to sshd with a key.
 pub(crate) fn on_sshd<L: Library>(server: &Sshd) -> ConnectionPoolBuilder<L> {

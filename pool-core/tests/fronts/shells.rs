@@ -10,7 +10,7 @@ use pool_core::{
     AcquireError, AsyncPool, AsyncPooled, Config, Domain, Event, Guard, LocalChecks, Observer,
     Pool, Pooled,
 };
-use testkit::fake::{Executor, ManualClock};
+use pool_model::{Executor, ManualClock};
 
 use crate::desk::{AsyncDesk, Desk, Failed, Session};
 use crate::step::{How, Outcome, Step, View};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pool_core::Stats;
-use testkit::fake::draw;
+use pool_model::draw;
 
 use crate::desk::{Ticket, Verdict};
 

@@ -1,8 +1,8 @@
 //! The main instrument: random scripts over the core, every invariant checked after each step.
 
+use pool_model::script::{Harness, Op, SETUP_BYTES, Script, Setup, run_script};
 use proptest::prelude::*;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
-use testkit::fake::script::{Harness, Op, SETUP_BYTES, Script, Setup, run_script};
 
 /// The steps of a case.
 const STEPS: usize = 120;
@@ -87,7 +87,7 @@ fn i1_to_i42_hold_in_scripts_from_random_bytes() {
 }
 
 /// Leaves out steps for as long as the script still fails.
-fn shrink(mut script: Script) -> Result<(), testkit::fake::script::Violation> {
+fn shrink(mut script: Script) -> Result<(), pool_model::script::Violation> {
     let mut found = script.run();
     let mut length = usize::MAX;
     while script.ops.len() < length {

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use pool_core::ErrorKind::{Permanent, Transient};
 use pool_core::Order;
-use testkit::fake::script::Op::{
+use pool_model::script::Op::{
     Acquire, Add, Cancel, Finish, Peek, Refuse, Release, Replace, Resize, Start, StartAll, Stray,
     Take, Tick, Wait,
 };
-use testkit::fake::script::Patience::{Endless, Millis};
-use testkit::fake::script::Span::{Ahead, AlmostDue, Due};
-use testkit::fake::script::{End, Keyed, Op, Patience, Return, Script, Setup};
+use pool_model::script::Patience::{Endless, Millis};
+use pool_model::script::Span::{Ahead, AlmostDue, Due};
+use pool_model::script::{End, Keyed, Op, Patience, Return, Script, Setup};
 
 fn holds(setup: Setup, ops: &[Op]) {
     if let Err(violation) = (Script { setup, ops: ops.to_vec() }).run() {
@@ -130,7 +130,7 @@ fn i22_a_lent_session_has_its_next_keepalive_in_time() {
 /// The clock goes back after a delay is over, and again after a look ahead.
 #[test]
 fn i29_a_clock_set_back_breaks_nothing() {
-    let back = Tick(testkit::fake::script::Span::Back(millis(10_000)));
+    let back = Tick(pool_model::script::Span::Back(millis(10_000)));
     let setup = Setup { min_idle: 2, max_connecting: 1, ..Setup::default() };
     let lost = Finish(0, End::Lost);
     holds(setup, &[StartAll, lost, Tick(Due), back, Start, Peek, Tick(Ahead(millis(99)))]);

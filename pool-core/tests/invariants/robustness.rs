@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pool_core::core::{Phase, Returned, Task};
 use pool_core::{CloseReason, Config};
-use testkit::fake::script::{run_keepalive, run_script};
+use pool_model::script::{run_keepalive, run_script};
 
 use crate::rig::{Rig, millis};
 

@@ -2,7 +2,7 @@
 
 use pool_core::core::{Acquired, Purpose, Refusal, Request, Returned, Task, WaitPhase};
 use pool_core::{CloseReason, Config, ErrorKind};
-use testkit::fake::script::{End, Harness, Op, Patience, Return, Setup, Span};
+use pool_model::script::{End, Harness, Op, Patience, Return, Setup, Span};
 
 use crate::rig::{Rig, millis};
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use testkit::fake::keyed_script::{
+use pool_model::keyed_script::{
     KEYED_SETUP_BYTES, KeyedOp, KeyedScript, KeyedSetup, OP_BYTES, run_alone, run_keyed_script,
 };
-use testkit::fake::script::{End, Patience, Span};
+use pool_model::script::{End, Patience, Span};
 
 /// How many random steps a run makes in all; `POOL_STEPS` sets it.
 fn steps() -> usize {

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use pool_core::{Config, Event, KeyedConfig, KeyedObserver, KeyedPool};
-use testkit::fake::FakeBackend;
+use pool_model::FakeBackend;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

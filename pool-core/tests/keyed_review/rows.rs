@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pool_core::{AcquireError, AsyncKeyedPool, Config, ErrorKind, KeyedConfig, KeyedPool};
-use testkit::fake::{Behaviour, FakeAsyncBackend, FakeBackend};
+use pool_model::{Behaviour, FakeAsyncBackend, FakeBackend};
 use tokio::runtime::Runtime;
 
 const MILLISECOND: Duration = Duration::from_millis(1);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use pool_core::{
     AcquireError, AsyncPool, Backend, Clock, Config, ConfigBuilder, Event, Guard, Observer, Pool,
 };
-use testkit::fake::{Executor, FakeAsyncBackend, FakeBackend, ManualClock};
+use pool_model::{Executor, FakeAsyncBackend, FakeBackend, ManualClock};
 
 use crate::log;
 use crate::rig::{HOUR, SECOND, poll_once, until};

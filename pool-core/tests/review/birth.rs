@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pool_core::{AcquireError, AsyncBackend, AsyncPool, Clock, ErrorKind};
-use testkit::fake::{Behaviour, Executor, FakeAsyncBackend, FakeError};
+use pool_model::{Behaviour, Executor, FakeAsyncBackend, FakeError};
 
 use crate::rig::{HOUR, SECOND, patient, poll_once, pool};
 

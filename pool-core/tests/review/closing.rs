@@ -7,7 +7,7 @@ use std::time::Duration;
 use pool_core::{
     AsyncBackend, AsyncPool, Backend, Clock, ErrorKind, Interrupt, KillSwitch, Pool, Runtime,
 };
-use testkit::fake::{Behaviour, Executor, FakeAsyncBackend, FakeBackend, FakeError, ManualClock};
+use pool_model::{Behaviour, Executor, FakeAsyncBackend, FakeBackend, FakeError, ManualClock};
 
 use crate::rig::{HOUR, SECOND, patient, poll_once, until, while_time_passes, within_watchdog};
 

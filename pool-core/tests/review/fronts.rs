@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pool_core::{AcquireError, AsyncPool, Config};
-use testkit::fake::{Behaviour, Executor, FakeAsyncBackend};
+use pool_model::{Behaviour, Executor, FakeAsyncBackend};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::rig::{SECOND, patient, poll_once, within_watchdog};

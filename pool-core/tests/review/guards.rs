@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pool_core::{AsyncPool, CloseReason, Guard};
-use testkit::fake::{Executor, FakeAsyncBackend, FakeError};
+use pool_model::{Executor, FakeAsyncBackend, FakeError};
 
 use crate::rig::{Lines, SECOND, patient, poll_once, pool, tasks, yield_once};
 

@@ -8,7 +8,7 @@ use pool_core::{
     AcquireError, AsyncBackend, AsyncHooks, AsyncPool, Backend, ErrorKind, Hooked, Hooks,
     Interrupt, KillSwitch, Moment, Pool,
 };
-use testkit::fake::{Behaviour, Executor, FakeAsyncBackend, FakeBackend, FakeError, FakeSession};
+use pool_model::{Behaviour, Executor, FakeAsyncBackend, FakeBackend, FakeError, FakeSession};
 
 use crate::rig::{SECOND, patient, until};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pool_core::{Clock, Config, Guard};
-use testkit::fake::{Executor, ManualClock};
+use pool_model::{Executor, ManualClock};
 
 use crate::rig::{
     Does, HOUR, Lines, SECOND, limit, poll_once, refuse, tasks, threads, until, while_time_passes,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pool_core::core::WaitPhase;
 use pool_core::{Clock, ErrorKind, Pool};
-use testkit::fake::{Behaviour, Executor, FakeAsyncBackend, FakeBackend, FakeError};
+use pool_model::{Behaviour, Executor, FakeAsyncBackend, FakeBackend, FakeError};
 
 use crate::rig::{HOUR, SECOND, patient, poll_once, pool, within_watchdog};
 

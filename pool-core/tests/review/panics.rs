@@ -12,7 +12,7 @@ use pool_core::{
     AcquireError, AsyncBackend, AsyncPool, Backend, Config, ConfigBuilder, ErrorKind, Event,
     KillSwitch, Observer, Pool,
 };
-use testkit::fake::{Executor, FakeBackend};
+use pool_model::{Executor, FakeBackend};
 
 use crate::log;
 use crate::rig::{poll_once, until, within_watchdog};

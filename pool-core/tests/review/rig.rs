@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use pool_core::{
     AsyncBackend, AsyncPool, Backend, Clock, Config, ConfigBuilder, ErrorKind, Guard, Pool,
 };
-use testkit::fake::{Executor, FakeAsyncBackend, FakeError, ManualClock};
+use pool_model::{Executor, FakeAsyncBackend, FakeError, ManualClock};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);

@@ -1,0 +1,85 @@
+//! One suite for every kind of session, on every kind of server.
+//!
+//! A [`Subject`] says how sessions of one kind are opened; [`run`] puts it through all cases on a
+//! server of one [`Place`]. The cases are written once, over the sync traits; a session that is
+//! async is tested through [`Blocking`], which does nothing but wait for it.
+//!
+//! What a server can't do is a fact about its kind ([`Facts`]), and the cases expect the error it
+//! leads to. So every case runs in every cell of the grid, and none is skipped.
+
+mod blocking;
+mod cancelling;
+mod case;
+mod commands;
+mod deadlines;
+mod endings;
+pub mod hostile;
+mod limits;
+mod networks;
+mod place;
+mod processes;
+mod rekeying;
+mod run;
+mod sharing;
+mod streams;
+mod terminals;
+
+use std::time::Duration;
+
+use ssh_session::{Command, Options, Session, SshError};
+
+pub use blocking::{Blocking, BlockingProcess, runtime};
+pub use case::Case;
+pub use place::{Environment, Facts, Place, Server, Setup};
+pub use run::{Outcome, Report, names, run};
+
+/// A kind of session.
+pub trait Subject: Clone + Send + Sync + 'static {
+    /// The sessions it opens.
+    type Session: Session + 'static;
+
+    /// Its name in the grid.
+    fn name(&self) -> &'static str;
+
+    /// Opens a session.
+    ///
+    /// # Errors
+    ///
+    /// Those of the session's own `connect`.
+    fn connect(&self, options: &Options) -> Result<Self::Session, SshError>;
+
+    /// Starts a command and gives it up after a while, as callers of this kind of session do: by
+    /// dropping its process, or its future.
+    ///
+    /// # Errors
+    ///
+    /// Where the command failed before that.
+    fn give_up(
+        &self,
+        session: &Self::Session,
+        command: &Command,
+        after: Duration,
+    ) -> Result<(), SshError> {
+        let process = session.spawn(command)?;
+        std::thread::sleep(after);
+        drop(process);
+        Ok(())
+    }
+}
+
+/// One case of the suite.
+struct Entry<S: Subject> {
+    name: &'static str,
+    run: fn(&Case<S>),
+}
+
+/// Names each case by its function.
+macro_rules! table {
+    ($($case:ident),* $(,)?) => {
+        pub(super) fn table<S: crate::suite::Subject>()
+        -> Vec<crate::suite::Entry<S>> {
+            vec![$(crate::suite::Entry { name: stringify!($case), run: $case::<S> }),*]
+        }
+    };
+}
+use table;

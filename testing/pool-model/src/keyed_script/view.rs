@@ -1,0 +1,77 @@
+//! What can be seen of the books between two steps.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use pool_core::core::{Phase, SlotId};
+use pool_core::keyed_core::{KeyId, KeyedCore};
+use pool_core::{Machine, Stats};
+
+use crate::{FakeError, FakeSession};
+
+/// Sessions may be shared.
+pub(super) type Session = Arc<FakeSession>;
+
+/// All keys, and what their cores say.
+#[derive(Debug, Clone)]
+pub(super) struct View {
+    pub(super) keys: Vec<KeyView>,
+    pub(super) due: Option<Instant>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct KeyView {
+    pub(super) id: KeyId,
+    pub(super) stats: Stats,
+    /// The ticket of whoever is first in the queue.
+    pub(super) front: Option<u64>,
+    /// It has a session that stays, or one that is being opened.
+    pub(super) stays: bool,
+    /// A connect is due, as far as the key goes.
+    pub(super) wants: bool,
+    /// It has work to be run.
+    pub(super) works: bool,
+    pub(super) idle: Vec<SlotId>,
+    /// A waiter or an outcome that nobody collected, a session, or something that hangs.
+    pub(super) busy: bool,
+}
+
+impl View {
+    pub(super) fn read(core: &KeyedCore<Session, FakeError>, now: Instant) -> Self {
+        let keys = core.ids().into_iter().filter_map(|id| {
+            let core = core.core(id)?;
+            let stats = core.stats();
+            let idle = core.phases().filter(|(_, phase)| *phase == Phase::Idle);
+            Some(KeyView {
+                id,
+                stats,
+                front: core.front_ticket(),
+                stays: core.opened() + stats.connecting > 0,
+                wants: core.wants_connect(now),
+                works: core.has_task(now),
+                idle: idle.map(|(slot, _)| slot).collect(),
+                busy: stats.open() + stats.orphans + stats.waiting + stats.hung() > 0,
+            })
+        });
+        Self { keys: keys.collect(), due: core.poll_timeout() }
+    }
+
+    pub(super) fn key(&self, id: KeyId) -> Option<&KeyView> {
+        self.keys.iter().find(|key| key.id == id)
+    }
+
+    pub(super) fn sum(&self, of: impl Fn(&Stats) -> usize) -> usize {
+        self.keys.iter().map(|key| of(&key.stats)).sum()
+    }
+
+    pub(super) fn open(&self) -> usize {
+        self.sum(Stats::open)
+    }
+
+    /// Keys that could use a place for somebody who waits: whether they have a session that stays,
+    /// and that borrower's ticket.
+    pub(super) fn starving(&self) -> impl Iterator<Item = ((bool, u64), KeyId)> + '_ {
+        let starving = self.keys.iter().filter(|key| key.wants);
+        starving.filter_map(|key| Some(((key.stays, key.front?), key.id)))
+    }
+}
