@@ -153,7 +153,7 @@ fn rendered(error: &Value) -> String {
 fn blamed(error: &Value, files: &BTreeMap<String, Switched>) -> BTreeMap<usize, bool> {
     let mut spans: Vec<_> = error["spans"].as_array().into_iter().flatten().collect();
     spans.sort_by_key(|span| span["is_primary"] != true);
-    for span in spans {
+    for span in &spans {
         let Some((switched, range)) = place(span, files) else { continue };
         let around = |marked: &Range<usize>| marked.start <= range.start && range.end <= marked.end;
         let marks = switched.marks.iter().filter(|(marked, _)| around(marked));

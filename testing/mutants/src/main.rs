@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 
-use mutants::compile::{Cargo, Dropped};
+use mutants::compile::{Cargo, Dropped, Program};
 use mutants::list::{Lines, Mutant, list};
 use mutants::results::{Line, Results, Verdict};
 use mutants::run::{Stage, judge, judge_alone, measured};
@@ -34,6 +34,9 @@ struct Cli {
     /// Those again that no test noticed.
     #[arg(long)]
     missed: bool,
+    /// Leave out test programs that take longer than this: what they would notice is missed.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    most: u64,
     /// Build those one by one that can't be switched, too: half a minute each.
     #[arg(long)]
     slow: bool,
@@ -102,8 +105,13 @@ fn main() -> Result<()> {
     println!("{} mutants, {} of them dropped", all.len(), dropped.len());
     let chosen = chosen(&cli, &all, &keys, &results);
     let stages = {
-        let programs = cargo.tests(&workspace.root)?;
-        measured(&programs, &workspace.root.join(PACKAGE), &folder.join("trace"))?
+        let programs = aside(cargo.tests(&workspace.root)?, &folder)?;
+        measured(
+            &programs,
+            &workspace.root.join(PACKAGE),
+            &folder.join("trace"),
+            Duration::from_secs(cli.most),
+        )?
     };
     for (done, &number) in chosen.iter().enumerate() {
         let (mutant, key) = (&all[number - 1], &keys[number - 1]);
@@ -121,6 +129,18 @@ fn main() -> Result<()> {
     }
     report(&all, &keys, &results);
     Ok(())
+}
+
+/// Copies programs to where no build changes them while they run.
+fn aside(programs: Vec<Program>, folder: &Path) -> Result<Vec<Program>> {
+    let folder = folder.join(format!("programs-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let copy = |Program { name, path }: Program| {
+        let to = folder.join(&name);
+        std::fs::copy(&path, &to).with_context(|| path.display().to_string())?;
+        Ok(Program { name, path: to })
+    };
+    programs.into_iter().map(copy).collect()
 }
 
 /// Builds and tests those that can't be switched, one by one.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ pub struct Stage {
     /// The model's steps, where not as ever.
     steps: Option<usize>,
     /// What it takes without a mutant.
-    pub time: Duration,
+    time: Duration,
     /// The mutants that it met.
     reached: HashSet<usize>,
 }
@@ -48,36 +48,43 @@ pub enum End {
 impl Stage {
     /// The models with few steps first, and with all of theirs last; what takes little before
     /// what takes more.
-    pub fn all(programs: &[Program]) -> Vec<Self> {
+    fn all(programs: &[Program]) -> Vec<Self> {
         let new = |program: &Program, filter, steps| Self {
             program: program.clone(),
             filter,
             steps,
-            time: Duration::from_secs(120),
+            time: Duration::ZERO,
             reached: HashSet::new(),
         };
         let has_model =
             |program: &&Program| ["invariants", "keyed_review"].contains(&&*program.name);
-        let quick = programs.iter().filter(has_model);
-        let quick = quick.map(|program| new(program, Some("machine::"), Some(1_500)));
-        quick.chain(programs.iter().map(|program| new(program, None, None))).collect()
+        let models: Vec<_> = programs.iter().filter(has_model).collect();
+        let models = [1_500, 8_000].into_iter().flat_map(|steps| {
+            models.iter().map(move |program| new(program, Some("machine::"), Some(steps)))
+        });
+        models.chain(programs.iter().map(|program| new(program, None, None))).collect()
     }
 
-    /// Runs it without a mutant, and notes how long that takes and which mutants it meets.
-    pub fn measure(&mut self, root: &Path, trace: &Path) -> Result<()> {
-        let start = Instant::now();
-        let end = self.run(root, 0, None)?;
-        self.time = start.elapsed();
-        if end != End::Passed {
-            bail!("{}: {end:?} with no mutant on", self.program.name);
-        }
+    /// Runs it without a mutant, and notes how long that takes and which mutants it meets; false
+    /// where it takes longer than `most`.
+    fn measure(&mut self, root: &Path, trace: &Path, most: Duration) -> Result<bool> {
         let _ = std::fs::remove_file(trace);
-        self.run(root, 0, Some(trace))?;
+        let start = Instant::now();
+        let end = self.run(root, 0, most, Some(trace))?;
+        self.time = start.elapsed();
+        let (name, seconds) = (&self.program.name, self.time.as_secs_f64());
+        match end {
+            End::Passed => {}
+            End::Hung => {
+                println!("{name}: left out, takes more than {seconds:.0} s");
+                return Ok(false);
+            }
+            End::Failed(test) => bail!("{name}: {test} fails with no mutant on"),
+        }
         let text = std::fs::read_to_string(trace).unwrap_or_default();
         self.reached = text.lines().filter_map(|line| line.parse().ok()).collect();
-        let (name, seconds) = (&self.program.name, self.time.as_secs_f64());
         println!("{name}: {seconds:.2} s, meets {} mutants", self.reached.len());
-        Ok(())
+        Ok(true)
     }
 
     /// The same with another build of its program.
@@ -86,7 +93,12 @@ impl Stage {
         Some(Self { program: program.clone(), ..self.clone() })
     }
 
-    fn run(&self, root: &Path, mutant: usize, trace: Option<&Path>) -> Result<End> {
+    /// With this mutant on, or none where it is 0.
+    fn try_out(&self, root: &Path, mutant: usize) -> Result<End> {
+        self.run(root, mutant, self.time * SHARE + SPARE, None)
+    }
+
+    fn run(&self, root: &Path, mutant: usize, time: Duration, trace: Option<&Path>) -> Result<End> {
         let mut command = Command::new(&self.program.path);
         command.args(self.filter).current_dir(root);
         command.env("POOL_MUTANT", mutant.to_string()).env("RUST_BACKTRACE", "0");
@@ -100,7 +112,7 @@ impl Stage {
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
         let child = command.spawn().with_context(|| self.program.path.display().to_string())?;
-        watch(child, self.time * SHARE + SPARE)
+        watch(child, time)
     }
 }
 
@@ -148,7 +160,7 @@ pub fn judge(stages: &[Stage], root: &Path, mutant: usize) -> Result<(Verdict, S
     let mut any = false;
     for stage in reaching {
         any = true;
-        match stage.run(root, mutant, None)? {
+        match stage.try_out(root, mutant)? {
             End::Passed => {}
             End::Failed(test) => {
                 return Ok((Verdict::Caught, format!("{}: {test}", stage.program.name)));
@@ -162,7 +174,7 @@ pub fn judge(stages: &[Stage], root: &Path, mutant: usize) -> Result<(Verdict, S
 /// The same where the mutant is not switched, but all that there is.
 pub fn judge_alone(stages: &[Stage], root: &Path) -> Result<(Verdict, String)> {
     for stage in stages {
-        match stage.run(root, 0, None)? {
+        match stage.try_out(root, 0)? {
             End::Passed => {}
             End::Failed(test) => {
                 return Ok((Verdict::Caught, format!("{}: {test}", stage.program.name)));
@@ -173,13 +185,19 @@ pub fn judge_alone(stages: &[Stage], root: &Path) -> Result<(Verdict, String)> {
     Ok((Verdict::Missed, String::new()))
 }
 
-/// Measures all, and puts them in order.
-pub fn measured(programs: &[Program], root: &Path, trace: &PathBuf) -> Result<Vec<Stage>> {
-    let mut stages = Stage::all(programs);
-    for stage in &mut stages {
-        stage.measure(root, trace)?;
+/// Measures all that take no longer than `most`, and puts them in order.
+pub fn measured(
+    programs: &[Program],
+    root: &Path,
+    trace: &Path,
+    most: Duration,
+) -> Result<Vec<Stage>> {
+    let mut stages = Vec::new();
+    for mut stage in Stage::all(programs) {
+        if stage.measure(root, trace, most)? && !stage.reached.is_empty() {
+            stages.push(stage);
+        }
     }
-    stages.retain(|stage| !stage.reached.is_empty());
     stages.sort_by_key(|stage| (stage.filter.is_none(), stage.time));
     Ok(stages)
 }

@@ -27,12 +27,31 @@ pub enum Edit {
     /// Before the first statement of a function.
     Body(Vec<(usize, String)>),
     /// Other operators between the same operands.
-    Binary { left: Range<usize>, right: Range<usize>, mutants: Vec<(usize, String)> },
+    Binary {
+        /// The operand before it.
+        left: Range<usize>,
+        /// The operand behind it.
+        right: Range<usize>,
+        /// The other operators.
+        mutants: Vec<(usize, String)>,
+    },
     /// The operand alone.
-    Unary { operand: Range<usize>, mutant: usize },
-    /// The guard of an arm, in front of which the arm may go.
-    Guard { arm: Option<usize>, always: Option<usize>, never: Option<usize> },
-    /// Behind the pattern of an arm that has no guard.
+    Unary {
+        /// Without its operator.
+        operand: Range<usize>,
+        /// The number.
+        mutant: usize,
+    },
+    /// The guard of an arm.
+    Guard {
+        /// The arm goes.
+        arm: Option<usize>,
+        /// The guard is true.
+        always: Option<usize>,
+        /// The guard is false.
+        never: Option<usize>,
+    },
+    /// Behind the pattern of an arm that has no guard, and goes.
     Arm(usize),
     /// The struct expression without one of its fields.
     Fields(Vec<(usize, Range<usize>)>),

@@ -93,11 +93,11 @@ impl Writer<'_> {
                 let (a, b) = (&self.source[left.clone()], &self.source[right.clone()]);
                 let with = |operator: &String| format!("({a}) {operator} ({b})");
                 let texts = mutants.iter().map(|(number, operator)| (*number, with(operator)));
-                self.choice(texts.collect(), whole, inner)
+                self.choice(&texts.collect::<Vec<_>>(), whole, inner)
             }
             Edit::Unary { operand, mutant } => {
                 let text = self.source[operand.clone()].to_owned();
-                self.choice(vec![(*mutant, text)], whole, inner)
+                self.choice(&[(*mutant, text)], whole, inner)
             }
             Edit::Fields(fields) => {
                 let without = |range: &Range<usize>| {
@@ -105,7 +105,7 @@ impl Writer<'_> {
                     format!("{before}{}", &self.source[range.end..whole.end])
                 };
                 let texts = fields.iter().map(|(number, range)| (*number, without(range)));
-                self.choice(texts.collect(), whole.clone(), inner)
+                self.choice(&texts.collect::<Vec<_>>(), whole.clone(), inner)
             }
             Edit::Guard { arm, always, never } => {
                 let [arm, always, never] =
@@ -143,11 +143,11 @@ impl Writer<'_> {
     /// One of these texts where its mutant is on, else what is there; gives those that are wanted.
     fn choice(
         &mut self,
-        texts: Vec<(usize, String)>,
+        texts: &[(usize, String)],
         whole: Range<usize>,
         inner: &[Site],
     ) -> Vec<usize> {
-        let mutants = self.wanted(&texts);
+        let mutants = self.wanted(texts);
         if mutants.is_empty() {
             self.write(whole, inner);
             return Vec::new();
