@@ -11,7 +11,7 @@ use clap::Parser;
 use mutants::compile::{Cargo, Dropped, Program};
 use mutants::list::{Lines, Mutant, list};
 use mutants::results::{Line, Results, Verdict};
-use mutants::run::{Stage, judge, judge_alone, measured};
+use mutants::stages::Stages;
 use mutants::workspace::Workspace;
 
 /// Break pool-core in every way that cargo-mutants knows, and say what no test notices.
@@ -34,9 +34,10 @@ struct Cli {
     /// Those again that no test noticed.
     #[arg(long)]
     missed: bool,
-    /// Leave out test programs that take longer than this: what they would notice is missed.
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
-    most: u64,
+    /// Leave out tests that take longer than this: what they would notice is missed. The models run
+    /// with all their steps only where nothing is left out.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300.0)]
+    most: f64,
     /// Build those one by one that can't be switched, too: half a minute each.
     #[arg(long)]
     slow: bool,
@@ -104,22 +105,17 @@ fn main() -> Result<()> {
     }
     println!("{} mutants, {} of them dropped", all.len(), dropped.len());
     let chosen = chosen(&cli, &all, &keys, &results);
-    let stages = {
-        let programs = aside(cargo.tests(&workspace.root)?, &folder)?;
-        measured(
-            &programs,
-            &workspace.root.join(PACKAGE),
-            &folder.join("trace"),
-            Duration::from_secs(cli.most),
-        )?
-    };
+    let programs = aside(cargo.tests(&workspace.root)?, &folder)?;
+    let tests = workspace.root.join(PACKAGE);
+    let most = Duration::from_secs_f64(cli.most);
+    let stages = Stages::measure(&programs, tests, &folder.join("trace"), most)?;
     for (done, &number) in chosen.iter().enumerate() {
         let (mutant, key) = (&all[number - 1], &keys[number - 1]);
         if dropped.contains_key(&number) {
             continue;
         }
         let start = Instant::now();
-        let (verdict, by) = judge(&stages, &workspace.root.join(PACKAGE), number)?;
+        let (verdict, by) = stages.judge(number)?;
         let line = line(mutant, key, verdict, by, start.elapsed().as_secs_f64());
         println!("{}/{} {:?} {} {}", done + 1, chosen.len(), verdict, line.name, line.by);
         results.add(line)?;
@@ -148,7 +144,7 @@ fn slowly(
     cli: &Cli,
     cargo: &Cargo,
     workspace: &Workspace,
-    stages: &[Stage],
+    stages: &Stages,
     (all, keys): (&[Mutant], &[String]),
     results: &mut Results,
 ) -> Result<()> {
@@ -161,8 +157,7 @@ fn slowly(
         workspace.edit(mutant)?;
         let (verdict, by) = if cargo.compiles(&workspace.root)? {
             let programs = cargo.tests(&workspace.root)?;
-            let stages: Vec<_> = stages.iter().filter_map(|it| it.with(&programs)).collect();
-            judge_alone(&stages, &workspace.root.join(PACKAGE))?
+            stages.with(&programs).judge(0)?
         } else {
             (Verdict::Unviable, "alone, too".to_owned())
         };
