@@ -38,6 +38,9 @@ struct Cli {
     /// with all their steps only where nothing is left out.
     #[arg(long, value_name = "SECONDS", default_value_t = 300.0)]
     most: f64,
+    /// How many steps the models make, one run after another.
+    #[arg(long, value_delimiter = ',', default_value = "1500,40000")]
+    steps: Vec<usize>,
     /// Build those one by one that can't be switched, too: half a minute each.
     #[arg(long)]
     slow: bool,
@@ -108,7 +111,7 @@ fn main() -> Result<()> {
     let programs = aside(cargo.tests(&workspace.root)?, &folder)?;
     let tests = workspace.root.join(PACKAGE);
     let most = Duration::from_secs_f64(cli.most);
-    let stages = Stages::measure(&programs, tests, &folder.join("trace"), most)?;
+    let stages = Stages::measure(&programs, tests, &folder.join("trace"), most, &cli.steps)?;
     for (done, &number) in chosen.iter().enumerate() {
         let (mutant, key) = (&all[number - 1], &keys[number - 1]);
         if dropped.contains_key(&number) {

@@ -11,7 +11,7 @@ use crate::results::Verdict;
 use crate::run::{End, program, run};
 
 /// What every run may take beyond its share of time.
-const SPARE: Duration = Duration::from_secs(5);
+const SPARE: Duration = Duration::from_secs(4);
 
 /// So many times what it takes without a mutant a run may take with one.
 const SHARE: u32 = 5;
@@ -22,15 +22,12 @@ const QUICK: Duration = Duration::from_millis(700);
 /// A test that hangs without a mutant.
 const ENDLESS: Duration = Duration::from_secs(300);
 
-/// With how many steps the models run before they run with all of theirs.
-const STEPS: [usize; 2] = [1_500, 8_000];
-
 /// Tests of one program.
 #[derive(Debug, Clone)]
 pub struct Stage {
     program: Program,
     tests: Vec<String>,
-    /// The models' steps, where not as ever.
+    /// The models' steps.
     steps: Option<usize>,
     /// What it takes without a mutant.
     time: Duration,
@@ -47,12 +44,14 @@ pub struct Stages {
 }
 
 impl Stages {
-    /// Runs all tests without a mutant. Those that take longer than `most` are left out.
+    /// Runs all tests without a mutant. Those that take longer than `most` are left out; the models
+    /// run with each of these numbers of steps.
     pub fn measure(
         programs: &[Program],
         folder: PathBuf,
         trace: &Path,
         most: Duration,
+        steps: &[usize],
     ) -> Result<Self> {
         let mut list = Vec::new();
         for program in programs {
@@ -68,15 +67,12 @@ impl Stages {
                 }
             }
             let [models, quick, slow] = groups;
-            let stages = STEPS.map(|steps| (models.clone(), Some(steps)));
-            for (tests, steps) in stages.into_iter().chain([(quick, None), (slow, None)]) {
+            let models = steps.iter().map(|&steps| (models.clone(), Some(steps)));
+            for (tests, steps) in models.chain([(quick, None), (slow, None)]) {
                 list.extend(Stage::measure(program, tests, steps, &folder, trace)?);
             }
-            if most >= ENDLESS {
-                list.extend(Stage::measure(program, models, None, &folder, trace)?);
-            }
         }
-        list.sort_by_key(|stage| (stage.steps.is_none(), stage.time));
+        list.sort_by_key(|stage| stage.time);
         Ok(Self { list, folder })
     }
 
@@ -150,7 +146,7 @@ impl Stage {
 /// What each test of a program takes, one after another.
 fn times(test: &Program, folder: &Path) -> Result<Vec<(String, Duration)>> {
     let mut command = program(&test.path, folder);
-    command.args(["--test-threads", "1"]).env("POOL_STEPS", STEPS[0].to_string());
+    command.args(["--test-threads", "1"]).env("POOL_STEPS", "1000");
     let mut times = Vec::new();
     let mut start = Instant::now();
     let end = run(command, ENDLESS, |name| {

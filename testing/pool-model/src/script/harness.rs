@@ -51,6 +51,8 @@ pub struct Harness {
     /// Which session lives in a slot.
     pub(super) home: HashMap<SlotId, u64>,
     pub(super) seen: HashSet<SlotId>,
+    /// The numbers of all sessions so far.
+    pub(super) numbers: HashSet<u64>,
     pub(super) gone_waiter: Option<WaiterId>,
     pub(super) gone_slot: Option<SlotId>,
     pub(super) gone_lease: Option<LeaseId>,
@@ -78,6 +80,8 @@ pub(super) struct News {
     /// Of which session, for how long.
     pub(super) held_long: Vec<(u64, Duration)>,
     pub(super) learned: Option<usize>,
+    /// Those who wait for sessions to be opened were told.
+    pub(super) progress: bool,
 }
 
 impl Harness {
@@ -117,6 +121,7 @@ impl Harness {
             facts: HashMap::new(),
             home: HashMap::new(),
             seen: HashSet::new(),
+            numbers: HashSet::new(),
             gone_waiter: None,
             gone_slot: None,
             gone_lease: None,
@@ -277,7 +282,8 @@ impl Harness {
                     self.news.held_long.push((session, held));
                 }
                 Notice::Event(Event::LimitLearned { leases }) => self.news.learned = Some(leases),
-                Notice::Event(_) | Notice::Progress => {}
+                Notice::Event(_) => {}
+                Notice::Progress => self.news.progress = true,
                 Notice::Interrupt(slot) => self.news.interrupted.push(slot),
                 Notice::Drained => self.drained += 1,
             }
@@ -286,6 +292,8 @@ impl Harness {
         ensure!(silent, "I11", "a notice is left that was not announced");
         let learned = self.news.learned.is_none_or(|leases| leases == self.core.lease_limit());
         ensure!(learned, "I35", "told of {:?} leases", self.news.learned);
+        let idle_talk = self.news.progress && self.warm == 0;
+        ensure!(!idle_talk, "I20", "progress is told, though nobody waits for it");
         Ok(())
     }
 
