@@ -59,7 +59,8 @@ impl Link {
             held: AtomicUsize::new(0),
             _process: process,
         });
-        if let Some(KeepaliveOptions { interval, count_max }) = options.keepalive {
+        let KeepaliveOptions { interval, count_max } = options.keepalive;
+        if let Some(interval) = interval {
             link.keep_alive(interval, count_max);
         }
         link

@@ -203,7 +203,7 @@ async fn a_hop_that_dies_takes_the_session_with_it_at_once() {
 async fn a_silent_hop_is_noticed_by_its_own_heartbeats_and_by_those_of_the_target() {
     let hop = jump_host();
     let target = Sshd::start().expect("sshd");
-    let heartbeats = Some(KeepaliveOptions { interval: Duration::from_millis(100), count_max: 2 });
+    let heartbeats = KeepaliveOptions { interval: Some(Duration::from_millis(100)), count_max: 2 };
     for of_hop in [true, false] {
         let proxy = FaultProxy::start(hop.addr()).expect("proxy");
         let mut first = common::through(&proxy, sshd_options(&hop));

@@ -223,7 +223,7 @@ async fn a_black_hole_under_a_running_command_is_found_within_the_heartbeats_pat
     let proxy = FaultProxy::start(server.addr()).expect("proxy");
     let mut options = through(&proxy, sshd_options(&server));
     let interval = Duration::from_millis(300);
-    options.keepalive = Some(KeepaliveOptions { interval, count_max: 2 });
+    options.keepalive = KeepaliveOptions { interval: Some(interval), count_max: 2 };
     let session = connect(&options).await;
     // A command that lives longer than the heartbeats' patience, on a server that answers.
     let output = session.exec(&Command::new("sleep 2; echo alive")).await.expect("output");
@@ -307,7 +307,7 @@ async fn an_idle_session_is_kept_alive_and_found_dead() {
     let server = EmbeddedServer::start().expect("embedded server");
     let mut options = embedded_options(&server);
     let interval = Duration::from_millis(200);
-    options.keepalive = Some(KeepaliveOptions { interval, count_max: 2 });
+    options.keepalive = KeepaliveOptions { interval: Some(interval), count_max: 2 };
     let session = connect(&options).await;
     sleep(Duration::from_secs(2)).await;
     assert!(session.exec(&Command::new("true")).await.expect("alive").success());
@@ -322,7 +322,7 @@ async fn heartbeats_leave_a_slow_login_alone() {
     server.delay_auth(Duration::from_secs(1));
     let mut options = embedded_options(&server);
     let interval = Duration::from_millis(100);
-    options.keepalive = Some(KeepaliveOptions { interval, count_max: 1 });
+    options.keepalive = KeepaliveOptions { interval: Some(interval), count_max: 1 };
     let session = connect(&options).await;
     assert!(session.exec(&Command::new("true")).await.expect("alive").success());
 }

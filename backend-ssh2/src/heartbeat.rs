@@ -91,7 +91,7 @@ impl Link {
     /// When a session may next want to be served that somebody uses: no earlier than its heartbeat
     /// is due. `None` where heartbeats are off or the session is over.
     pub(crate) fn next_look(&self, state: &State) -> Option<Instant> {
-        let interval = self.keepalive?.interval;
+        let interval = self.keepalive.interval?;
         let now = Instant::now();
         match state.keepalive.as_ref().filter(|_| state.end.is_none())?.step(now) {
             KeepaliveStep::WaitUntil(due) => Some(due),

@@ -9,6 +9,7 @@ use ssh_session::{KeepaliveOptions, printable};
 use crate::dial::Dialled;
 use crate::ffi::{self, Channel, Error, Finishing};
 use crate::heartbeat::PING_NAME;
+use crate::link::started;
 use crate::socket::Pending;
 
 /// A session and its one channel, behind which the next host is. One thread's own: there is no lock.
@@ -36,13 +37,8 @@ enum Call {
 }
 
 impl Hop {
-    pub(crate) fn new(
-        dialled: Dialled,
-        channel: Channel,
-        keepalive: Option<KeepaliveOptions>,
-    ) -> Self {
-        let keepalive = keepalive
-            .map(|chosen| Keepalive::new(chosen.interval, chosen.count_max, Instant::now()));
+    pub(crate) fn new(dialled: Dialled, channel: Channel, keepalive: KeepaliveOptions) -> Self {
+        let keepalive = started(keepalive);
         let finishing = Finishing::later();
         Self { channel, dialled, keepalive, beating: false, sender: None, end: None, finishing }
     }

@@ -35,7 +35,7 @@ pub(crate) struct Link {
     pub(crate) socket: Socket,
     /// Whether a thread sends heartbeats while nobody uses the session.
     pub(crate) served: AtomicBool,
-    pub(crate) keepalive: Option<KeepaliveOptions>,
+    pub(crate) keepalive: KeepaliveOptions,
     waker: Waker,
     turn: Condvar,
     /// Held while waiting for the lock, so that a busy thread that wants it again comes second.
@@ -76,7 +76,7 @@ impl Link {
             waker,
             turnstile: Mutex::new(()),
             turn: Condvar::new(),
-            state: Mutex::new(State::new(options.keepalive.map(started))),
+            state: Mutex::new(State::new(started(options.keepalive))),
         })
     }
 
@@ -91,7 +91,7 @@ impl Link {
         let mut state = self.lock();
         if state.users == 0 && !self.served.load(Ordering::Relaxed) {
             // Nobody listened meanwhile, so nobody knows how long the peer has been silent.
-            state.keepalive = self.keepalive.map(started);
+            state.keepalive = started(self.keepalive);
         }
         state.users += 1;
         User { link: self, op: state.next_op() }
@@ -318,8 +318,10 @@ impl Link {
     }
 }
 
-fn started(options: KeepaliveOptions) -> Keepalive {
-    Keepalive::new(options.interval, options.count_max, Instant::now())
+/// The machine that says when to ask, where that is wanted.
+pub(crate) fn started(options: KeepaliveOptions) -> Option<Keepalive> {
+    let started = |interval| Keepalive::new(interval, options.count_max, Instant::now());
+    options.interval.map(started)
 }
 
 impl Drop for Link {

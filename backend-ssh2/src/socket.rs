@@ -32,7 +32,7 @@ pub(crate) struct Socket {
 
 impl Socket {
     /// A connection, with what every session wants set.
-    pub(crate) fn tcp(stream: TcpStream, keepalive: Option<KeepaliveOptions>) -> Self {
+    pub(crate) fn tcp(stream: TcpStream, keepalive: KeepaliveOptions) -> Self {
         net::tune(&stream, keepalive);
         Self { descriptor: Arc::new(stream.into()), is_tcp: true }
     }

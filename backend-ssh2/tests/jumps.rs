@@ -211,7 +211,7 @@ fn a_silent_jump_host_is_found_by_its_own_heartbeats() {
     let mut hop = sshd_options(&bastion);
     hop.target = target("127.0.0.1", proxy.port(), bastion.user());
     let interval = Duration::from_millis(200);
-    hop.keepalive = Some(KeepaliveOptions { interval, count_max: 2 });
+    hop.keepalive = KeepaliveOptions { interval: Some(interval), count_max: 2 };
     let session = connect(&through(&sshd_options(&server), [hop]));
     runs(&session);
     proxy.black_hole();
@@ -236,7 +236,7 @@ fn heartbeats_of_jump_hosts_are_answered_by_servers_of_every_kind() {
         at(embedded.host(), embedded.port(), embedded.user(), embedded.identity()),
     ] {
         let interval = Duration::from_millis(100);
-        hop.keepalive = Some(KeepaliveOptions { interval, count_max: 5 });
+        hop.keepalive = KeepaliveOptions { interval: Some(interval), count_max: 5 };
         let session = connect(&through(&sshd_options(&server), [hop.clone()]));
         // Long enough for one that answers none to be given up.
         std::thread::sleep(interval * 12);

@@ -64,7 +64,7 @@ fn drops_at_once(session: impl Send + 'static) {
 fn heartbeats_find_a_black_hole_under_a_running_command() {
     let (_server, proxy, mut options) = behind_proxy();
     let interval = Duration::from_millis(300);
-    options.keepalive = Some(KeepaliveOptions { interval, count_max: 2 });
+    options.keepalive = KeepaliveOptions { interval: Some(interval), count_max: 2 };
     let command = Command::new("echo begun; sleep 600");
     let (error, elapsed, session) =
         in_mid_command(connect(&options), command, || proxy.black_hole());
@@ -79,7 +79,7 @@ fn heartbeats_find_a_black_hole_under_a_running_command() {
 fn heartbeats_find_a_black_hole_under_a_session_that_nobody_uses() {
     let (_server, proxy, mut options) = behind_proxy();
     let interval = Duration::from_millis(200);
-    options.keepalive = Some(KeepaliveOptions { interval, count_max: 3 });
+    options.keepalive = KeepaliveOptions { interval: Some(interval), count_max: 3 };
     let backend = Ssh2Backend::new(options).expect("valid");
     let [held, used] = [(); 2].map(|()| backend.connect().expect("connected"));
     assert!(used.exec(&Command::new("true")).expect("output").success());

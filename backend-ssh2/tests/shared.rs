@@ -144,7 +144,7 @@ fn heartbeats_find_a_stopped_server_under_a_running_command() {
     let server = Sshd::start().expect("sshd");
     let mut options = sshd_options(&server);
     let interval = Duration::from_millis(300);
-    options.keepalive = Some(KeepaliveOptions { interval, count_max: 2 });
+    options.keepalive = KeepaliveOptions { interval: Some(interval), count_max: 2 };
     let session = connect(&options);
     // A command that lives longer than the heartbeats' patience, on a server that answers.
     let output = session.exec(&Command::new("sleep 2; echo alive")).expect("output");
@@ -175,7 +175,7 @@ fn an_idle_session_is_kept_alive_by_one_thread_and_found_dead_by_it() {
     let server = test_servers::embedded::EmbeddedServer::start().expect("embedded server");
     let mut options = embedded_options(&server);
     let interval = Duration::from_millis(200);
-    options.keepalive = Some(KeepaliveOptions { interval, count_max: 2 });
+    options.keepalive = KeepaliveOptions { interval: Some(interval), count_max: 2 };
     let sessions: Vec<_> = (0..3).map(|_| connect(&options)).collect();
     for session in &sessions {
         session.keep_alive_when_idle();

@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hussh::{AsyncConnection, AsyncConnectionBuilder, AsyncConnectionPool, HostKeyPolicy};
-use hussh::{AsyncConnectionPoolBuilder, sync};
+use hussh::{AsyncConnection, Builder, HostKeyPolicy};
 use test_servers::embedded::EmbeddedServer;
 use test_servers::keys::known_hosts_line;
 use test_servers::proxy::FaultProxy;
@@ -105,35 +104,13 @@ impl Place {
         self.round_trip
     }
 
-    pub(super) fn connection<L: sync::Library>(&self) -> sync::ConnectionBuilder<L> {
-        sync::Connection::builder(self.addr().ip().to_string(), self.user())
-            .port(self.addr().port())
-            .private_key(self.identity(), None)
-            .host_keys(HostKeyPolicy::Strict)
-            .known_hosts([self.known_hosts()])
-    }
-
-    pub(super) fn pool<L: sync::Library>(&self) -> sync::ConnectionPoolBuilder<L> {
-        sync::ConnectionPool::builder(self.addr().ip().to_string(), self.user())
-            .port(self.addr().port())
-            .private_key(self.identity(), None)
-            .host_keys(HostKeyPolicy::Strict)
-            .known_hosts([self.known_hosts()])
-    }
-
-    pub(super) fn async_connection(&self) -> AsyncConnectionBuilder {
+    /// What leads there, for a connection or a pool.
+    pub(super) fn builder<T>(&self) -> Builder<T> {
         AsyncConnection::builder(self.addr().ip().to_string(), self.user())
             .port(self.addr().port())
             .private_key(self.identity(), None)
             .host_keys(HostKeyPolicy::Strict)
             .known_hosts([self.known_hosts()])
-    }
-
-    pub(super) fn async_pool(&self) -> AsyncConnectionPoolBuilder {
-        AsyncConnectionPool::builder(self.addr().ip().to_string(), self.user())
-            .port(self.addr().port())
-            .private_key(self.identity(), None)
-            .host_keys(HostKeyPolicy::Strict)
-            .known_hosts([self.known_hosts()])
+            .to()
     }
 }

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hussh::sync::{Library, Libssh2, Russh};
+use hussh::sync::{Connection, ConnectionPool, Library, Libssh2, Russh};
+use hussh::{AsyncConnection, AsyncConnectionPool};
 use tokio::runtime::Runtime;
 
 use super::place::Place;
@@ -68,20 +69,21 @@ fn sync_ways<L: Library>(library: &'static str, place: &Rc<Place>, all: &mut Vec
     all.push(Way::new("fresh", library, move |commands| {
         timed(commands, || {
             here.shake_hands();
-            let connection = here.connection::<L>().connect().expect("a connection");
+            let connection = here.builder::<Connection<L>>().connect().expect("a connection");
             assert!(connection.execute(COMMAND).expect("output").success());
         })
     }));
-    let connection = place.connection::<L>().connect().expect("a connection");
+    let connection = place.builder::<Connection<L>>().connect().expect("a connection");
     all.push(Way::new("held", library, move |commands| {
         timed(commands, || assert!(connection.execute(COMMAND).expect("output").success()))
     }));
-    let pool = place.pool::<L>().build().expect("valid");
+    let pool = place.builder::<ConnectionPool<L>>().build().expect("valid");
     all.push(Way::new("pool", library, move |commands| {
         timed(commands, || assert!(pool.execute(COMMAND).expect("output").success()))
     }));
     let channels = ASIDE as usize;
-    let pool = place.pool::<L>().max_connections(1).channels_per_connection(channels);
+    let pool =
+        place.builder::<ConnectionPool<L>>().max_connections(1).channels_per_connection(channels);
     let pool = pool.build().expect("valid");
     all.push(Way::new("pool, 5 channels", library, move |commands| {
         let start = Instant::now();
@@ -105,12 +107,13 @@ fn async_ways(place: &Rc<Place>, runtime: &Arc<Runtime>, all: &mut Vec<Way>) {
         timed(commands, || {
             here.shake_hands();
             on.block_on(async {
-                let connection = here.async_connection().connect().await.expect("a connection");
+                let connection =
+                    here.builder::<AsyncConnection>().connect().await.expect("a connection");
                 assert!(connection.execute(COMMAND).await.expect("output").success());
             });
         })
     }));
-    let connecting = place.async_connection().connect();
+    let connecting = place.builder::<AsyncConnection>().connect();
     let connection = runtime.block_on(connecting).expect("a connection");
     let on = Arc::clone(runtime);
     all.push(Way::new("held", LIBRARY, move |commands| {
@@ -122,7 +125,7 @@ fn async_ways(place: &Rc<Place>, runtime: &Arc<Runtime>, all: &mut Vec<Way>) {
             start.elapsed()
         })
     }));
-    let pool = place.async_pool().build().expect("valid");
+    let pool = place.builder::<AsyncConnectionPool>().build().expect("valid");
     let on = Arc::clone(runtime);
     all.push(Way::new("pool", LIBRARY, move |commands| {
         on.block_on(async {
@@ -133,7 +136,10 @@ fn async_ways(place: &Rc<Place>, runtime: &Arc<Runtime>, all: &mut Vec<Way>) {
             start.elapsed()
         })
     }));
-    let pool = place.async_pool().max_connections(1).channels_per_connection(ASIDE as usize);
+    let pool = place
+        .builder::<AsyncConnectionPool>()
+        .max_connections(1)
+        .channels_per_connection(ASIDE as usize);
     let pool = pool.build().expect("valid");
     let on = Arc::clone(runtime);
     all.push(Way::new("pool, 5 channels", LIBRARY, move |commands| {

@@ -12,14 +12,8 @@ use crate::sync::{self, Russh};
 /// One SSH connection, held as long as you like. See [`sync::Connection`].
 pub type Connection = sync::Connection<Russh>;
 
-/// Makes a [`Connection`]. See [`sync::ConnectionBuilder`].
-pub type ConnectionBuilder = sync::ConnectionBuilder<Russh>;
-
 /// A pool of SSH connections to one host as one user. See [`sync::ConnectionPool`].
 pub type ConnectionPool = sync::ConnectionPool<Russh>;
-
-/// Makes a [`ConnectionPool`]. See [`sync::ConnectionPoolBuilder`].
-pub type ConnectionPoolBuilder = sync::ConnectionPoolBuilder<Russh>;
 
 /// A connection on loan from a [`ConnectionPool`]. See [`sync::PooledConnection`].
 pub type PooledConnection = sync::PooledConnection<Russh>;

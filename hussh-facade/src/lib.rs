@@ -59,23 +59,19 @@ compile_error!(
 mod again;
 #[cfg(feature = "russh")]
 pub mod blocking;
+#[cfg(any(feature = "ssh2", feature = "russh"))]
+mod builder;
 mod error;
 #[cfg(any(feature = "ssh2", feature = "russh"))]
 mod forked;
-#[cfg(any(feature = "ssh2", feature = "russh"))]
-mod jump;
-#[cfg(any(feature = "ssh2", feature = "russh"))]
-mod setters;
-#[cfg(any(feature = "ssh2", feature = "russh"))]
-mod settings;
 #[cfg(any(feature = "ssh2", feature = "russh"))]
 pub mod sync;
 #[cfg(feature = "russh")]
 mod tasks;
 
-pub use error::Error;
 #[cfg(any(feature = "ssh2", feature = "russh"))]
-pub use jump::JumpHost;
+pub use builder::{Builder, JumpHost, OnTheWay, PoolKind};
+pub use error::Error;
 pub use pool_core::{
     CloseReason, Event, EventError, Health, NotAcquired, Observer, Order, Stats, WaitPhase,
     WarmError,
@@ -88,18 +84,11 @@ pub use ssh_session::{
 };
 
 #[cfg(all(feature = "russh", not(feature = "ssh2")))]
-pub use blocking::{
-    Connection, ConnectionBuilder, ConnectionPool, ConnectionPoolBuilder, PooledConnection, Process,
-};
+pub use blocking::{Connection, ConnectionPool, PooledConnection, Process};
 #[cfg(feature = "ssh2")]
-pub use libssh2::{
-    Connection, ConnectionBuilder, ConnectionPool, ConnectionPoolBuilder, PooledConnection, Process,
-};
+pub use libssh2::{Connection, ConnectionPool, PooledConnection, Process};
 #[cfg(feature = "russh")]
-pub use tasks::{
-    AsyncConnection, AsyncConnectionBuilder, AsyncConnectionPool, AsyncConnectionPoolBuilder,
-    AsyncProcess, PooledAsyncConnection,
-};
+pub use tasks::{AsyncConnection, AsyncConnectionPool, AsyncProcess, PooledAsyncConnection};
 
 /// The sync API over libssh2.
 #[cfg(feature = "ssh2")]
@@ -109,14 +98,8 @@ mod libssh2 {
     /// One SSH connection, held as long as you like. See [`sync::Connection`].
     pub type Connection = sync::Connection<Libssh2>;
 
-    /// Makes a [`Connection`]. See [`sync::ConnectionBuilder`].
-    pub type ConnectionBuilder = sync::ConnectionBuilder<Libssh2>;
-
     /// A pool of SSH connections to one host as one user. See [`sync::ConnectionPool`].
     pub type ConnectionPool = sync::ConnectionPool<Libssh2>;
-
-    /// Makes a [`ConnectionPool`]. See [`sync::ConnectionPoolBuilder`].
-    pub type ConnectionPoolBuilder = sync::ConnectionPoolBuilder<Libssh2>;
 
     /// A connection on loan from a [`ConnectionPool`]. See [`sync::PooledConnection`].
     pub type PooledConnection = sync::PooledConnection<Libssh2>;

@@ -6,14 +6,13 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use hussh::{
-    AsyncConnection, AsyncConnectionPool, AsyncConnectionPoolBuilder, Chunk, Command, Error,
-    HostKeyPolicy, Kind,
+    AsyncConnection, AsyncConnectionPool, Builder, Chunk, Command, Error, HostKeyPolicy, Kind,
 };
 use test_servers::embedded::EmbeddedServer;
 use test_servers::sshd::{PasswordUser, Sshd};
 use tokio::time::timeout;
 
-fn on_sshd(server: &Sshd) -> AsyncConnectionPoolBuilder {
+fn on_sshd(server: &Sshd) -> Builder<AsyncConnectionPool> {
     AsyncConnectionPool::builder(server.host(), server.user())
         .port(server.port())
         .private_key(server.identity(), None)

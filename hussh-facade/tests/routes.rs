@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use common::for_each_library;
 use example::example;
-use hussh::sync::{Connection, ConnectionBuilder, ConnectionPool, Library};
-use hussh::{Auth, Error, HostKeyPolicy, JumpHost, Kind, SshConfig};
+use hussh::sync::{Connection, ConnectionPool, Library};
+use hussh::{Auth, Builder, Error, HostKeyPolicy, JumpHost, Kind, SshConfig};
 use test_servers::sshd::{PasswordUser, Sshd, Truth};
 
 for_each_library! {
@@ -56,7 +56,7 @@ impl Chain {
         ]
     }
 
-    fn target<L: Library>(&self) -> ConnectionBuilder<L> {
+    fn target<L: Library>(&self) -> Builder<Connection<L>> {
         let target = &self.servers[2];
         Connection::builder(target.host(), target.user())
             .port(target.port())
@@ -226,7 +226,7 @@ fn a_proxy_command_leads_there<L: Library>() {
 }
 
 fn what_leads_nowhere_is_refused_by_name<L: Library>() {
-    let refused = |builder: ConnectionBuilder<L>, named: &str| {
+    let refused = |builder: Builder<Connection<L>>, named: &str| {
         let error = builder.connect().expect_err("refused");
         assert_eq!(error.kind(), Some(Kind::InvalidInput), "{error}");
         assert!(error.to_string().contains(named), "{error} names {named}");

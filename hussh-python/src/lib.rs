@@ -23,6 +23,7 @@ mod settings;
 mod stream;
 mod value;
 
+use hussh::AsyncConnection;
 use pyo3::prelude::*;
 
 use operation::Operation;
@@ -32,10 +33,9 @@ use value::Value;
 /// Starts to connect.
 #[pyfunction]
 fn connect(py: Python<'_>, settings: Settings) -> PyResult<Operation> {
-    Operation::start(
-        py,
-        |_| async move { settings.connection()?.connect().await.map(Value::Connected) },
-    )
+    Operation::start(py, |_| async move {
+        settings.builder::<AsyncConnection>()?.connect().await.map(Value::Connected)
+    })
 }
 
 #[pymodule(gil_used = false)]

@@ -1,6 +1,6 @@
 //! The pool.
 
-use hussh::{AsyncConnectionPool, Command};
+use hussh::{AsyncConnectionPool, Builder, Command};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub(crate) fn open_pool<'py>(
 ) -> PyResult<(&'static str, Bound<'py, PyAny>)> {
     let runtime = runtime::handle(py)?;
     let _context = runtime.enter();
-    match pool.apply(settings).and_then(hussh::AsyncConnectionPoolBuilder::build) {
+    match pool.apply(settings).and_then(Builder::<AsyncConnectionPool>::build) {
         Ok(pool) => {
             let pool = Pool { pool: Owned::new(pool) };
             Ok(("ok", Bound::new(py, pool)?.into_any()))

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hussh::{
-    Algorithms, AsyncConnection, AsyncConnectionBuilder, AsyncConnectionPool,
-    AsyncConnectionPoolBuilder, Command, Crypto, Error, HostKeyPolicy, JumpHost, Pin, Pty,
-    SshError,
+    Algorithms, AsyncConnection, AsyncConnectionPool, Builder, Command, Crypto, Error,
+    HostKeyPolicy, Pin, Pty, SshError,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -80,41 +79,6 @@ fn span(seconds: Option<Seconds>) -> Option<Duration> {
     seconds.map(|Seconds(span)| span)
 }
 
-/// The setters that the builders share, called on one of them.
-macro_rules! apply {
-    ($settings:ident, $builder:expr) => {{
-        let policy = policy(&$settings.host_keys)?;
-        let crypto = crypto(&$settings.crypto)?;
-        let mut builder = $builder
-            .port($settings.port)
-            .crypto(crypto)
-            .host_keys(policy)
-            .must_record_host_keys($settings.must_record_host_keys)
-            .connect_timeout($settings.connect_timeout.0)
-            .keepalive_interval(span($settings.keepalive_interval))
-            .keepalive_count_max($settings.keepalive_count_max);
-        for hop in $settings.proxy_jump {
-            builder = builder.jump(hop.jump_host()?);
-        }
-        if let Some(command) = $settings.proxy_command {
-            builder = builder.proxy_command(command);
-        }
-        builder = builder
-            .strict_key_modes($settings.strict_key_modes)
-            .required_rsa_size($settings.required_rsa_size);
-        match ($settings.private_key, $settings.passphrase, $settings.password) {
-            (Some(path), None, Some(secret)) => builder.private_key_or_password(path, &secret),
-            (Some(path), passphrase, password) => {
-                builder = builder.private_key(path, passphrase.as_deref());
-                password.into_iter().fold(builder, |builder, password| builder.password(password))
-            }
-            (None, _, password) => {
-                password.into_iter().fold(builder, |builder, password| builder.password(password))
-            }
-        }
-    }};
-}
-
 fn policy(texts: &[String]) -> Result<HostKeyPolicy, Error> {
     Ok(match texts {
         [text] if text == "accept-new" => HostKeyPolicy::AcceptNew,
@@ -144,21 +108,40 @@ fn crypto(settings: &[(String, String)]) -> Result<Crypto, Error> {
 }
 
 impl Settings {
-    pub(crate) fn connection(self) -> Result<AsyncConnectionBuilder, Error> {
-        Ok(apply!(self, AsyncConnection::builder(self.host, self.username)))
-    }
-
-    fn jump_host(self) -> Result<JumpHost, Error> {
-        Ok(apply!(self, JumpHost::new(self.host, self.username)))
+    pub(crate) fn builder<T>(self) -> Result<Builder<T>, Error> {
+        let mut builder = AsyncConnection::builder(self.host, self.username)
+            .port(self.port)
+            .crypto(crypto(&self.crypto)?)
+            .host_keys(policy(&self.host_keys)?)
+            .must_record_host_keys(self.must_record_host_keys)
+            .connect_timeout(self.connect_timeout.0)
+            .keepalive_interval(span(self.keepalive_interval))
+            .keepalive_count_max(self.keepalive_count_max)
+            .strict_key_modes(self.strict_key_modes)
+            .required_rsa_size(self.required_rsa_size);
+        for hop in self.proxy_jump {
+            builder = builder.jump(hop.builder()?);
+        }
+        if let Some(command) = self.proxy_command {
+            builder = builder.proxy_command(command);
+        }
+        builder = match (self.private_key, self.passphrase, self.password) {
+            (Some(path), None, Some(secret)) => builder.private_key_or_password(path, &secret),
+            (path, passphrase, password) => {
+                let key =
+                    |builder: Builder<_>, path| builder.private_key(path, passphrase.as_deref());
+                let builder = path.into_iter().fold(builder, key);
+                password.into_iter().fold(builder, Builder::password)
+            }
+        };
+        Ok(builder.to())
     }
 }
 
 impl PoolSettings {
-    pub(crate) fn apply(self, settings: Settings) -> Result<AsyncConnectionPoolBuilder, Error> {
-        let host = settings.host.clone();
-        let username = settings.username.clone();
-        let builder = apply!(settings, AsyncConnectionPool::builder(host, username));
-        Ok(builder
+    pub(crate) fn apply(self, settings: Settings) -> Result<Builder<AsyncConnectionPool>, Error> {
+        Ok(settings
+            .builder::<AsyncConnectionPool>()?
             .max_connections(self.max_connections)
             .min_idle(self.min_idle)
             .acquire_timeout(span(self.acquire_timeout))

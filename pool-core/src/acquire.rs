@@ -62,7 +62,7 @@ pub(crate) fn acquire_ready<D: Domain>(
     }
     let found = shared.with_coarse(|state, now| state.machine.acquire_ready(key, site, now));
     let Ok(lease) = found else { return Err(None) };
-    match accept(shared, key, &place, lease, site, None) {
+    match accept(shared, &place, lease, site, None) {
         Ok(lease) => Ok(Guard::new(Arc::clone(shared), key, place, lease)),
         Err((lease, reason)) => {
             let ticket = lease.ticket;
@@ -76,7 +76,6 @@ pub(crate) fn acquire_ready<D: Domain>(
 #[inline]
 fn accept<D: Domain>(
     shared: &Shared<D>,
-    key: D::Key,
     place: &D::Place,
     mut lease: Lease<SessionOf<D>>,
     site: &'static Location<'static>,
@@ -86,7 +85,7 @@ fn accept<D: Domain>(
     match quietly(|| backend.is_broken(&mut lease.session, Moment::Acquire)) {
         Some(false) => {
             if shared.domain.is_observed() || shared.slow_acquire.is_some() {
-                tell(shared, key, place, &lease, site, waits_for);
+                tell(shared, place, &lease, site, waits_for);
             }
             Ok(lease)
         }
@@ -98,20 +97,17 @@ fn accept<D: Domain>(
 #[inline(never)]
 fn tell<D: Domain>(
     shared: &Shared<D>,
-    key: D::Key,
     place: &D::Place,
     lease: &Lease<SessionOf<D>>,
     site: &'static Location<'static>,
     waits_for: Option<WaitPhase>,
 ) {
-    let &Lease { slot, arrived, .. } = lease;
+    let &Lease { slot, arrived, uses, .. } = lease;
     let waited = shared.clock.now().saturating_duration_since(arrived);
     if shared.slow_acquire.is_some_and(|limit| waited > limit) {
         let waited_for = waits_for.unwrap_or(WaitPhase::Check);
         quietly(|| tracing::warn!(?waited, ?waited_for, %site, "acquired slowly"));
     }
-    let history = shared.with_core(key, |core, _| core.history(slot)).flatten();
-    let uses = history.map_or(0, |(uses, _)| uses);
     shared.tell(place, &Event::Acquired { session: slot.number(), waited, uses });
 }
 
@@ -349,7 +345,7 @@ impl<D: Domain, L: Locate<D>> Acquiring<D, L> {
         let (Some(shared), Some((key, place))) = (self.shared.take(), self.at.take()) else {
             unreachable!("a lease comes only from the pool that is asked")
         };
-        match accept(&shared, key, &place, lease, self.site, self.waits_for) {
+        match accept(&shared, &place, lease, self.site, self.waits_for) {
             Ok(lease) => Ok(Guard::new(shared, key, place, lease)),
             Err(unusable) => {
                 (self.shared, self.at) = (Some(shared), Some((key, place)));

@@ -34,6 +34,9 @@ pub struct Guard<D: Domain> {
     born_unwinding: bool,
     slot: SlotId,
     ticket: u64,
+    /// How often the session was lent before, and when it was opened.
+    uses: u64,
+    born: Instant,
 }
 
 impl<D: Domain> Guard<D> {
@@ -44,7 +47,7 @@ impl<D: Domain> Guard<D> {
         place: D::Place,
         lease: Lease<SessionOf<D>>,
     ) -> Self {
-        let Lease { id, slot, session, ticket, .. } = lease;
+        let Lease { id, slot, session, ticket, uses, born, .. } = lease;
         Self {
             session: Some(session),
             lease: id,
@@ -57,6 +60,8 @@ impl<D: Domain> Guard<D> {
             born_unwinding: std::thread::panicking(),
             slot,
             ticket,
+            uses,
+            born,
         }
     }
 
@@ -105,18 +110,12 @@ impl<D: Domain> Guard<D> {
 
     /// How old the session is.
     pub fn age(guard: &Self) -> Duration {
-        let now = guard.shared.clock.now();
-        guard.history().map_or(Duration::ZERO, |(_, born)| now.saturating_duration_since(born))
+        guard.shared.clock.now().saturating_duration_since(guard.born)
     }
 
-    /// How often the session was lent before; where others use it too, before the last of them
-    /// got it.
+    /// How often the session was lent before this lease.
     pub fn uses(guard: &Self) -> u64 {
-        guard.history().map_or(0, |(uses, _)| uses)
-    }
-
-    fn history(&self) -> Option<(u64, Instant)> {
-        self.shared.with_core(self.key, |core, _| core.history(self.slot)).flatten()
+        guard.uses
     }
 
     /// Whether two guards are leases of one session.

@@ -317,7 +317,7 @@ mod tests {
         let mut other = password("p");
         let second = std::time::Duration::from_secs(1);
         other.connect_timeout = second;
-        other.keepalive = Some(KeepaliveOptions { interval: second, count_max: 1 });
+        other.keepalive = KeepaliveOptions { interval: Some(second), count_max: 1 };
         assert_eq!(password("p").identity(), other.identity());
         let capitals = Options::new(Target::new("H", 22, "u").expect("a target"));
         assert_eq!(capitals.auth(Auth::password("p")).identity(), other.identity());

@@ -60,18 +60,18 @@ pub fn lookup(
 ///
 /// `SO_KEEPALIVE` finds those that die while the line is idle, `TCP_USER_TIMEOUT` those that
 /// die with something of ours on its way.
-pub fn tune(socket: impl AsFd, keepalive: Option<KeepaliveOptions>) {
-    let (interval, count) = keepalive
-        .map_or((Duration::from_secs(30), 3), |chosen| (chosen.interval, chosen.count_max));
+pub fn tune(socket: impl AsFd, keepalive: KeepaliveOptions) {
+    let KeepaliveOptions { interval, count_max } = keepalive;
     // The kernel counts in seconds.
-    let interval = interval.max(Duration::from_secs(1));
+    let interval = interval.unwrap_or(Duration::from_secs(30)).max(Duration::from_secs(1));
     let socket = SockRef::from(&socket);
     let probes =
-        TcpKeepalive::new().with_time(interval).with_interval(interval).with_retries(count);
+        TcpKeepalive::new().with_time(interval).with_interval(interval).with_retries(count_max);
     let mut refused = vec![socket.set_tcp_nodelay(true), socket.set_tcp_keepalive(&probes)];
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    refused
-        .push(socket.set_tcp_user_timeout(Some(interval.saturating_mul(count.saturating_add(1)))));
+    refused.push(
+        socket.set_tcp_user_timeout(Some(interval.saturating_mul(count_max.saturating_add(1)))),
+    );
     for error in refused.drain(..).filter_map(Result::err) {
         tracing::debug!(%error, "socket option refused");
     }

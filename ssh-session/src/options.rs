@@ -25,8 +25,8 @@ pub struct Options {
     /// How long name lookup, TCP connect, handshake and authentication may take together, those of
     /// jump hosts included.
     pub connect_timeout: Duration,
-    /// Heartbeats while a command runs; `None` sends none.
-    pub keepalive: Option<KeepaliveOptions>,
+    /// When the session asks a silent server for a sign of life; by default never.
+    pub keepalive: KeepaliveOptions,
     /// How much of each stream of a command is collected at most, in bytes, unless the command
     /// says otherwise; `None` is no limit.
     pub max_output: Option<usize>,
@@ -51,7 +51,7 @@ impl Options {
             crypto: Crypto::default(),
             route: Route::Direct,
             connect_timeout: Self::CONNECT_TIMEOUT,
-            keepalive: None,
+            keepalive: KeepaliveOptions::default(),
             max_output: Some(Self::MAX_OUTPUT),
         }
     }
@@ -99,9 +99,7 @@ impl Options {
         if self.connect_timeout.is_zero() {
             return Err(SshError::invalid("connect_timeout", "must be above zero"));
         }
-        if let Some(keepalive) = self.keepalive {
-            keepalive.validate()?;
-        }
+        self.keepalive.validate()?;
         if self.key_rules.required_rsa_size < KeyRules::REQUIRED_RSA_SIZE {
             let least = KeyRules::REQUIRED_RSA_SIZE;
             return Err(SshError::invalid("required_rsa_size", format!("must be {least} or more")));
@@ -115,21 +113,33 @@ impl Options {
 /// Heartbeats as OpenSSH's `ServerAliveInterval` and `ServerAliveCountMax` define them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeepaliveOptions {
-    /// After this long without anything received a heartbeat is sent.
-    pub interval: Duration,
+    /// After this long without anything received a heartbeat is sent; `None`, the default, sends
+    /// none.
+    pub interval: Option<Duration>,
     /// After this many heartbeats without any answer the session is dead:
-    /// `interval × (count_max + 1)` after the last sign of life.
+    /// `interval × (count_max + 1)` after the last sign of life. Default 3.
     pub count_max: u32,
 }
 
+impl Default for KeepaliveOptions {
+    fn default() -> Self {
+        Self { interval: None, count_max: 3 }
+    }
+}
+
 impl KeepaliveOptions {
+    /// Heartbeats at this interval, of which 3 may stay without an answer.
+    pub fn every(interval: Duration) -> Self {
+        Self { interval: Some(interval), ..Self::default() }
+    }
+
     /// Checks that both are above zero.
     ///
     /// # Errors
     ///
     /// [`SshError::InvalidInput`] naming the field.
     pub fn validate(&self) -> Result<(), SshError> {
-        if self.interval.is_zero() {
+        if self.interval.is_some_and(|interval| interval.is_zero()) {
             return Err(SshError::invalid("keepalive_interval", "must be above zero"));
         }
         if self.count_max == 0 {

@@ -33,13 +33,13 @@ fn a_configuration_becomes_options() {
     assert_eq!(options.host_keys.alias.as_deref(), Some("shared"));
     assert_eq!(options.host_keys.files.written(), Some(&PathBuf::from("/a")));
     assert_eq!(options.connect_timeout, Duration::from_secs(4));
-    let keepalive = options.keepalive.expect("heartbeats");
-    assert_eq!((keepalive.interval, keepalive.count_max), (Duration::from_secs(15), 2));
+    let keepalive = options.keepalive;
+    assert_eq!((keepalive.interval, keepalive.count_max), (Some(Duration::from_secs(15)), 2));
     options.validate().expect("valid");
 
     let options = read(text, "me@other").expect("options");
     assert_eq!(options.host_keys.policy, HostKeyPolicy::AcceptNew);
-    assert_eq!(options.keepalive.expect("heartbeats").count_max, 1);
+    assert_eq!(options.keepalive.count_max, 1);
     assert_eq!(format!("{:?}", options.auth), "[agent and default keys]");
     assert_eq!(options.target.user(), "me");
     assert!(matches!(options.route, Route::Direct));

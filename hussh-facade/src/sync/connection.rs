@@ -1,7 +1,6 @@
 //! One connection, held by its owner.
 
 use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,9 +10,7 @@ use ssh_session::{
 };
 
 use super::{Library, Process};
-use crate::Error;
-use crate::setters::shared_setters;
-use crate::settings::Settings;
+use crate::{Builder, Error};
 
 /// One SSH connection, open until it is dropped or closed. May be used from many threads at once;
 /// their commands run side by side, as many as the server's `MaxSessions` allows.
@@ -42,9 +39,8 @@ pub struct Connection<L: Library> {
 
 impl<L: Library> Connection<L> {
     /// Starts with a host's name or address and the user to log in as.
-    pub fn builder(host: impl Into<String>, username: impl Into<String>) -> ConnectionBuilder<L> {
-        let settings = Settings::new(host.into(), username.into());
-        ConnectionBuilder { settings, library: PhantomData }
+    pub fn builder(host: impl Into<String>, username: impl Into<String>) -> Builder<Self> {
+        Builder::of(host, username)
     }
 
     /// Starts with what the user's `ssh_config` says about a host and the way there: the file in
@@ -59,7 +55,7 @@ impl<L: Library> Connection<L> {
     /// # Errors
     ///
     /// Whatever in the files cannot be used, with file and line.
-    pub fn from_ssh_config(alias: impl AsRef<str>) -> Result<ConnectionBuilder<L>, Error> {
+    pub fn from_ssh_config(alias: impl AsRef<str>) -> Result<Builder<Self>, Error> {
         Self::from_config(alias, &SshConfig::user()?)
     }
 
@@ -69,12 +65,8 @@ impl<L: Library> Connection<L> {
     /// # Errors
     ///
     /// Whatever in it cannot be used, with file and line.
-    pub fn from_config(
-        alias: impl AsRef<str>,
-        config: &SshConfig,
-    ) -> Result<ConnectionBuilder<L>, Error> {
-        let settings = Settings::configured(alias.as_ref(), config)?;
-        Ok(ConnectionBuilder { settings, library: PhantomData })
+    pub fn from_config(alias: impl AsRef<str>, config: &SshConfig) -> Result<Builder<Self>, Error> {
+        Builder::configured(alias.as_ref(), config)
     }
 
     /// Runs a command to its end and collects what it wrote, without a deadline.
@@ -171,34 +163,13 @@ impl<L: Library> fmt::Debug for Connection<L> {
     }
 }
 
-/// Makes a [`Connection`].
-#[must_use = "a builder does nothing until `connect`"]
-pub struct ConnectionBuilder<L> {
-    settings: Settings,
-    library: PhantomData<fn() -> L>,
-}
-
-impl<L: Library> ConnectionBuilder<L> {
-    shared_setters!("`None`");
-
+impl<L: Library> Builder<Connection<L>> {
     /// Connects and logs in.
     ///
     /// # Errors
     ///
     /// Whatever kept us from it, told apart by [`Error::kind`].
     pub fn connect(self) -> Result<Connection<L>, Error> {
-        Ok(Connection::over(Arc::new(L::connect(&self.settings.options()?)?)))
-    }
-}
-
-impl<L> Clone for ConnectionBuilder<L> {
-    fn clone(&self) -> Self {
-        Self { settings: self.settings.clone(), library: PhantomData }
-    }
-}
-
-impl<L> fmt::Debug for ConnectionBuilder<L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConnectionBuilder").field("settings", &self.settings).finish()
+        Ok(Connection::over(Arc::new(L::connect(&self.options()?)?)))
     }
 }

@@ -8,11 +8,11 @@ mod library;
 mod pool;
 mod process;
 
-pub use self::connection::{Connection, ConnectionBuilder};
+pub use self::connection::Connection;
 pub use self::library::Library;
 #[cfg(feature = "ssh2")]
 pub use self::library::Libssh2;
 #[cfg(feature = "russh")]
 pub use self::library::Russh;
-pub use self::pool::{ConnectionPool, ConnectionPoolBuilder, PooledConnection};
+pub use self::pool::{ConnectionPool, PooledConnection};
 pub use self::process::Process;

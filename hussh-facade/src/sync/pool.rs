@@ -1,7 +1,6 @@
 //! Connections on loan, for threads.
 
 use std::fmt;
-use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +9,10 @@ use pool_core::{Guard, Health, Pool, Pooled, Stats};
 use ssh_session::{Command, Output, SshConfig, SshError, Target};
 
 use super::{Connection, Library};
-use crate::Error;
 use crate::again::Attempts;
+use crate::builder::{Made, PoolKind, Sealed};
 use crate::forked::{OfProcess, PerProcess};
-use crate::setters::{pool_setters, shared_setters};
-use crate::settings::{PoolSettings, Settings};
+use crate::{Builder, Error};
 
 /// A pool of SSH connections to one host as one user. Clones are handles to the same pool; when the
 /// last one is dropped, the pool closes.
@@ -41,15 +39,8 @@ pub struct ConnectionPool<L: Library> {
 
 impl<L: Library> ConnectionPool<L> {
     /// Starts with a host's name or address and the user to log in as.
-    pub fn builder(
-        host: impl Into<String>,
-        username: impl Into<String>,
-    ) -> ConnectionPoolBuilder<L> {
-        ConnectionPoolBuilder {
-            settings: Settings::of_pool(host.into(), username.into()),
-            pool: PoolSettings::default(),
-            library: PhantomData,
-        }
+    pub fn builder(host: impl Into<String>, username: impl Into<String>) -> Builder<Self> {
+        Builder::of(host, username)
     }
 
     /// Starts with what the user's `ssh_config` says about a host and the way there; see
@@ -59,7 +50,7 @@ impl<L: Library> ConnectionPool<L> {
     /// # Errors
     ///
     /// Whatever in the files cannot be used, with file and line.
-    pub fn from_ssh_config(alias: impl AsRef<str>) -> Result<ConnectionPoolBuilder<L>, Error> {
+    pub fn from_ssh_config(alias: impl AsRef<str>) -> Result<Builder<Self>, Error> {
         Self::from_config(alias, &SshConfig::user()?)
     }
 
@@ -69,12 +60,8 @@ impl<L: Library> ConnectionPool<L> {
     /// # Errors
     ///
     /// Whatever in it cannot be used, with file and line.
-    pub fn from_config(
-        alias: impl AsRef<str>,
-        config: &SshConfig,
-    ) -> Result<ConnectionPoolBuilder<L>, Error> {
-        let settings = Settings::configured_for_pool(alias.as_ref(), config)?;
-        Ok(ConnectionPoolBuilder { settings, pool: PoolSettings::default(), library: PhantomData })
+    pub fn from_config(alias: impl AsRef<str>, config: &SshConfig) -> Result<Builder<Self>, Error> {
+        Builder::configured(alias.as_ref(), config)
     }
 
     /// Borrows a connection, waiting up to `acquire_timeout` for one. Dropping it gives it back.
@@ -265,27 +252,17 @@ impl<L: Library> fmt::Debug for PooledConnection<L> {
     }
 }
 
-/// Makes a [`ConnectionPool`].
-#[must_use = "a builder does nothing until `build`"]
-pub struct ConnectionPoolBuilder<L> {
-    settings: Settings,
-    pool: PoolSettings,
-    library: PhantomData<fn() -> L>,
-}
+impl<L: Library> PoolKind for ConnectionPool<L> {}
+impl<L: Library> Sealed for ConnectionPool<L> {}
 
-impl<L: Library> ConnectionPoolBuilder<L> {
-    shared_setters!("30 s");
-    pool_setters!();
-
+impl<L: Library> Builder<ConnectionPool<L>> {
     /// Makes the pool. Nothing is opened yet, but for `min_idle` connections in the background.
     ///
     /// # Errors
     ///
     /// [`SshError::InvalidInput`] naming the parameter that makes no sense.
     pub fn build(self) -> Result<ConnectionPool<L>, Error> {
-        let observer = self.pool.observer.clone();
-        let config = self.pool.config(&self.settings)?;
-        let options = self.settings.options()?;
+        let Made { options, config, observer } = self.made()?;
         let target = options.target.clone();
         let make = move || {
             let backend = L::backend(options.clone())?;
@@ -297,21 +274,5 @@ impl<L: Library> ConnectionPoolBuilder<L> {
         };
         let pool = PerProcess::new(make()?, Arc::new(move || make().ok()));
         Ok(ConnectionPool { pool: Arc::new(pool), target })
-    }
-}
-
-impl<L> Clone for ConnectionPoolBuilder<L> {
-    fn clone(&self) -> Self {
-        let Self { settings, pool, library } = self;
-        Self { settings: settings.clone(), pool: pool.clone(), library: *library }
-    }
-}
-
-impl<L> fmt::Debug for ConnectionPoolBuilder<L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConnectionPoolBuilder")
-            .field("settings", &self.settings)
-            .field("pool", &self.pool)
-            .finish()
     }
 }

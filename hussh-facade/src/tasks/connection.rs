@@ -11,9 +11,7 @@ use ssh_session::{
 };
 
 use super::AsyncProcess;
-use crate::Error;
-use crate::setters::shared_setters;
-use crate::settings::Settings;
+use crate::{Builder, Error};
 
 /// One SSH connection, open until it is dropped or closed. May be used by many tasks at once; their
 /// commands run side by side, as many as the server's `MaxSessions` allows. A future that is
@@ -47,8 +45,8 @@ pub struct AsyncConnection {
 
 impl AsyncConnection {
     /// Starts with a host's name or address and the user to log in as.
-    pub fn builder(host: impl Into<String>, username: impl Into<String>) -> AsyncConnectionBuilder {
-        AsyncConnectionBuilder { settings: Settings::new(host.into(), username.into()) }
+    pub fn builder(host: impl Into<String>, username: impl Into<String>) -> Builder<Self> {
+        Builder::of(host, username)
     }
 
     /// Starts with what the user's `ssh_config` says about a host and the way there: the file in
@@ -63,7 +61,7 @@ impl AsyncConnection {
     /// # Errors
     ///
     /// Whatever in the files cannot be used, with file and line.
-    pub fn from_ssh_config(alias: impl AsRef<str>) -> Result<AsyncConnectionBuilder, Error> {
+    pub fn from_ssh_config(alias: impl AsRef<str>) -> Result<Builder<Self>, Error> {
         Self::from_config(alias, &SshConfig::user()?)
     }
 
@@ -73,11 +71,8 @@ impl AsyncConnection {
     /// # Errors
     ///
     /// Whatever in it cannot be used, with file and line.
-    pub fn from_config(
-        alias: impl AsRef<str>,
-        config: &SshConfig,
-    ) -> Result<AsyncConnectionBuilder, Error> {
-        Ok(AsyncConnectionBuilder { settings: Settings::configured(alias.as_ref(), config)? })
+    pub fn from_config(alias: impl AsRef<str>, config: &SshConfig) -> Result<Builder<Self>, Error> {
+        Builder::configured(alias.as_ref(), config)
     }
 
     /// Runs a command to its end and collects what it wrote, without a deadline.
@@ -174,16 +169,7 @@ impl fmt::Debug for AsyncConnection {
     }
 }
 
-/// Makes an [`AsyncConnection`].
-#[derive(Debug, Clone)]
-#[must_use = "a builder does nothing until `connect`"]
-pub struct AsyncConnectionBuilder {
-    settings: Settings,
-}
-
-impl AsyncConnectionBuilder {
-    shared_setters!("`None`");
-
+impl Builder<AsyncConnection> {
     /// Connects and logs in. To be awaited within a tokio runtime; dropping the future ends the
     /// attempt.
     ///
@@ -191,7 +177,7 @@ impl AsyncConnectionBuilder {
     ///
     /// Whatever kept us from it, told apart by [`Error::kind`].
     pub async fn connect(self) -> Result<AsyncConnection, Error> {
-        let session = RusshSession::connect(&self.settings.options()?).await?;
+        let session = RusshSession::connect(&self.options()?).await?;
         Ok(AsyncConnection::over(Arc::new(session)))
     }
 }

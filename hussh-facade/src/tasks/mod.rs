@@ -4,6 +4,6 @@ mod connection;
 mod pool;
 mod process;
 
-pub use self::connection::{AsyncConnection, AsyncConnectionBuilder};
-pub use self::pool::{AsyncConnectionPool, AsyncConnectionPoolBuilder, PooledAsyncConnection};
+pub use self::connection::AsyncConnection;
+pub use self::pool::{AsyncConnectionPool, PooledAsyncConnection};
 pub use self::process::AsyncProcess;

@@ -10,11 +10,10 @@ use pool_core::{AsyncPool, AsyncPooled, Guard, Health, Stats};
 use ssh_session::{Command, Output, SshConfig, SshError, Target};
 
 use super::AsyncConnection;
-use crate::Error;
 use crate::again::Attempts;
+use crate::builder::{Made, PoolKind, Sealed};
 use crate::forked::{OfProcess, PerProcess};
-use crate::setters::{pool_setters, shared_setters};
-use crate::settings::{PoolSettings, Settings};
+use crate::{Builder, Error};
 
 /// A pool of SSH connections to one host as one user. Clones are handles to the same pool; when the
 /// last one is dropped, the pool closes.
@@ -49,14 +48,8 @@ pub struct AsyncConnectionPool {
 
 impl AsyncConnectionPool {
     /// Starts with a host's name or address and the user to log in as.
-    pub fn builder(
-        host: impl Into<String>,
-        username: impl Into<String>,
-    ) -> AsyncConnectionPoolBuilder {
-        AsyncConnectionPoolBuilder {
-            settings: Settings::of_pool(host.into(), username.into()),
-            pool: PoolSettings::default(),
-        }
+    pub fn builder(host: impl Into<String>, username: impl Into<String>) -> Builder<Self> {
+        Builder::of(host, username)
     }
 
     /// Starts with what the user's `ssh_config` says about a host and the way there; see
@@ -66,7 +59,7 @@ impl AsyncConnectionPool {
     /// # Errors
     ///
     /// Whatever in the files cannot be used, with file and line.
-    pub fn from_ssh_config(alias: impl AsRef<str>) -> Result<AsyncConnectionPoolBuilder, Error> {
+    pub fn from_ssh_config(alias: impl AsRef<str>) -> Result<Builder<Self>, Error> {
         Self::from_config(alias, &SshConfig::user()?)
     }
 
@@ -76,12 +69,8 @@ impl AsyncConnectionPool {
     /// # Errors
     ///
     /// Whatever in it cannot be used, with file and line.
-    pub fn from_config(
-        alias: impl AsRef<str>,
-        config: &SshConfig,
-    ) -> Result<AsyncConnectionPoolBuilder, Error> {
-        let settings = Settings::configured_for_pool(alias.as_ref(), config)?;
-        Ok(AsyncConnectionPoolBuilder { settings, pool: PoolSettings::default() })
+    pub fn from_config(alias: impl AsRef<str>, config: &SshConfig) -> Result<Builder<Self>, Error> {
+        Builder::configured(alias.as_ref(), config)
     }
 
     /// Borrows a connection, waiting up to `acquire_timeout` for one. Dropping it gives it back.
@@ -275,18 +264,10 @@ impl fmt::Debug for PooledAsyncConnection {
     }
 }
 
-/// Makes an [`AsyncConnectionPool`].
-#[derive(Debug, Clone)]
-#[must_use = "a builder does nothing until `build`"]
-pub struct AsyncConnectionPoolBuilder {
-    settings: Settings,
-    pool: PoolSettings,
-}
+impl PoolKind for AsyncConnectionPool {}
+impl Sealed for AsyncConnectionPool {}
 
-impl AsyncConnectionPoolBuilder {
-    shared_setters!("30 s");
-    pool_setters!();
-
+impl Builder<AsyncConnectionPool> {
     /// Makes the pool. Nothing is opened yet, but for `min_idle` connections in the background if
     /// this is called within a tokio runtime.
     ///
@@ -294,9 +275,7 @@ impl AsyncConnectionPoolBuilder {
     ///
     /// [`SshError::InvalidInput`] naming the parameter that makes no sense.
     pub fn build(self) -> Result<AsyncConnectionPool, Error> {
-        let observer = self.pool.observer.clone();
-        let config = self.pool.config(&self.settings)?;
-        let options = self.settings.options()?;
+        let Made { options, config, observer } = self.made()?;
         let target = options.target.clone();
         let make = move || {
             let backend = RusshBackend::new(options.clone())?;

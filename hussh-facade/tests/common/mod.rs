@@ -1,12 +1,13 @@
 //! What the tests of the sync API share.
 #![allow(dead_code, reason = "no test file uses all of it")]
 
-use hussh::sync::{ConnectionPool, ConnectionPoolBuilder, Library};
+use hussh::Builder;
+use hussh::sync::{ConnectionPool, Library};
 use test_servers::embedded::EmbeddedServer;
 use test_servers::sshd::Sshd;
 
 /// A pool that logs in to sshd with a key.
-pub(crate) fn on_sshd<L: Library>(server: &Sshd) -> ConnectionPoolBuilder<L> {
+pub(crate) fn on_sshd<L: Library>(server: &Sshd) -> Builder<ConnectionPool<L>> {
     ConnectionPool::builder(server.host(), server.user())
         .port(server.port())
         .private_key(server.identity(), None)
@@ -14,7 +15,7 @@ pub(crate) fn on_sshd<L: Library>(server: &Sshd) -> ConnectionPoolBuilder<L> {
 }
 
 /// A pool that logs in to the embedded server with a password.
-pub(crate) fn on_embedded<L: Library>(server: &EmbeddedServer) -> ConnectionPoolBuilder<L> {
+pub(crate) fn on_embedded<L: Library>(server: &EmbeddedServer) -> Builder<ConnectionPool<L>> {
     ConnectionPool::builder(server.host(), server.user())
         .port(server.port())
         .password(server.password())

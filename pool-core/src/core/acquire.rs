@@ -25,6 +25,10 @@ pub struct Lease<S> {
     pub ticket: u64,
     /// When the borrower asked.
     pub arrived: Instant,
+    /// How often the session was lent before.
+    pub uses: u64,
+    /// When the session was opened.
+    pub born: Instant,
 }
 
 /// The answer to [`Core::acquire`].
@@ -331,6 +335,7 @@ impl<S, E: Clone> Core<S, E> {
         let slot = &mut self.slots[index];
         slot.leases += 1;
         let first = slot.leases == 1;
+        let (uses, born) = (slot.uses, slot.born);
         slot.uses += 1;
         let session = match self.share {
             None => slot.session.take(),
@@ -348,7 +353,9 @@ impl<S, E: Clone> Core<S, E> {
         }
         self.counters.served += 1;
         match session {
-            Some(session) => Lease { id, slot: self.slots.id(index), session, ticket, arrived },
+            Some(session) => {
+                Lease { id, slot: self.slots.id(index), session, ticket, arrived, uses, born }
+            }
             None => unreachable!("a slot that can be lent owns its session"),
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::leases::LeaseId;
-use super::slots::{Phase, SlotId, Work};
+use super::slots::{Phase, Work};
 use super::{Core, later};
 use crate::event::{CloseReason, Event};
 
@@ -266,13 +266,6 @@ impl<S, E: Clone> Core<S, E> {
             let event = Event::HeldLong { session, held, site: record.site };
             self.notices.push_back(super::Notice::Event(event));
         }
-    }
-
-    /// Of the session of a slot: how often it was lent before the last time, and when it was
-    /// opened.
-    pub fn history(&self, slot: SlotId) -> Option<(u64, Instant)> {
-        let slot = &self.slots[self.slots.get(slot)?];
-        Some((slot.uses.saturating_sub(1), slot.born))
     }
 
     /// When an idle session of this pool expires at the latest.

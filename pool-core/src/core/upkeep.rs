@@ -52,7 +52,7 @@ impl<S, E: Clone> Core<S, E> {
             self.resume_close(index);
         } else if clean {
             let slot = &mut self.slots[index];
-            (slot.since, slot.verified) = (now, now);
+            (slot.since, slot.verified, slot.suspect) = (now, now, false);
             self.vacated(index, now);
         } else {
             self.begin_close(index, CloseReason::ResetFailed, now);

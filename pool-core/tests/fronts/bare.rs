@@ -133,9 +133,8 @@ impl Bare {
     }
 
     fn lend(&mut self, borrower: usize, request: Request, lease: Lease<Arc<Session>>) {
-        let Lease { id, slot, session, ticket, arrived } = lease;
+        let Lease { id, slot, session, ticket, arrived, uses, .. } = lease;
         let waited = self.now.saturating_duration_since(arrived);
-        let uses = self.core.history(slot).map_or(0, |(uses, _)| uses);
         // The front delivers what the core said before it looks at what it got.
         self.listen();
         if session.is_broken() {

@@ -139,7 +139,6 @@ pub(crate) struct Sync {
     threads: Vec<thread::JoinHandle<()>>,
     /// Events of the steps before.
     seen: usize,
-    shared: bool,
 }
 
 impl Sync {
@@ -150,7 +149,7 @@ impl Sync {
         let builder = builder.observer(log.clone());
         let pool = if shared { builder.shared().build() } else { builder.build() };
         let (borrowers, threads) = (Borrowers::new(), Vec::new());
-        Self { clock, desk, pool, borrowers, log, threads, seen: 0, shared }
+        Self { clock, desk, pool, borrowers, log, threads, seen: 0 }
     }
 
     pub(crate) fn play(&mut self, step: Step) {
@@ -192,17 +191,23 @@ impl Sync {
     }
 
     /// Two threads that act in one step, as where one returns what the other is about to wait
-    /// for, may reach the observer in either order. Of those that get the same session, who looks
-    /// later may find the other counted among its uses: tasks show what it is.
+    /// for, may reach the observer in either order. Two that were promised leases of one session
+    /// may collect them in either order, and so be its first user or its second.
     fn put_in_order(&self, events: &mut Vec<String>, expected: &[String]) {
         let sorted = |events: &[String]| {
-            let what = |event: &String| match event.split_once("uses: ") {
-                Some((what, _)) if self.shared => what.to_owned(),
-                _ => event.clone(),
-            };
-            let mut texts: Vec<_> = events.iter().map(what).collect();
+            let (mut texts, mut uses): (Vec<_>, Vec<_>) = events
+                .iter()
+                .map(|event| match event.split_once(", waited: ") {
+                    Some((session, rest)) if event.starts_with("Acquired") => {
+                        let (waited, uses) = rest.split_once(", uses: ").unwrap();
+                        (format!("{session} {waited}"), format!("{session} {uses}"))
+                    }
+                    _ => (event.clone(), String::new()),
+                })
+                .unzip();
             texts.sort();
-            texts
+            uses.sort();
+            (texts, uses)
         };
         let both = events.get(self.seen..).zip(expected.get(self.seen..));
         if both.is_some_and(|(ours, theirs)| sorted(ours) == sorted(theirs)) {

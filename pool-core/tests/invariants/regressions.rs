@@ -367,3 +367,40 @@ fn i37_a_core_gives_up_what_has_the_fewest_leases() {
     ];
     holds(Setup { keyed: true, ..shared(3) }, &ops);
 }
+
+/// Doubted while only a promise kept it from its reset, a session was checked once more after the
+/// reset that it had passed.
+#[test]
+fn i11_a_reset_ends_all_doubt() {
+    let setup = Setup {
+        shared: true,
+        leases_per_session: 3,
+        max_size: 2,
+        keepalive_interval: None,
+        check_after_idle: millis(200),
+        ..Setup::default()
+    };
+    let ops = [
+        Acquire(Endless),
+        StartAll,
+        Finish(0, End::Ok),
+        Take(0),
+        Acquire(Endless),
+        Add,
+        Wait(Ahead(millis(300))),
+        // Waits for the check of the idle session, and is promised the other one instead.
+        Acquire(Endless),
+        StartAll,
+        Release(0, Return::Dirty),
+        Release(0, Return::Clean),
+        Wait(Ahead(millis(1))),
+        Finish(0, End::Fail(Transient)),
+        Cancel(0),
+        StartAll,
+        Finish(0, End::Ok),
+        Finish(0, End::Ok),
+        Acquire(Endless),
+        Acquire(Endless),
+    ];
+    holds(setup, &ops);
+}

@@ -64,10 +64,10 @@ impl Options {
         if let Some(timeout) = host.connect_timeout {
             options.connect_timeout = timeout;
         }
-        options.keepalive = host.server_alive_interval.map(|interval| KeepaliveOptions {
-            interval,
+        options.keepalive = KeepaliveOptions {
+            interval: host.server_alive_interval,
             count_max: host.server_alive_count_max.max(1),
-        });
+        };
         Ok(options)
     }
 }

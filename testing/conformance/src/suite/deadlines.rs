@@ -94,7 +94,7 @@ fn a_ping_into_a_black_hole_ends_the_session_in_time<S: Subject>(case: &Case<S>)
 fn heartbeats_find_a_black_hole_under_a_command<S: Subject>(case: &Case<S>) {
     let (proxy, mut options) = case.proxy();
     let interval = Duration::from_millis(200);
-    options.keepalive = Some(KeepaliveOptions { interval, count_max: 2 });
+    options.keepalive = KeepaliveOptions { interval: Some(interval), count_max: 2 };
     let session = case.connect(&options);
     // A command that lives longer than the heartbeats' patience, on a server that answers.
     assert!(case.exec(&session, &Command::new("sleep 1")).success());

@@ -141,7 +141,7 @@ impl Harness {
         arrival: u64,
         promised: bool,
     ) -> Checked {
-        let Lease { id, slot, session, ticket, .. } = lease;
+        let Lease { id, slot, session, ticket, uses, born, .. } = lease;
         session.use_it(|| ());
         self.tally.served += 1;
         ensure!(!self.closed, "I24", "lent after close");
@@ -153,6 +153,9 @@ impl Harness {
         ensure!(home == Some(&session.id), "I6", "{slot:?} lent {} of {home:?}", session.id);
         ensure!(facts.dead.is_none(), "I7", "lent although {:?}", facts.dead);
         ensure!(!facts.evicted, "I7", "lent although evicted");
+        let told = (uses, born) == (facts.uses, facts.born);
+        ensure!(told, "I32", "told {uses} uses since {born:?} of {facts:?}");
+        facts.uses += 1;
         let others = self.book.entry(slot).map_or(0, |entry| entry.leases);
         let limit = self.setup.max_lifetime.unwrap_or(Duration::MAX);
         let age = facts.age(self.now);

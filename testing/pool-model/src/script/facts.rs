@@ -18,6 +18,8 @@ pub(super) struct Facts {
     pub(super) since: Instant,
     /// Last use or answered check.
     pub(super) verified: Instant,
+    /// How often it was lent.
+    pub(super) uses: u64,
     /// A check was answered since the last use.
     pub(super) checked: bool,
     /// Used since it was born or last answered a check.
@@ -45,6 +47,7 @@ impl Facts {
             used: now,
             since: now,
             verified: now,
+            uses: 0,
             checked: false,
             touched: false,
             dirty: false,

@@ -1,10 +1,9 @@
 //! Hosts on the way.
 
-use ssh_session::SshConfig;
+use ssh_session::{Options, Route, SshConfig, SshError};
 
+use super::Builder;
 use crate::Error;
-use crate::setters::shared_setters;
-use crate::settings::Settings;
 
 /// A host that connections go through, with its own user, credentials and host keys. Nothing is run
 /// there; its sshd has to allow TCP forwarding.
@@ -19,16 +18,16 @@ use crate::settings::Settings;
 ///     .build()?;
 /// # Ok::<(), hussh::Error>(())
 /// ```
-#[derive(Debug, Clone)]
-#[must_use = "a jump host does nothing until a builder has it"]
-pub struct JumpHost {
-    pub(crate) settings: Settings,
-}
+pub type JumpHost = Builder<OnTheWay>;
+
+/// Says of a [`Builder`] that it is a [`JumpHost`].
+#[derive(Debug)]
+pub enum OnTheWay {}
 
 impl JumpHost {
     /// A host's name or address, as the host before it knows it, and the user to log in as.
     pub fn new(host: impl Into<String>, username: impl Into<String>) -> Self {
-        Self { settings: Settings::new(host.into(), username.into()) }
+        Self::of(host, username)
     }
 
     /// What the user's `ssh_config` says about a host, with the way there.
@@ -47,8 +46,17 @@ impl JumpHost {
     ///
     /// Whatever in it cannot be used, with file and line.
     pub fn from_config(alias: impl AsRef<str>, config: &SshConfig) -> Result<Self, Error> {
-        Ok(Self { settings: Settings::configured(alias.as_ref(), config)? })
+        Self::configured(alias.as_ref(), config)
     }
 
-    shared_setters!("`None`");
+    /// Adds the host to the end of a chain, behind those that it is reached through.
+    pub(super) fn append_to(self, chain: &mut Vec<Options>) -> Result<(), SshError> {
+        let mut options = self.unchecked()?;
+        if let Route::Jump(before) = &mut options.route {
+            chain.append(before);
+            options.route = Route::Direct;
+        }
+        chain.push(options);
+        Ok(())
+    }
 }
