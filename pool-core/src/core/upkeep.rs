@@ -352,11 +352,7 @@ impl<S, E: Clone> Core<S, E> {
             _ => CloseReason::CheckFailed,
         };
         self.slots[index].asked = false;
-        if self.slots[index].load() > 0 {
-            self.retire(index, reason, now);
-        } else {
-            self.begin_close(index, reason, now);
-        }
+        self.retire(index, reason, now);
         for other in self.slots.indices() {
             let slot = &mut self.slots[other];
             let free = matches!(slot.phase, Phase::Idle | Phase::Lent | Phase::Reserved);

@@ -41,6 +41,9 @@ struct Cli {
     /// How many steps the models make, one run after another.
     #[arg(long, value_delimiter = ',', default_value = "1500,40000")]
     steps: Vec<usize>,
+    /// Only build, so that another time nothing is left to be built.
+    #[arg(long)]
+    build: bool,
     /// Build those one by one that can't be switched, too: half a minute each.
     #[arg(long)]
     slow: bool,
@@ -108,7 +111,11 @@ fn main() -> Result<()> {
     }
     println!("{} mutants, {} of them dropped", all.len(), dropped.len());
     let chosen = chosen(&cli, &all, &keys, &results);
-    let programs = aside(cargo.tests(&workspace.root)?, &folder)?;
+    let programs = cargo.tests(&workspace.root)?;
+    if cli.build {
+        return Ok(());
+    }
+    let programs = aside(programs, &folder)?;
     let tests = workspace.root.join(PACKAGE);
     let most = Duration::from_secs_f64(cli.most);
     let stages = Stages::measure(&programs, tests, &folder.join("trace"), most, &cli.steps)?;

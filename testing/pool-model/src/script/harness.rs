@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pool_core::core::{Core, LeaseId, Notice, Phase, SlotId, WaiterId};
-use pool_core::{CloseReason, Event, NotAcquired, Stats};
+use pool_core::{CloseReason, Event, Stats};
 
 use super::books::Book;
 use super::breach::Checked;
@@ -76,7 +76,8 @@ pub(super) struct News {
     /// Which session, why, at what age.
     pub(super) closed: Vec<(u64, CloseReason, Duration)>,
     pub(super) interrupted: Vec<SlotId>,
-    pub(super) not_acquired: Vec<NotAcquired>,
+    /// How many borrowers were told to have no session.
+    pub(super) not_acquired: u64,
     /// Of which session, for how long.
     pub(super) held_long: Vec<(u64, Duration)>,
     pub(super) learned: Option<usize>,
@@ -261,6 +262,12 @@ impl Harness {
         // Again where a session came late.
         self.ends += u32::from(ended(&self.book) && !ended(&before));
         ensure!(self.drained == self.ends, "I25", "drained was said {} times", self.drained);
+        let outcomes = |book: &Book| {
+            let c = &book.stats.counters;
+            c.timed_out + c.cancelled + c.failed + c.overloaded + c.refused_closed
+        };
+        let (told, new) = (self.news.not_acquired, outcomes(&self.book) - outcomes(&before));
+        ensure!(told == new, "I5", "{told} outcomes without a session told, {new} counted");
         let dropped = self.handles.dropped();
         ensure!(dropped == self.dropped, "I28", "the core dropped a session itself");
         self.check_rules(&before)?;
@@ -277,7 +284,7 @@ impl Harness {
                 Notice::Event(Event::Closed { session, reason, age }) => {
                     self.news.closed.push((session, reason, age));
                 }
-                Notice::Event(Event::NotAcquired { why, .. }) => self.news.not_acquired.push(why),
+                Notice::Event(Event::NotAcquired { .. }) => self.news.not_acquired += 1,
                 Notice::Event(Event::HeldLong { session, held, .. }) => {
                     self.news.held_long.push((session, held));
                 }
