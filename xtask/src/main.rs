@@ -87,6 +87,13 @@ enum Command {
         /// Which of the two, and what else the program is told.
         rest: Vec<String>,
     },
+    /// Break pool-core in every way that cargo-mutants knows, and say what no test notices.
+    #[command(disable_help_flag = true)]
+    Mutants {
+        /// What the program is told; see its `--help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
     /// Check licences, sources and banned crates of all dependencies.
     Deny {
         /// Instead, compare them with these copies of advisory databases, RustSec's or GitHub's;
@@ -125,10 +132,15 @@ fn main() -> Result<()> {
         }
         Command::Soak { minutes } => faults::run(&["soak".into(), minutes.to_string()]),
         Command::Python => python::python(),
-        Command::Conformance { json, rest } => programs::run("conformance", json, &rest),
-        Command::Auth { rest } => programs::run("auth", false, &rest),
-        Command::Roundtrips { json, rest } => programs::run("roundtrips", json, &rest),
-        Command::Wire { rest } => programs::run("wire", false, &rest),
+        Command::Conformance { json, rest } => {
+            programs::run("conformance", "conformance", json, &rest)
+        }
+        Command::Auth { rest } => programs::run("conformance", "auth", false, &rest),
+        Command::Roundtrips { json, rest } => {
+            programs::run("conformance", "roundtrips", json, &rest)
+        }
+        Command::Wire { rest } => programs::run("conformance", "wire", false, &rest),
+        Command::Mutants { rest } => programs::run("mutants", "mutants", false, &rest),
         Command::Deny { advisories } if advisories.is_empty() => deny::check(),
         Command::Deny { advisories } => {
             advisories.iter().try_for_each(|database| match ghsa::is_copy(database) {
