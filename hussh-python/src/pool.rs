@@ -10,7 +10,7 @@ use crate::operation::{Operation, timed};
 use crate::owned::Owned;
 use crate::runtime;
 use crate::session::Carrier;
-use crate::settings::{CommandSettings, PoolSettings, Settings};
+use crate::settings::{CommandSettings, Settings};
 use crate::stream;
 use crate::value::Value;
 
@@ -32,11 +32,10 @@ impl Pool {
 pub(crate) fn open_pool<'py>(
     py: Python<'py>,
     settings: Settings,
-    pool: PoolSettings,
 ) -> PyResult<(&'static str, Bound<'py, PyAny>)> {
     let runtime = runtime::handle(py)?;
     let _context = runtime.enter();
-    match pool.apply(settings).and_then(Builder::<AsyncConnectionPool>::build) {
+    match settings.builder().and_then(Builder::<AsyncConnectionPool>::build) {
         Ok(pool) => {
             let pool = Pool { pool: Owned::new(pool) };
             Ok(("ok", Bound::new(py, pool)?.into_any()))

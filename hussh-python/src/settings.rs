@@ -4,47 +4,140 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hussh::{
-    Algorithms, AsyncConnection, AsyncConnectionPool, Builder, Command, Crypto, Error,
-    HostKeyPolicy, Pin, Pty, SshError,
+    Algorithms, AsyncConnectionPool, Builder, Command, Crypto, Error, HostKeyPolicy,
+    KnownHostsCommand, Method, Methods, Order, Pin, PoolKind, Pty, SshError,
 };
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
-/// How to reach a host and log in. From a `dict`.
-#[derive(FromPyObject)]
-#[pyo3(from_item_all)]
-pub(crate) struct Settings {
-    host: String,
-    port: u16,
-    username: String,
-    /// Without a passphrase beside it, also what the private key is encrypted with, if it is.
-    password: Option<String>,
-    private_key: Option<PathBuf>,
-    passphrase: Option<String>,
-    strict_key_modes: bool,
-    required_rsa_size: u32,
-    proxy_jump: Vec<Settings>,
-    proxy_command: Option<String>,
-    /// The name of a policy, or pins.
-    host_keys: Vec<String>,
-    must_record_host_keys: bool,
-    connect_timeout: Seconds,
-    keepalive_interval: Option<Seconds>,
-    keepalive_count_max: u32,
-    /// A policy, then what differs from it: lists by their names.
-    crypto: Vec<(String, String)>,
+/// How to reach a host and log in, and for a pool how many connections it may have. From a `dict`
+/// with `host` and `username`, and whatever else was said: what is not there has its default here.
+pub(crate) struct Settings(Result<Builder<AsyncConnectionPool>, Error>);
+
+impl Settings {
+    pub(crate) fn builder<T>(self) -> Result<Builder<T>, Error> {
+        self.0.map(Builder::to)
+    }
 }
 
-/// How many sessions, and for how long. From a `dict`.
-#[derive(FromPyObject)]
-#[pyo3(from_item_all)]
-pub(crate) struct PoolSettings {
-    max_connections: usize,
-    min_idle: usize,
-    acquire_timeout: Option<Seconds>,
-    idle_timeout: Option<Seconds>,
-    max_lifetime: Option<Seconds>,
-    channels_per_connection: usize,
+impl<'py> FromPyObject<'_, 'py> for Settings {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        match builder(&object) {
+            Ok(builder) => Ok(Self(Ok(builder))),
+            Err(Problem::Ours(error)) => Ok(Self(Err(error))),
+            Err(Problem::Pythons(error)) => Err(error),
+        }
+    }
+}
+
+/// What may be wrong with what was said.
+enum Problem {
+    Ours(Error),
+    Pythons(PyErr),
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        Self::Ours(error)
+    }
+}
+
+impl From<PyErr> for Problem {
+    fn from(error: PyErr) -> Self {
+        Self::Pythons(error)
+    }
+}
+
+fn builder(settings: &Bound<'_, PyAny>) -> Result<Builder<AsyncConnectionPool>, Problem> {
+    let settings = settings.cast::<PyDict>().map_err(PyErr::from)?;
+    let text = |name: &str| settings.get_item(name)?.map_or(Ok(None), |value| value.extract());
+    let [host, username]: [Option<String>; 2] = [text("host")?, text("username")?];
+    let (host, username) = (host.unwrap_or_default(), username.unwrap_or_default());
+    let mut builder = AsyncConnectionPool::builder(host, username);
+    for (name, value) in settings {
+        builder = told(builder, name.extract()?, &value)?;
+    }
+    // Without a passphrase beside it, the password is also what the key is encrypted with.
+    let key: Option<Bound<'_, PyAny>> = settings.get_item("private_key")?;
+    let key: Option<PathBuf> = key.map_or(Ok(None), |path| path.extract())?;
+    Ok(match (key, text("passphrase")?, text("password")?) {
+        (Some(path), None, Some(secret)) => builder.private_key_or_password(path, &secret),
+        (path, passphrase, password) => {
+            let key = |builder: Builder<_>, path| builder.private_key(path, passphrase.as_deref());
+            let builder = path.into_iter().fold(builder, key);
+            password.into_iter().fold(builder, Builder::password)
+        }
+    })
+}
+
+/// Tells a builder one thing, by its name in Python.
+fn told<T: PoolKind>(
+    builder: Builder<T>,
+    name: &str,
+    value: &Bound<'_, PyAny>,
+) -> Result<Builder<T>, Problem> {
+    let time = || Ok::<_, PyErr>(value.extract::<Seconds>()?.0);
+    let perhaps = || Ok::<_, PyErr>(span(value.extract()?));
+    Ok(match name {
+        // Together, once all is known.
+        "host" | "username" | "password" | "private_key" | "passphrase" => builder,
+        "port" => builder.port(value.extract()?),
+        "proxy_jump" => {
+            let hops: Vec<Settings> = value.extract()?;
+            let jump = |builder: Builder<T>, hop: Settings| Ok(builder.jump(hop.builder()?));
+            return hops.into_iter().try_fold(builder, jump);
+        }
+        "proxy_command" => {
+            let command: Option<String> = value.extract()?;
+            command.into_iter().fold(builder, Builder::proxy_command)
+        }
+        "keepalive_interval" => builder.keepalive_interval(perhaps()?),
+        "keepalive_count_max" => builder.keepalive_count_max(value.extract()?),
+        "host_keys" => builder.host_keys(policy(&value.extract::<Vec<String>>()?)?),
+        "must_record_host_keys" => builder.must_record_host_keys(value.extract()?),
+        "connect_timeout" => builder.connect_timeout(time()?),
+        "strict_key_modes" => builder.strict_key_modes(value.extract()?),
+        "required_rsa_size" => builder.required_rsa_size(value.extract()?),
+        "hash_known_hosts" => builder.hash_known_hosts(value.extract()?),
+        "update_host_keys" => builder.update_host_keys(value.extract()?),
+        "revoked_host_keys" => builder.revoked_host_keys(value.extract::<Vec<PathBuf>>()?),
+        "known_hosts_command" => match value.extract::<Option<Vec<String>>>()? {
+            Some(words) => {
+                builder.known_hosts_command(KnownHostsCommand::new(words).map_err(Error::from)?)
+            }
+            None => builder,
+        },
+        "methods" => builder.methods(methods(&value.extract::<Vec<String>>()?)?),
+        "crypto" => builder.crypto(crypto(&value.extract::<Vec<_>>()?)?),
+        "max_connections" => builder.max_connections(value.extract()?),
+        "channels_per_connection" => builder.channels_per_connection(value.extract()?),
+        "min_idle" => builder.min_idle(value.extract()?),
+        "acquire_timeout" => builder.acquire_timeout(perhaps()?),
+        "idle_timeout" => builder.idle_timeout(perhaps()?),
+        "max_lifetime" => builder.max_lifetime(perhaps()?),
+        "check_timeout" => builder.check_timeout(time()?),
+        "check_after_idle" => builder.check_after_idle(perhaps()?.unwrap_or(Duration::MAX)),
+        "max_connecting" => builder.max_connecting(value.extract()?),
+        "max_waiters" => builder.max_waiters(value.extract::<Option<_>>()?),
+        "fail_fast" => builder.fail_fast(value.extract()?),
+        "order" if value.extract::<&str>()? == "fifo" => builder.order(Order::Fifo),
+        "order" => builder.order(Order::Lifo),
+        "slow_acquire" => builder.slow_acquire(perhaps()?),
+        "leak_after" => builder.leak_after(perhaps()?),
+        "limit_recovery" => builder.limit_recovery(time()?),
+        "reset_timeout" => builder.reset_timeout(time()?),
+        "close_timeout" => builder.close_timeout(time()?),
+        "max_closing" => builder.max_closing(value.extract()?),
+        "max_maintaining" => builder.max_maintaining(value.extract()?),
+        "jitter" => builder.jitter(value.extract()?),
+        "backoff_base" => builder.backoff_base(time()?),
+        "backoff_max" => builder.backoff_max(time()?),
+        "breaker_delay" => builder.breaker_delay(time()?),
+        _ => return Err(PyTypeError::new_err(format!("no setting is called {name:?}")).into()),
+    })
 }
 
 /// What to run. From a `dict`.
@@ -91,6 +184,17 @@ fn policy(texts: &[String]) -> Result<HostKeyPolicy, Error> {
     })
 }
 
+/// These methods only, in this order.
+fn methods(names: &[String]) -> Result<Methods, Error> {
+    let all = [Method::PublicKey, Method::Password, Method::KeyboardInteractive];
+    let known = |name: &String| all.into_iter().find(|method| method.name() == name);
+    let unknown = || SshError::invalid("methods", "has a method of no known name");
+    let preferred = names.iter().map(|name| known(name).ok_or_else(unknown));
+    let mut methods = Methods::default();
+    methods.preferred = Some(preferred.collect::<Result<_, _>>()?);
+    Ok(methods)
+}
+
 fn crypto(settings: &[(String, String)]) -> Result<Crypto, Error> {
     let mut crypto = Crypto::default();
     for (name, value) in settings {
@@ -101,54 +205,12 @@ fn crypto(settings: &[(String, String)]) -> Result<Crypto, Error> {
             "ciphers" => crypto.with(Algorithms::Ciphers, value)?,
             "macs" => crypto.with(Algorithms::Macs, value)?,
             "ca_signature_algorithms" => crypto.with(Algorithms::CaSignatures, value)?,
+            "pubkey_accepted_algorithms" => crypto.with(Algorithms::UserKeys, value)?,
+            "rekey_limit" => crypto.with_rekey_limit(value.parse()?),
             _ => return Err(SshError::invalid("crypto", "has a list of no known name").into()),
         };
     }
     Ok(crypto)
-}
-
-impl Settings {
-    pub(crate) fn builder<T>(self) -> Result<Builder<T>, Error> {
-        let mut builder = AsyncConnection::builder(self.host, self.username)
-            .port(self.port)
-            .crypto(crypto(&self.crypto)?)
-            .host_keys(policy(&self.host_keys)?)
-            .must_record_host_keys(self.must_record_host_keys)
-            .connect_timeout(self.connect_timeout.0)
-            .keepalive_interval(span(self.keepalive_interval))
-            .keepalive_count_max(self.keepalive_count_max)
-            .strict_key_modes(self.strict_key_modes)
-            .required_rsa_size(self.required_rsa_size);
-        for hop in self.proxy_jump {
-            builder = builder.jump(hop.builder()?);
-        }
-        if let Some(command) = self.proxy_command {
-            builder = builder.proxy_command(command);
-        }
-        builder = match (self.private_key, self.passphrase, self.password) {
-            (Some(path), None, Some(secret)) => builder.private_key_or_password(path, &secret),
-            (path, passphrase, password) => {
-                let key =
-                    |builder: Builder<_>, path| builder.private_key(path, passphrase.as_deref());
-                let builder = path.into_iter().fold(builder, key);
-                password.into_iter().fold(builder, Builder::password)
-            }
-        };
-        Ok(builder.to())
-    }
-}
-
-impl PoolSettings {
-    pub(crate) fn apply(self, settings: Settings) -> Result<Builder<AsyncConnectionPool>, Error> {
-        Ok(settings
-            .builder::<AsyncConnectionPool>()?
-            .max_connections(self.max_connections)
-            .min_idle(self.min_idle)
-            .acquire_timeout(span(self.acquire_timeout))
-            .idle_timeout(span(self.idle_timeout))
-            .max_lifetime(span(self.max_lifetime))
-            .channels_per_connection(self.channels_per_connection))
-    }
 }
 
 impl From<CommandSettings> for Command {

@@ -39,6 +39,7 @@ from ._errors import (
 )
 from ._log import HostKeyNotRecordedWarning
 from ._native import __version__
+from ._options import ConnectionOptions, PoolOptions
 from ._pool import ConnectionPool, PooledConnection
 from ._result import SSHResult
 from ._stats import PoolStats
@@ -57,6 +58,7 @@ __all__ = [
     "Connection",
     "ConnectionClosedError",
     "ConnectionLostError",
+    "ConnectionOptions",
     "ConnectionPool",
     "HandshakeError",
     "HostKeyError",
@@ -70,6 +72,7 @@ __all__ = [
     "OutputLimitError",
     "PassphraseError",
     "PoolClosedError",
+    "PoolOptions",
     "PoolStats",
     "PoolTimeoutError",
     "PooledAsyncConnection",

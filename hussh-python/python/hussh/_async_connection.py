@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from types import TracebackType
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from . import _log, _native
-from ._base import Own
-from ._command import MAX_OUTPUT, AsyncOnOutput, Command, Pty, Stdin, command_settings
-from ._config import Config, Crypto, HostKeys, checked, seconds
-from ._connection import closed
+from ._async_run import AsyncRuns
+from ._base import Own, begin, closed
+from ._config import Config
 from ._loop import finish
+from ._options import ConnectionOptions, SessionOptions, seconds
 from ._process import PerProcess
-from ._result import SSHResult, _Outcome, from_outcome
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["AsyncConnection"]
 
@@ -23,7 +23,7 @@ DEFAULTS_FAILED = "Failed to authenticate with default SSH keys"
 Self = TypeVar("Self", bound="AsyncConnection")
 
 
-class AsyncConnection(Own):
+class AsyncConnection(Own, AsyncRuns):
     """One SSH connection, for tasks. Nothing happens on the network until `connect()` or
     `async with`.
 
@@ -51,38 +51,24 @@ class AsyncConnection(Own):
         port: int = 22,
         keepalive_interval: float | None = 0,
         timeout: float | None = 0,
-        *,
-        keepalive_count_max: int = 3,
-        host_keys: HostKeys = "accept-new",
-        connect_timeout: float = 10.0,
-        passphrase: str | None = None,
-        strict_key_modes: bool = True,
-        required_rsa_size: int = 1024,
-        must_record_host_keys: bool = False,
-        pickle_secrets: bool = False,
-        crypto: Crypto = "default",
+        **options: Unpack[SessionOptions],
     ) -> None:
         if key_path is not None and private_key is not None:
             raise TypeError("`key_path` and `private_key` are the same thing: give one of them")
-        self._config = checked(
-            host,
-            port,
-            username,
-            password,
-            key_path if private_key is None else private_key,
-            keepalive_interval,
-            keepalive_count_max,
-            host_keys,
-            seconds("timeout", timeout) or connect_timeout,
-            DEFAULTS_FAILED,
-            proxy_jump,
-            proxy_command,
-            passphrase=passphrase,
-            strict_key_modes=strict_key_modes,
-            required_rsa_size=required_rsa_size,
-            must_record_host_keys=must_record_host_keys,
-            pickle_secrets=pickle_secrets,
-            crypto=crypto,
+        if limit := seconds("timeout", timeout):
+            options["connect_timeout"] = limit
+        self._config = Config.of(
+            ConnectionOptions,
+            type(self).__name__,
+            host=host,
+            port=port,
+            username=username,
+            password=password,
+            private_key=key_path if private_key is None else private_key,
+            proxy_jump=proxy_jump,
+            proxy_command=proxy_command,
+            defaults_failed=DEFAULTS_FAILED,
+            options={"keepalive_interval": keepalive_interval, **options},
         )
         self._wanted = False
         self._native: PerProcess[_native.Session] = PerProcess()
@@ -91,39 +77,6 @@ class AsyncConnection(Own):
         """Connects and logs in; does nothing where it is connected already."""
         if not self.is_alive():
             await self._connect(seconds("timeout", timeout))
-
-    async def execute(
-        self,
-        command: Command,
-        timeout: float | None = None,
-        *,
-        stdin: Stdin | None = None,
-        env: Mapping[str, str] | None = None,
-        pty: bool | Pty = False,
-        on_output: AsyncOnOutput | None = None,
-        keep_output: bool = False,
-        max_output: int | None = MAX_OUTPUT,
-        check: bool = False,
-    ) -> SSHResult:
-        """Runs a command to its end and gives what it left. `timeout` is in seconds.
-
-        `stdin` is text, bytes or an open file; `on_output` is called, and awaited where it is a
-        coroutine function, with "stdout" or "stderr" and the bytes while the command runs.
-        Nothing is kept then, but with `keep_output`. Of each stream `max_output` bytes are kept at
-        most, `None` is no limit: a command that writes more is stopped, and `OutputLimitError` has
-        what came. With `check`, a command that fails raises `CommandFailedError`.
-        """
-        settings = command_settings(
-            command, seconds("timeout", timeout), stdin, env, pty, keep_output, max_output
-        )
-        session = self._native.peek()
-        if session is None:
-            if not self._wanted:
-                raise closed(self._config, "Not connected; await connect() first")
-            # A forked child, which has none of its parent's connections.
-            session = await self._connect(None)
-        result = await run(session, self._config, settings, on_output)
-        return result.raise_for_status(command) if check else result
 
     def is_alive(self) -> bool:
         """Whether nothing is known that makes the connection unusable. Never waits."""
@@ -141,13 +94,14 @@ class AsyncConnection(Own):
         await self.connect()
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None = None,
-        exc_value: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        await self.close()
+    async def _start(self, settings: _native._CommandSettings, stream: bool) -> _native.Operation:
+        session = self._native.peek()
+        if session is None:
+            if not self._wanted:
+                raise closed(self._config, "Not connected; await connect() first")
+            # A forked child, which has none of its parent's connections.
+            session = await self._connect(None)
+        return begin(session, self._config, settings, stream)
 
     async def _connect(self, limit: float | None) -> _native.Session:
         settings = self._config.settings()
@@ -158,17 +112,3 @@ class AsyncConnection(Own):
         self._native.put(session)
         self._wanted = True
         return session
-
-
-async def run(
-    session: _native.Session,
-    config: Config,
-    settings: _native._CommandSettings,
-    on_output: AsyncOnOutput | None,
-) -> SSHResult:
-    """Runs a command on a session to its end."""
-    _log.watch()
-    operation = session.execute(settings, on_output is not None)
-    if operation is None:
-        raise closed(config, "the connection is closed")
-    return from_outcome(cast(_Outcome, await finish(operation, config, on_output)), config.target)

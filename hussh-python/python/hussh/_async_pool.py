@@ -3,64 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable
 from types import TracebackType
-from typing import Any, Literal, TypeVar, cast, overload
+from typing import Any, Literal, cast, overload
 
 from . import _log, _native
-from ._async_connection import DEFAULTS_FAILED, run
+from ._async_connection import DEFAULTS_FAILED
+from ._async_run import AsyncRuns
 from ._base import Lent
-from ._command import MAX_OUTPUT, AsyncOnOutput, Command, Pty, Stdin, command_settings
-from ._config import seconds
+from ._command import Command
 from ._errors import SSHError
 from ._loop import finish
 from ._pool import _Pooling
-from ._result import SSHResult, _Outcome, from_outcome
+from ._result import SSHResult
 from ._stats import Meter, Progress
 
 __all__ = ["AsyncConnectionPool", "PooledAsyncConnection"]
 
-Self = TypeVar("Self", bound="AsyncConnectionPool")
 
-
-class PooledAsyncConnection(Lent):
+class PooledAsyncConnection(Lent, AsyncRuns):
     """A connection on loan from an `AsyncConnectionPool`. Leaving its `async with` block gives it
     back.
     """
 
-    async def execute(
-        self,
-        command: Command,
-        timeout: float | None = None,
-        *,
-        stdin: Stdin | None = None,
-        env: Mapping[str, str] | None = None,
-        pty: bool | Pty = False,
-        on_output: AsyncOnOutput | None = None,
-        keep_output: bool = False,
-        max_output: int | None = MAX_OUTPUT,
-        check: bool = False,
-    ) -> SSHResult:
-        """Runs a command to its end and gives what it left. As `AsyncConnection.execute`."""
-        settings = command_settings(
-            command, seconds("timeout", timeout), stdin, env, pty, keep_output, max_output
-        )
-        result = await run(self._session, self._config, settings, on_output)
-        return result.raise_for_status(command) if check else result
-
     async def close(self) -> None:
         """Gives the connection back. Never waits; calls after the first do nothing."""
-        self._session.close()
-
-    async def __aenter__(self) -> PooledAsyncConnection:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None = None,
-        exc_value: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
         self._session.close()
 
 
@@ -88,7 +55,7 @@ class _Borrow:
             await self._connection.close()
 
 
-class AsyncConnectionPool(_Pooling):
+class AsyncConnectionPool(_Pooling, AsyncRuns):
     """A pool of SSH connections to one host as one user, for many tasks.
 
     As `ConnectionPool`, with the same arguments; what waits is awaited. A task that is cancelled
@@ -105,33 +72,6 @@ class AsyncConnectionPool(_Pooling):
         `conn = await pool.connection()` is to be followed by `await conn.close()`.
         """
         return _Borrow(self)
-
-    async def execute(
-        self,
-        command: Command,
-        timeout: float | None = None,
-        *,
-        stdin: Stdin | None = None,
-        env: Mapping[str, str] | None = None,
-        pty: bool | Pty = False,
-        on_output: AsyncOnOutput | None = None,
-        keep_output: bool = False,
-        max_output: int | None = MAX_OUTPUT,
-        check: bool = False,
-    ) -> SSHResult:
-        """Borrows a connection, runs a command on it to its end, and gives it back.
-
-        As `AsyncConnection.execute`. `timeout` does not count the time of borrowing. A command
-        that may have started is never sent again.
-        """
-        settings = command_settings(
-            command, seconds("timeout", timeout), stdin, env, pty, keep_output, max_output
-        )
-        _log.watch()
-        operation = self._pool().execute(settings, on_output is not None)
-        outcome = await finish(operation, self._config, on_output)
-        result = from_outcome(cast(_Outcome, outcome), self._config.target)
-        return result.raise_for_status(command) if check else result
 
     @overload
     async def map(
@@ -201,17 +141,6 @@ class AsyncConnectionPool(_Pooling):
         included. Whoever waits for one gets an error at once. May be called again.
         """
         await finish(self._pool().close(), self._config)
-
-    async def __aenter__(self: Self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None = None,
-        exc_value: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        await self.close()
 
     async def _borrow(self) -> PooledAsyncConnection:
         _log.watch()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ._errors import ConnectionClosedError
 from ._process import PerProcess
 
 if TYPE_CHECKING:
@@ -74,8 +75,29 @@ class Lent(Reached):
         """Whether nothing is known that makes the connection unusable. Never waits."""
         return self._session.is_alive()
 
+    def _begin(self, settings: _native._CommandSettings, stream: bool) -> _native.Operation:
+        return begin(self._session, self._config, settings, stream)
+
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("a connection on loan cannot be pickled; pickle its pool")
 
     def _more(self) -> str:
         return f"username={self.username}"
+
+
+def begin(
+    session: _native.Session, config: Config, settings: _native._CommandSettings, stream: bool
+) -> _native.Operation:
+    """Starts a command on a session."""
+    operation = session.execute(settings, stream)
+    if operation is None:
+        raise closed(config, "the connection is closed")
+    return operation
+
+
+def closed(config: Config, why: str) -> ConnectionClosedError:
+    """The error for using what was closed or given back."""
+    host, port, username = config.target
+    return ConnectionClosedError(
+        f"{username}@{host}: {why}", host=host, port=port, username=username
+    )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from ._config import count
 from ._errors import InvalidArgumentError
+from ._options import count
 
 if TYPE_CHECKING:
     from ._native import _CommandSettings

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from types import TracebackType
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, cast
 
 from . import _log, _native
-from ._base import Own
-from ._command import MAX_OUTPUT, Command, OnOutput, Pty, Stdin, command_settings
-from ._config import Config, Crypto, HostKeys, checked, seconds
-from ._errors import ConnectionClosedError
+from ._base import Own, begin, closed
+from ._config import Config
+from ._options import ConnectionOptions, seconds
 from ._process import PerProcess
-from ._result import SSHResult, _Outcome, from_outcome
+from ._run import Runs
 from ._wait import finish
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["Connection"]
 
 DEFAULTS_FAILED = "Failed to authenticate with ssh-agent and default SSH keys"
 
-Self = TypeVar("Self", bound="Connection")
 
-
-class Connection(Own):
+class Connection(Own, Runs):
     """One SSH connection, open until it is closed. Many threads may run commands on it at once.
 
     It is not reopened when it dies; a `ConnectionPool` of one does that. Pickled, it is its
@@ -66,39 +64,23 @@ class Connection(Own):
         proxy_jump: object = None,
         proxy_command: str | None = None,
         timeout: float | None = 0,
-        *,
-        keepalive_interval: float | None = 0,
-        keepalive_count_max: int = 3,
-        host_keys: HostKeys = "accept-new",
-        connect_timeout: float = 10.0,
-        passphrase: str | None = None,
-        strict_key_modes: bool = True,
-        required_rsa_size: int = 1024,
-        must_record_host_keys: bool = False,
-        pickle_secrets: bool = False,
-        crypto: Crypto = "default",
+        **options: Unpack[ConnectionOptions],
     ) -> None:
         self._timeout = 0 if timeout is None else timeout
-        limit = seconds("timeout", timeout, per_second=1000)
-        self._config = checked(
-            host,
-            port,
-            username,
-            password,
-            private_key,
-            keepalive_interval,
-            keepalive_count_max,
-            host_keys,
-            limit or connect_timeout,
-            DEFAULTS_FAILED,
-            proxy_jump,
-            proxy_command,
-            passphrase=passphrase,
-            strict_key_modes=strict_key_modes,
-            required_rsa_size=required_rsa_size,
-            must_record_host_keys=must_record_host_keys,
-            pickle_secrets=pickle_secrets,
-            crypto=crypto,
+        if limit := seconds("timeout", timeout, per_second=1000):
+            options["connect_timeout"] = limit
+        self._config = Config.of(
+            ConnectionOptions,
+            type(self).__name__,
+            host=host,
+            port=port,
+            username=username,
+            password=password,
+            private_key=private_key,
+            proxy_jump=proxy_jump,
+            proxy_command=proxy_command,
+            defaults_failed=DEFAULTS_FAILED,
+            options=options,
         )
         self._closed = False
         self._native: PerProcess[_native.Session] = PerProcess()
@@ -124,33 +106,6 @@ class Connection(Own):
         """The command that it goes through, `None` when there is none."""
         return self._config.proxy_command
 
-    def execute(
-        self,
-        command: Command,
-        timeout: float | None = None,
-        *,
-        stdin: Stdin | None = None,
-        env: Mapping[str, str] | None = None,
-        pty: bool | Pty = False,
-        on_output: OnOutput | None = None,
-        keep_output: bool = False,
-        max_output: int | None = MAX_OUTPUT,
-        check: bool = False,
-    ) -> SSHResult:
-        """Runs a command to its end and gives what it left.
-
-        `timeout`, in **milliseconds**, replaces the connection's for this call. `stdin` is text,
-        bytes or an open file; `on_output` is called with "stdout" or "stderr" and the bytes while
-        the command runs. Nothing is kept then, but with `keep_output`. Of each stream `max_output`
-        bytes are kept at most, `None` is no limit: a command that writes more is stopped, and
-        `OutputLimitError` has what came. With `check`, a command that fails raises
-        `CommandFailedError`.
-        """
-        limit = seconds("timeout", self._timeout if timeout is None else timeout, per_second=1000)
-        settings = command_settings(command, limit, stdin, env, pty, keep_output, max_output)
-        result = run(self._session(), self._config, settings, on_output)
-        return result.raise_for_status(command) if check else result
-
     def is_alive(self) -> bool:
         """Whether nothing is known that makes the connection unusable. Never waits."""
         native = self._native.peek()
@@ -163,16 +118,12 @@ class Connection(Own):
         if native is not None:
             native.close()
 
-    def __enter__(self: Self) -> Self:
-        return self
+    def _limit(self, timeout: float | None) -> float | None:
+        limit = self._timeout if timeout is None else timeout
+        return seconds("timeout", limit, per_second=1000)
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None = None,
-        exc_value: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        self.close()
+    def _begin(self, settings: _native._CommandSettings, stream: bool) -> _native.Operation:
+        return begin(self._session(), self._config, settings, stream)
 
     def _session(self) -> _native.Session:
         if self._closed:
@@ -186,25 +137,3 @@ class Connection(Own):
         host, port, username = self._config.target
         _log.logger.debug("connected to %s@%s:%s", username, host, port)
         return session
-
-
-def closed(config: Config, why: str) -> ConnectionClosedError:
-    """The error for using what was closed or given back."""
-    host, port, username = config.target
-    return ConnectionClosedError(
-        f"{username}@{host}: {why}", host=host, port=port, username=username
-    )
-
-
-def run(
-    session: _native.Session,
-    config: Config,
-    settings: _native._CommandSettings,
-    on_output: OnOutput | None,
-) -> SSHResult:
-    """Runs a command on a session to its end."""
-    _log.watch()
-    operation = session.execute(settings, on_output is not None)
-    if operation is None:
-        raise closed(config, "the connection is closed")
-    return from_outcome(cast(_Outcome, finish(operation, config, on_output)), config.target)

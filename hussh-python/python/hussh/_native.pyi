@@ -16,32 +16,6 @@ __all__ = [
 
 __version__: Final[str]
 
-class _Settings(TypedDict):
-    host: str
-    port: int
-    username: str
-    password: str | None
-    private_key: str | None
-    passphrase: str | None
-    strict_key_modes: bool
-    required_rsa_size: int
-    proxy_jump: list[_Settings]
-    proxy_command: str | None
-    host_keys: list[str]
-    must_record_host_keys: bool
-    connect_timeout: float
-    keepalive_interval: float | None
-    keepalive_count_max: int
-    crypto: list[tuple[str, str]]
-
-class _PoolSettings(TypedDict):
-    max_connections: int
-    min_idle: int
-    acquire_timeout: float | None
-    idle_timeout: float | None
-    max_lifetime: float | None
-    channels_per_connection: int
-
 class _CommandSettings(TypedDict):
     command: bytes
     stdin: bytes | None
@@ -80,8 +54,8 @@ class Pool:
     def close(self) -> Operation: ...
     def stats(self) -> dict[str, int]: ...
 
-def connect(settings: _Settings) -> Operation: ...
-def open_pool(settings: _Settings, pool: _PoolSettings) -> tuple[str, object]: ...
+def connect(settings: dict[str, object]) -> Operation: ...
+def open_pool(settings: dict[str, object]) -> tuple[str, object]: ...
 def log_level(level: int) -> None: ...
 def log_waiting() -> bool: ...
 def not_recorded_take() -> list[tuple[str, str]]: ...

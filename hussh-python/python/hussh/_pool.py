@@ -3,70 +3,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from types import TracebackType
-from typing import Literal, TypeVar, cast, overload
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal, cast, overload
 
 from . import _log, _native
 from ._base import Lent, Own
-from ._command import MAX_OUTPUT, Command, OnOutput, Pty, Stdin, command_settings
-from ._config import Crypto, HostKeys, checked, checked_pool, count, seconds
-from ._connection import DEFAULTS_FAILED, run
+from ._command import Command, command_settings
+from ._config import Config
+from ._connection import DEFAULTS_FAILED
 from ._errors import SSHError
+from ._options import PoolOptions, count, seconds
 from ._process import PerProcess
 from ._result import SSHResult, _Outcome, from_outcome
+from ._run import Runs
 from ._stats import Meter, PoolStats, Progress
 from ._wait import fail, finish, settle
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 __all__ = ["ConnectionPool", "PooledConnection"]
 
-Self = TypeVar("Self", bound="ConnectionPool")
+MAX_CONNECTIONS = 10
+"""How many connections a pool may have, unless somebody says otherwise."""
 
 
-class PooledConnection(Lent):
+class PooledConnection(Lent, Runs):
     """A connection on loan from a `ConnectionPool`. Leaving its `with` block gives it back."""
-
-    def execute(
-        self,
-        command: Command,
-        timeout: float | None = None,
-        *,
-        stdin: Stdin | None = None,
-        env: Mapping[str, str] | None = None,
-        pty: bool | Pty = False,
-        on_output: OnOutput | None = None,
-        keep_output: bool = False,
-        max_output: int | None = MAX_OUTPUT,
-        check: bool = False,
-    ) -> SSHResult:
-        """Runs a command to its end and gives what it left. `timeout` is in seconds.
-
-        `stdin` is text, bytes or an open file; `on_output` is called with "stdout" or "stderr"
-        and the bytes while the command runs. Nothing is kept then, but with `keep_output`. Of each
-        stream `max_output` bytes are kept at most, `None` is no limit: a command that writes more
-        is stopped, and `OutputLimitError` has what came. With `check`, a command that fails raises
-        `CommandFailedError`.
-        """
-        settings = command_settings(
-            command, seconds("timeout", timeout), stdin, env, pty, keep_output, max_output
-        )
-        result = run(self._session, self._config, settings, on_output)
-        return result.raise_for_status(command) if check else result
 
     def close(self) -> None:
         """Gives the connection back. Never waits; calls after the first do nothing."""
         self._session.close()
-
-    def __enter__(self) -> PooledConnection:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None = None,
-        exc_value: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        self.close()
 
 
 class _Pooling(Own):
@@ -83,51 +50,20 @@ class _Pooling(Own):
         private_key: str | os.PathLike[str] | None = None,
         proxy_jump: object = None,
         proxy_command: str | None = None,
-        *,
-        max_connections: int = 10,
-        min_idle: int = 0,
-        acquire_timeout: float | None = 30.0,
-        idle_timeout: float | None = 600.0,
-        max_lifetime: float | None = 1800.0,
-        connect_timeout: float = 10.0,
-        crypto: Crypto = "default",
-        keepalive_interval: float | None = 30.0,
-        keepalive_count_max: int = 3,
-        channels_per_connection: int = 1,
-        host_keys: HostKeys = "accept-new",
-        passphrase: str | None = None,
-        strict_key_modes: bool = True,
-        required_rsa_size: int = 1024,
-        must_record_host_keys: bool = False,
-        pickle_secrets: bool = False,
+        **options: Unpack[PoolOptions],
     ) -> None:
-        self._config = checked(
-            host,
-            port,
-            username,
-            password,
-            private_key,
-            keepalive_interval,
-            keepalive_count_max,
-            host_keys,
-            connect_timeout,
-            self._defaults_failed,
-            proxy_jump,
-            proxy_command,
-            passphrase=passphrase,
-            strict_key_modes=strict_key_modes,
-            required_rsa_size=required_rsa_size,
-            must_record_host_keys=must_record_host_keys,
-            pickle_secrets=pickle_secrets,
-            crypto=crypto,
-        )
-        self._limits = checked_pool(
-            max_connections,
-            min_idle,
-            acquire_timeout,
-            idle_timeout,
-            max_lifetime,
-            channels_per_connection,
+        self._config = Config.of(
+            PoolOptions,
+            type(self).__name__,
+            host=host,
+            port=port,
+            username=username,
+            password=password,
+            private_key=private_key,
+            proxy_jump=proxy_jump,
+            proxy_command=proxy_command,
+            defaults_failed=self._defaults_failed,
+            options=options,
         )
         self._native: PerProcess[_native.Pool] = PerProcess()
         self._pool()
@@ -135,7 +71,7 @@ class _Pooling(Own):
     @property
     def max_connections(self) -> int:
         """The most connections open at once."""
-        return self._limits.max_connections
+        return cast(int, self._config.options.get("max_connections", MAX_CONNECTIONS))
 
     def stats(self) -> PoolStats:
         """One consistent snapshot of its counts."""
@@ -151,7 +87,7 @@ class _Pooling(Own):
 
     def _open(self) -> _native.Pool:
         _log.watch()
-        kind, pool = _native.open_pool(self._config.settings(), self._limits.settings())
+        kind, pool = _native.open_pool(self._config.settings())
         if kind != "ok":
             fail(kind, pool, self._config)
         return cast(_native.Pool, pool)
@@ -159,10 +95,14 @@ class _Pooling(Own):
     def _concurrency(self, asked: int | None) -> int:
         if asked is not None:
             return count("concurrency", asked, least=1)
-        return self._limits.max_connections * self._limits.channels_per_connection
+        channels = cast(int, self._config.options.get("channels_per_connection", 1))
+        return self.max_connections * channels
+
+    def _begin(self, settings: _native._CommandSettings, stream: bool) -> _native.Operation:
+        return self._pool().execute(settings, stream)
 
 
-class ConnectionPool(_Pooling):
+class ConnectionPool(_Pooling, Runs):
     """A pool of SSH connections to one host as one user, for many threads.
 
     Connections are opened when they are needed, lent to one borrower at a time (or to a few,
@@ -186,33 +126,6 @@ class ConnectionPool(_Pooling):
         _log.watch()
         session = finish(self._pool().acquire(), self._config)
         return PooledConnection(cast(_native.Session, session), self._config)
-
-    def execute(
-        self,
-        command: Command,
-        timeout: float | None = None,
-        *,
-        stdin: Stdin | None = None,
-        env: Mapping[str, str] | None = None,
-        pty: bool | Pty = False,
-        on_output: OnOutput | None = None,
-        keep_output: bool = False,
-        max_output: int | None = MAX_OUTPUT,
-        check: bool = False,
-    ) -> SSHResult:
-        """Borrows a connection, runs a command on it to its end, and gives it back.
-
-        As `PooledConnection.execute`. `timeout` does not count the time of borrowing. A command
-        that may have started is never sent again.
-        """
-        settings = command_settings(
-            command, seconds("timeout", timeout), stdin, env, pty, keep_output, max_output
-        )
-        _log.watch()
-        operation = self._pool().execute(settings, on_output is not None)
-        outcome = finish(operation, self._config, on_output)
-        result = from_outcome(cast(_Outcome, outcome), self._config.target)
-        return result.raise_for_status(command) if check else result
 
     @overload
     def map(
@@ -295,14 +208,3 @@ class ConnectionPool(_Pooling):
         included. Whoever waits for one gets an error at once. May be called again.
         """
         finish(self._pool().close(), self._config)
-
-    def __enter__(self: Self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None = None,
-        exc_value: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        self.close()

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::Core;
 use super::report::Refusal;
-use super::slots::{Phase, Purpose, SlotId, Work};
+use super::slots::{Phase, Purpose, SlotId};
 use crate::event::{CloseReason, Event};
 
 impl<S, E: Clone> Core<S, E> {
@@ -215,11 +215,7 @@ impl<S, E: Clone> Core<S, E> {
     /// Starts to close what nobody has, and lets the rest take no further lease.
     fn close_free(&mut self, reason: CloseReason, now: Instant) {
         for index in self.slots.indices() {
-            let slot = &self.slots[index];
-            let owned = slot.session.is_some() || slot.leases > 0 || slot.work != Work::None;
-            if owned && slot.phase != Phase::Closing {
-                self.retire(index, reason, now);
-            }
+            self.retire(index, reason, now);
         }
     }
 }

@@ -104,7 +104,7 @@ impl<S, E: Clone> Core<S, E> {
         self.slots[index].deadline = None;
         self.slot_timers.clear(index);
         self.give_birth(index, session, now);
-        self.succeed_oldest(index, now);
+        self.succeed_oldest(now);
         self.note_progress();
         self.dispatch(now);
     }
@@ -188,7 +188,7 @@ impl<S, E: Clone> Core<S, E> {
 
     /// Whether no connect is started because too many don't come back.
     pub(super) fn connects_are_hung(&self) -> bool {
-        self.hung.len() > 0 && self.hung.count(Operation::Connect) >= self.most_hung()
+        self.hung.count(Operation::Connect) >= self.most_hung()
     }
 
     /// How many operations of a kind may hang after they were given up.
@@ -256,11 +256,11 @@ impl<S, E: Clone> Core<S, E> {
     }
 
     /// One session that is past its lifetime, and lent all the same, has a successor now.
-    fn succeed_oldest(&mut self, successor: u32, now: Instant) {
+    fn succeed_oldest(&mut self, now: Instant) {
         if self.slots.overdue == 0 {
             return;
         }
-        let overdue = |index: &u32| *index != successor && self.slots[*index].overdue;
+        let overdue = |index: &u32| self.slots[*index].overdue;
         let oldest =
             self.slots.indices().filter(overdue).min_by_key(|&index| self.slots[index].born);
         if let Some(index) = oldest {

@@ -190,7 +190,7 @@ impl<S, E: Clone> Core<S, E> {
 
     /// Whether no close is started because too many don't come back.
     pub(super) fn closes_are_hung(&self) -> bool {
-        self.hung.len() > 0 && self.hung.count(Operation::Close) >= self.most_hung()
+        self.hung.count(Operation::Close) >= self.most_hung()
     }
 
     fn next_close(&mut self, now: Instant) -> Option<Task<S>> {

@@ -2,17 +2,18 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 use std::{fmt, io, thread};
 
 use hussh::sync::{Connection, ConnectionPool, Library, Libssh2, PooledConnection, Russh};
 use hussh::{
-    AsyncConnection, AsyncConnectionPool, Command, Error, Output, PooledAsyncConnection, Stats,
+    AsyncConnection, AsyncConnectionPool, Builder, Command, Error, Output, PooledAsyncConnection,
+    Stats,
 };
 use serde::{Deserialize, Serialize};
 use tokio::runtime::{self, Runtime};
 
 use crate::ledger::{Errand, Ledger};
+use crate::stage::ms;
 
 /// One way to use the product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,23 +62,37 @@ pub enum Login {
     Password(String),
 }
 
-/// What a pool is made with. Plain data, so that it can be handed to another process.
+/// What a pool or a connection is made with, whichever it is going to be.
+pub type Plan = Builder<AsyncConnectionPool>;
+
+/// Where a server is and how to log in. Plain data, so that it can be handed to another process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "named as the builder's setters are")]
-pub struct Plan {
+pub struct Place {
     pub host: String,
     pub port: u16,
     pub user: String,
     pub login: Login,
     pub known_hosts: PathBuf,
-    pub max_connections: usize,
-    pub keepalive_interval: Option<Duration>,
-    pub keepalive_count_max: u32,
-    pub connect_timeout: Duration,
-    pub acquire_timeout: Duration,
-    pub check_timeout: Duration,
-    pub idle_timeout: Option<Duration>,
-    pub max_lifetime: Option<Duration>,
+}
+
+impl Place {
+    /// What pools there are made with, unless a scenario wants something else.
+    pub fn plan(&self) -> Plan {
+        let plan = AsyncConnectionPool::builder(&self.host, &self.user)
+            .port(self.port)
+            .known_hosts([&self.known_hosts])
+            .max_connections(4)
+            .keepalive_interval(ms(300))
+            .keepalive_count_max(3)
+            .connect_timeout(ms(5000))
+            .acquire_timeout(ms(30_000))
+            .check_timeout(ms(2000));
+        match &self.login {
+            Login::Key(path) => plan.private_key(path, None),
+            Login::Password(password) => plan.password(password),
+        }
+    }
 }
 
 /// A pool, however it is called.
@@ -108,40 +123,12 @@ pub trait Lease: Send {
     fn is_alive(&self) -> bool;
 }
 
-macro_rules! planned {
-    ($builder:expr, $plan:expr) => {{
-        let plan: &Plan = $plan;
-        let builder = $builder
-            .port(plan.port)
-            .known_hosts([&plan.known_hosts])
-            .keepalive_interval(plan.keepalive_interval)
-            .keepalive_count_max(plan.keepalive_count_max)
-            .connect_timeout(plan.connect_timeout);
-        match &plan.login {
-            Login::Key(path) => builder.private_key(path, None),
-            Login::Password(password) => builder.password(password),
-        }
-    }};
-}
-
-macro_rules! pooled {
-    ($builder:expr, $plan:expr) => {
-        planned!($builder, $plan)
-            .max_connections($plan.max_connections)
-            .acquire_timeout($plan.acquire_timeout)
-            .check_timeout($plan.check_timeout)
-            .idle_timeout($plan.idle_timeout)
-            .max_lifetime($plan.max_lifetime)
-            .build()
-    };
-}
-
 impl Api {
     /// Makes a pool.
-    pub fn pool(self, plan: &Plan) -> anyhow::Result<Arc<dyn Pool>> {
+    pub fn pool(self, plan: Plan) -> anyhow::Result<Arc<dyn Pool>> {
         Ok(match self {
-            Self::Ssh2Sync => Arc::new(Threads(sync_pool::<Libssh2>(plan)?)),
-            Self::RusshSync => Arc::new(Threads(sync_pool::<Russh>(plan)?)),
+            Self::Ssh2Sync => Arc::new(Threads(plan.to::<ConnectionPool<Libssh2>>().build()?)),
+            Self::RusshSync => Arc::new(Threads(plan.to::<ConnectionPool<Russh>>().build()?)),
             Self::RusshAsync => {
                 let runtime = runtime::Builder::new_multi_thread()
                     .worker_threads(2)
@@ -149,8 +136,7 @@ impl Api {
                     .enable_all()
                     .build()?;
                 let _entered = runtime.enter();
-                let pool = pooled!(AsyncConnectionPool::builder(&plan.host, &plan.user), plan)?;
-                Arc::new(Tasks { pool, runtime: Some(runtime) })
+                Arc::new(Tasks { pool: plan.build()?, runtime: Some(runtime) })
             }
         })
     }
@@ -175,26 +161,15 @@ impl Api {
     }
 
     /// Opens a connection without a pool, runs a command on it if one is given, and closes it.
-    pub fn dial(self, plan: &Plan, runtime: &Runtime, command: &Command) -> Result<Output, Error> {
+    pub fn dial(self, plan: Plan, runtime: &Runtime, command: &Command) -> Result<Output, Error> {
         match self {
-            Self::Ssh2Sync => dial::<Libssh2>(plan, command),
-            Self::RusshSync => dial::<Russh>(plan, command),
+            Self::Ssh2Sync => plan.to::<Connection<Libssh2>>().connect()?.execute_with(command),
+            Self::RusshSync => plan.to::<Connection<Russh>>().connect()?.execute_with(command),
             Self::RusshAsync => runtime.block_on(async {
-                let builder = AsyncConnection::builder(&plan.host, &plan.user);
-                planned!(builder, plan).connect().await?.execute_with(command).await
+                plan.to::<AsyncConnection>().connect().await?.execute_with(command).await
             }),
         }
     }
-}
-
-fn sync_pool<L: Library>(plan: &Plan) -> Result<ConnectionPool<L>, Error> {
-    pooled!(ConnectionPool::<L>::builder(&plan.host, &plan.user), plan)
-}
-
-fn dial<L: Library>(plan: &Plan, command: &Command) -> Result<Output, Error> {
-    planned!(Connection::<L>::builder(&plan.host, &plan.user), plan)
-        .connect()?
-        .execute_with(command)
 }
 
 struct Threads<L: Library>(ConnectionPool<L>);

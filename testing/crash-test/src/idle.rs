@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use test_servers::embedded::EmbeddedServer;
 
-use crate::api::{Api, Login, Plan};
+use crate::api::{Api, Login, Place};
 use crate::figures::Figures;
 
 /// How long the idle pool is watched.
@@ -44,22 +44,16 @@ fn with_server(server: &mut Child, api: Api, sessions: usize) -> Result<()> {
     let mut words = line.split_whitespace();
     let mut word = || words.next().map(str::to_owned).context("a word of the server's");
     let folder = tempfile::tempdir()?;
-    let plan = Plan {
+    let place = Place {
         host: "127.0.0.1".into(),
         port: word()?.parse()?,
         user: word()?,
         login: Login::Password(word()?),
         known_hosts: folder.path().join("known_hosts"),
-        max_connections: sessions,
-        keepalive_interval: Some(Duration::from_secs(30)),
-        keepalive_count_max: 3,
-        connect_timeout: Duration::from_secs(30),
-        acquire_timeout: Duration::from_secs(600),
-        check_timeout: Duration::from_secs(5),
-        idle_timeout: None,
-        max_lifetime: None,
     };
-    let pool = api.pool(&plan)?;
+    let plan = place.plan().max_connections(sessions).keepalive_interval(Duration::from_secs(30));
+    let plan = plan.connect_timeout(Duration::from_secs(30)).idle_timeout(None).max_lifetime(None);
+    let pool = api.pool(plan.acquire_timeout(Duration::from_secs(600)))?;
     // One first, for what is needed once.
     drop(pool.lease()?);
     let before = Figures::now();

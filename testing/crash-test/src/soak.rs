@@ -41,10 +41,10 @@ pub fn soak(minutes: f64) -> Result<()> {
         let name = format!("soak-{}-{}", api.backend(), api.style());
         let stage = Stage::with(api, &setup, &name, server)?;
         let pool = stage.pool(|plan| {
-            plan.max_connections = 6;
-            plan.idle_timeout = Some(Duration::from_secs(3));
-            plan.max_lifetime = Some(Duration::from_secs(15));
-            plan.connect_timeout = Duration::from_secs(2);
+            plan.max_connections(6)
+                .idle_timeout(Duration::from_secs(3))
+                .max_lifetime(Duration::from_secs(15))
+                .connect_timeout(Duration::from_secs(2))
         })?;
         let load = stage.load(&pool, WORKERS)?;
         players.push(Player { stage, pool, load, faults: 0 });

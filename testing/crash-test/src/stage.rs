@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use test_servers::proxy::FaultProxy;
 use test_servers::sshd::{Sshd, SshdBuilder};
 
-use crate::api::{Api, Login, Plan, Pool};
+use crate::api::{Api, Login, Place, Plan, Pool};
 use crate::ledger::Ledger;
 
 /// How long the workers of a load may take to end once they are told to.
@@ -54,30 +54,20 @@ impl Stage {
         })
     }
 
-    /// What a pool of this stage is made with, unless the scenario wants something else.
-    pub fn plan(&self) -> Plan {
-        Plan {
+    /// What leads to the server, through the proxy.
+    pub fn place(&self) -> Place {
+        Place {
             host: self.server.host(),
             port: self.proxy.port(),
             user: self.server.user().to_owned(),
             login: Login::Key(self.server.identity()),
             known_hosts: self.folder.path().join("known_hosts"),
-            max_connections: 4,
-            keepalive_interval: Some(Duration::from_millis(300)),
-            keepalive_count_max: 3,
-            connect_timeout: Duration::from_secs(5),
-            acquire_timeout: Duration::from_secs(30),
-            check_timeout: Duration::from_secs(2),
-            idle_timeout: Some(Duration::from_secs(600)),
-            max_lifetime: Some(Duration::from_secs(1800)),
         }
     }
 
     /// A pool, with the plan changed as the scenario wants.
-    pub fn pool(&self, change: impl FnOnce(&mut Plan)) -> Result<Arc<dyn Pool>> {
-        let mut plan = self.plan();
-        change(&mut plan);
-        self.api.pool(&plan)
+    pub fn pool(&self, change: impl FnOnce(Plan) -> Plan) -> Result<Arc<dyn Pool>> {
+        self.api.pool(change(self.place().plan()))
     }
 
     /// Where the server writes nonces down.

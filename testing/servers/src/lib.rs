@@ -6,7 +6,7 @@
 //! * [`distant`] puts any of them at the far end of a network.
 //! * [`proxy`] stands between client and server and does what networks do.
 //! * [`cable`] leads to a server through a network of its own, and can be pulled out.
-//! * [`agent`] starts an ssh-agent, [`authority`] signs certificates.
+//! * [`agent`] starts an ssh-agent, [`fido`] stands for one with a security key; [`authority`] signs certificates.
 //! * [`keys`] makes the keys, secrets and known_hosts lines for a run.
 //!
 //! Everything started here is ended when its handle is dropped, also in a panic. What is missing
@@ -23,6 +23,7 @@ mod daemon;
 pub mod distant;
 pub mod dropbear;
 pub mod embedded;
+pub mod fido;
 pub mod keys;
 mod port;
 pub mod proxy;

@@ -42,7 +42,7 @@ pub(super) fn closed(stage: &mut Stage) -> Result<Outcome> {
 pub(super) fn exits(stage: &mut Stage) -> Result<Outcome> {
     let mut slowest = ms(0);
     for silent in [false, true] {
-        let mut child = Other::start(stage, Role::Exits, |_| {})?;
+        let mut child = Other::start(stage, Role::Exits, 4)?;
         child.read_line()?;
         if silent {
             stage.proxy.black_hole();
@@ -60,7 +60,7 @@ pub(super) fn exits(stage: &mut Stage) -> Result<Outcome> {
 }
 
 fn open_three(stage: &Stage) -> Result<Arc<dyn Pool>> {
-    let pool = stage.pool(|_| {})?;
+    let pool = stage.pool(|plan| plan)?;
     let leases = (0..3).map(|_| pool.lease()).collect::<Result<Vec<_>, _>>()?;
     for lease in &leases {
         stage.ledger.errand(":").run_on(&**lease, &stage.ledger)?;

@@ -9,6 +9,7 @@ use hussh::Kind;
 use test_servers::proxy::{Direction, FaultProxy};
 
 use super::Outcome;
+use crate::api::Place;
 use crate::stage::{Stage, ms};
 
 /// Dials at once: each has a proxy of its own, since the offset is the proxy's.
@@ -25,10 +26,9 @@ pub(super) fn cut_everywhere(stage: &mut Stage) -> Result<Outcome> {
         let dial_on = || -> Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let proxy = FaultProxy::start(stage.server.addr())?;
-            let mut plan = stage.plan();
             // Known once the login before has recorded it.
-            plan.port = proxy.port();
-            plan.known_hosts = stage.server.dir().join(format!("known_{}", proxy.port()));
+            let known_hosts = stage.server.dir().join(format!("known_{}", proxy.port()));
+            let plan = Place { port: proxy.port(), known_hosts, ..stage.place() }.plan();
             loop {
                 let offset = next.fetch_add(stride, Ordering::SeqCst);
                 if offset >= end {
@@ -37,7 +37,7 @@ pub(super) fn cut_everywhere(stage: &mut Stage) -> Result<Outcome> {
                 proxy.cut_after(Some(offset), direction);
                 let errand = stage.ledger.errand(":");
                 let start = Instant::now();
-                let result = stage.api.dial(&plan, &runtime, errand.command());
+                let result = stage.api.dial(plan.clone(), &runtime, errand.command());
                 let took = start.elapsed();
                 slowest.fetch_max(u64::try_from(took.as_millis())?, Ordering::SeqCst);
                 ensure!(took < ms(6000), "{offset} bytes {direction:?}: took {took:?}");
@@ -80,7 +80,7 @@ fn bytes_of_a_login(stage: &Stage, direction: Direction) -> Result<u64> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let before = stage.proxy.bytes(direction);
     let errand = stage.ledger.errand(":");
-    let result = stage.api.dial(&stage.plan(), &runtime, errand.command());
+    let result = stage.api.dial(stage.place().plan(), &runtime, errand.command());
     stage.ledger.settle(errand, &result);
     result?;
     thread::sleep(ms(100));

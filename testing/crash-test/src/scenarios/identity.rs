@@ -9,11 +9,11 @@ use test_servers::sshd::PasswordUser;
 
 use super::Outcome;
 use super::servers::all_are_told;
-use crate::api::Login;
+use crate::api::{Login, Place};
 use crate::stage::{Stage, ms};
 
 pub(super) fn other_host_key(stage: &mut Stage) -> Result<Outcome> {
-    let pool = stage.pool(|_| {})?;
+    let pool = stage.pool(|plan| plan)?;
     stage.run(&*pool)?;
     stage.server.change_host_key()?;
     let log = stage.server.log().len();
@@ -28,11 +28,9 @@ pub(super) fn other_host_key(stage: &mut Stage) -> Result<Outcome> {
 
 pub(super) fn other_password(stage: &mut Stage) -> Result<Outcome> {
     let mut user = PasswordUser::create()?;
-    let pool = stage.pool(|plan| {
-        plan.user = user.name().to_owned();
-        plan.login = Login::Password(user.password().to_owned());
-        plan.max_connections = 1;
-    })?;
+    let login = Login::Password(user.password().to_owned());
+    let place = Place { user: user.name().to_owned(), login, ..stage.place() };
+    let pool = stage.api.pool(place.plan().max_connections(1))?;
     stage.run(&*pool)?;
     user.change_password()?;
     stage.run(&*pool)?;

@@ -13,9 +13,8 @@ pub(super) fn held_open(stage: &mut Stage) -> Result<Outcome> {
     let forget = ms(800);
     stage.proxy.forget_idle_after(Some(forget));
     let pool = stage.pool(|plan| {
-        plan.keepalive_interval = Some(ms(100));
         // A borrower who comes while the idle one is being checked waits for it.
-        plan.max_connections = 2;
+        plan.keepalive_interval(ms(100)).max_connections(2)
     })?;
     let (lent, idle) = (pool.lease()?, pool.lease()?);
     stage.ledger.errand(":").run_on(&*lent, &stage.ledger)?;
@@ -35,7 +34,7 @@ pub(super) fn held_open(stage: &mut Stage) -> Result<Outcome> {
 }
 
 pub(super) fn forgotten(stage: &mut Stage) -> Result<Outcome> {
-    let pool = stage.pool(|plan| plan.keepalive_interval = None)?;
+    let pool = stage.pool(|plan| plan.keepalive_interval(None))?;
     open_three(stage, &*pool)?;
     stage.proxy.forget_idle_after(Some(ms(1000)));
     sleep(ms(1500));
@@ -54,7 +53,7 @@ pub(super) fn forgotten(stage: &mut Stage) -> Result<Outcome> {
 }
 
 pub(super) fn half_open(stage: &mut Stage) -> Result<Outcome> {
-    let pool = stage.pool(|plan| plan.keepalive_interval = None)?;
+    let pool = stage.pool(|plan| plan.keepalive_interval(None))?;
     open_three(stage, &*pool)?;
     stage.proxy.half_open();
     sleep(ms(1200));
@@ -66,7 +65,7 @@ pub(super) fn half_open(stage: &mut Stage) -> Result<Outcome> {
 }
 
 pub(super) fn lent_in_a_black_hole(stage: &mut Stage) -> Result<Outcome> {
-    let pool = stage.pool(|_| {})?;
+    let pool = stage.pool(|plan| plan)?;
     let lent = pool.lease()?;
     stage.ledger.errand(":").run_on(&*lent, &stage.ledger)?;
     // Long enough that nothing but heartbeats keeps it.

@@ -10,10 +10,7 @@ use super::running::errors;
 use crate::stage::{Stage, ms, wait_until};
 
 pub(super) fn down(stage: &mut Stage) -> Result<Outcome> {
-    let pool = stage.pool(|plan| {
-        plan.connect_timeout = ms(1500);
-        plan.acquire_timeout = ms(60_000);
-    })?;
+    let pool = stage.pool(|plan| plan.connect_timeout(ms(1500)).acquire_timeout(ms(60_000)))?;
     let load = stage.load(&pool, 8)?;
     thread::sleep(ms(700));
     let struck = Instant::now();

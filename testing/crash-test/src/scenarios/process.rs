@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Outcome;
 use super::running::errors;
-use crate::api::{Api, Plan};
+use crate::api::{Api, Place, Pool};
 use crate::ledger::{Entry, Ledger};
 use crate::stage::{Stage, ms};
 
@@ -22,9 +22,16 @@ use crate::stage::{Stage, ms};
 pub struct Child {
     role: Role,
     api: Api,
-    plan: Plan,
+    place: Place,
+    max_connections: usize,
     nonces: std::path::PathBuf,
     name: String,
+}
+
+impl Child {
+    fn pool(&self) -> Result<Arc<dyn Pool>> {
+        self.api.pool(self.place.plan().max_connections(self.max_connections))
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,13 +50,13 @@ struct Answer {
 }
 
 pub(super) fn descriptors(stage: &mut Stage) -> Result<Outcome> {
-    let mut child = Other::start(stage, Role::Descriptors, |plan| plan.max_connections = 12)?;
+    let mut child = Other::start(stage, Role::Descriptors, 12)?;
     let note = child.finish(stage)?;
     Ok(Outcome { detect: None, recover: None, saw: format!("{note}; {}", errors(stage)) })
 }
 
 pub(super) fn stopped(stage: &mut Stage) -> Result<Outcome> {
-    let mut child = Other::start(stage, Role::Stopped, |_| {})?;
+    let mut child = Other::start(stage, Role::Stopped, 4)?;
     child.read_line()?;
     for pause in [ms(3000), ms(1000)] {
         thread::sleep(ms(700));
@@ -67,7 +74,7 @@ pub(super) fn stopped(stage: &mut Stage) -> Result<Outcome> {
 }
 
 pub(super) fn forks(stage: &mut Stage) -> Result<Outcome> {
-    let mut child = Other::start(stage, Role::Forks, |_| {})?;
+    let mut child = Other::start(stage, Role::Forks, 4)?;
     let note = child.finish(stage)?;
     let sums = stage.ledger.sums()?;
     ensure!(sums.lost + sums.not_sent == 0, "it was noticed");
@@ -83,13 +90,12 @@ pub(super) struct Other {
 }
 
 impl Other {
-    pub(super) fn start(stage: &Stage, role: Role, change: impl FnOnce(&mut Plan)) -> Result<Self> {
-        let mut plan = stage.plan();
-        change(&mut plan);
+    pub(super) fn start(stage: &Stage, role: Role, max_connections: usize) -> Result<Self> {
         let told = Child {
             role,
             api: stage.api,
-            plan,
+            place: stage.place(),
+            max_connections,
             nonces: stage.nonces(),
             name: format!("{}-child", stage.api),
         };
@@ -151,7 +157,7 @@ pub fn child(told: &str) -> Result<()> {
 }
 
 fn without_descriptors(told: &Child, ledger: &Arc<Ledger>) -> Result<String> {
-    let pool = told.api.pool(&told.plan)?;
+    let pool = told.pool()?;
     ledger.errand(":").run(&*pool, ledger)?;
     let open = std::fs::read_dir("/proc/self/fd")?.count() as u64;
     let all = getrlimit(Resource::Nofile);
@@ -171,7 +177,7 @@ fn without_descriptors(told: &Child, ledger: &Arc<Ledger>) -> Result<String> {
 }
 
 fn until_told(told: &Child, ledger: &Arc<Ledger>) -> Result<String> {
-    let pool = told.api.pool(&told.plan)?;
+    let pool = told.pool()?;
     let leases = (0..4).map(|_| pool.lease()).collect::<Result<Vec<_>, _>>()?;
     drop(leases);
     let lent = pool.lease()?;
@@ -193,7 +199,7 @@ fn until_told(told: &Child, ledger: &Arc<Ledger>) -> Result<String> {
 
 /// Ends as a program does whose `main` returns.
 fn exiting(told: &Child, ledger: &Arc<Ledger>) -> Result<()> {
-    let pool = told.api.pool(&told.plan)?;
+    let pool = told.pool()?;
     let leases = (0..3).map(|_| pool.lease()).collect::<Result<Vec<_>, _>>()?;
     for lease in &leases {
         ledger.errand(":").run_on(&**lease, ledger)?;
@@ -205,7 +211,7 @@ fn exiting(told: &Child, ledger: &Arc<Ledger>) -> Result<()> {
 }
 
 fn forking(told: &Child, ledger: &Arc<Ledger>) -> Result<String> {
-    let pool = told.api.pool(&told.plan)?;
+    let pool = told.pool()?;
     let (lent, idle) = (pool.lease()?, pool.lease()?);
     ledger.errand(":").run_on(&*lent, ledger)?;
     drop(idle);
@@ -238,7 +244,7 @@ fn forking(told: &Child, ledger: &Arc<Ledger>) -> Result<String> {
 fn in_the_fork(
     told: &Child,
     command: &hussh::Command,
-    pool: &Arc<dyn crate::api::Pool>,
+    pool: &Arc<dyn Pool>,
     lent: Box<dyn crate::api::Lease>,
 ) -> Result<()> {
     ensure!(!lent.is_alive(), "a session of another process counts as alive");
@@ -268,12 +274,7 @@ fn wait_for(pid: Pid, patience: Duration) -> Result<Option<i32>> {
 }
 
 /// So many borrowers run so many commands.
-fn work(
-    pool: &dyn crate::api::Pool,
-    ledger: &Arc<Ledger>,
-    workers: usize,
-    commands: usize,
-) -> Result<()> {
+fn work(pool: &dyn Pool, ledger: &Arc<Ledger>, workers: usize, commands: usize) -> Result<()> {
     ledger.allow(commands);
     let (sender, done) = std::sync::mpsc::channel();
     let each = || -> Result<()> {

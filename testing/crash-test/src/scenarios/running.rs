@@ -9,7 +9,7 @@ use test_servers::cable::Cable;
 use test_servers::proxy::Direction;
 
 use super::Outcome;
-use crate::api::Pool;
+use crate::api::{Place, Pool};
 use crate::stage::{Stage, ms, must_fail};
 
 /// Starts a command, strikes once it runs, and says how long it took until its caller was told.
@@ -42,7 +42,7 @@ fn recovered(stage: &Stage, pool: &dyn Pool) -> Result<Duration> {
 }
 
 pub(super) fn black_hole(stage: &mut Stage) -> Result<Outcome> {
-    let pool = stage.pool(|_| {})?;
+    let pool = stage.pool(|plan| plan)?;
     let (detected, error) = in_mid_command(stage, &pool, || {
         stage.proxy.black_hole();
         Ok(())
@@ -55,10 +55,8 @@ pub(super) fn black_hole(stage: &mut Stage) -> Result<Outcome> {
 
 pub(super) fn cable_pulled(stage: &mut Stage) -> Result<Outcome> {
     let cable = Cable::start(stage.server.addr())?;
-    let pool = stage.pool(|plan| {
-        plan.host = cable.addr().ip().to_string();
-        plan.port = cable.addr().port();
-    })?;
+    let (host, port) = (cable.addr().ip().to_string(), cable.addr().port());
+    let pool = stage.api.pool(Place { host, port, ..stage.place() }.plan())?;
     let (detected, error) = in_mid_command(stage, &pool, || Ok(cable.pull()?))?;
     ensure!(detected >= ms(850) && detected <= ms(1400), "told after {detected:?}: {error}");
     cable.plug()?;
@@ -67,7 +65,7 @@ pub(super) fn cable_pulled(stage: &mut Stage) -> Result<Outcome> {
 }
 
 pub(super) fn reset(stage: &mut Stage) -> Result<Outcome> {
-    let pool = stage.pool(|_| {})?;
+    let pool = stage.pool(|plan| plan)?;
     let (detected, error) = in_mid_command(stage, &pool, || {
         stage.proxy.reset();
         Ok(())
@@ -81,7 +79,7 @@ pub(super) fn corrupted(stage: &mut Stage) -> Result<Outcome> {
     let struck = Instant::now();
     for direction in [Direction::ToClient, Direction::ToServer] {
         let base = stage.proxy.bytes(direction);
-        let pool = stage.pool(|plan| plan.max_connections = 1)?;
+        let pool = stage.pool(|plan| plan.max_connections(1))?;
         stage.run(&*pool)?;
         let (connections, lost) = (stage.proxy.connections(), stage.ledger.sums()?.lost);
         // Behind whatever is on its way already.

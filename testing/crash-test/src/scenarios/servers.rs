@@ -11,7 +11,7 @@ use super::running::errors;
 use crate::stage::{Stage, ms, must_fail, wait_until};
 
 pub(super) fn restart_between(stage: &mut Stage) -> Result<Outcome> {
-    let pool = stage.pool(|_| {})?;
+    let pool = stage.pool(|plan| plan)?;
     let mut slowest = ms(0);
     for _ in 0..5 {
         let leases = (0..3).map(|_| pool.lease()).collect::<Result<Vec<_>, _>>()?;
@@ -26,7 +26,7 @@ pub(super) fn restart_between(stage: &mut Stage) -> Result<Outcome> {
 }
 
 pub(super) fn restart_during(stage: &mut Stage) -> Result<Outcome> {
-    let pool = stage.pool(|_| {})?;
+    let pool = stage.pool(|plan| plan)?;
     let load = stage.load(&pool, 8)?;
     let (mut detect, mut recover) = (None, None);
     for _ in 0..2 {
@@ -47,7 +47,7 @@ pub(super) fn restart_during(stage: &mut Stage) -> Result<Outcome> {
 }
 
 pub(super) fn sessions_killed(stage: &mut Stage) -> Result<Outcome> {
-    let pool = stage.pool(|plan| plan.max_connections = 8)?;
+    let pool = stage.pool(|plan| plan.max_connections(8))?;
     let load = stage.load(&pool, 8)?;
     thread::sleep(stage.pick(ms(1500), ms(800)));
     let struck = Instant::now();
@@ -68,10 +68,10 @@ pub(super) fn sessions_killed(stage: &mut Stage) -> Result<Outcome> {
 pub(super) fn max_startups(stage: &mut Stage) -> Result<Outcome> {
     let wanted = stage.pick(60, 20);
     let pool = stage.pool(|plan| {
-        plan.max_connections = wanted;
-        plan.port = stage.server.port();
-        plan.acquire_timeout = ms(120_000);
-        plan.keepalive_interval = Some(ms(30_000));
+        plan.max_connections(wanted)
+            .port(stage.server.port())
+            .acquire_timeout(ms(120_000))
+            .keepalive_interval(ms(30_000))
     })?;
     let start = Instant::now();
     let together = Arc::new(Barrier::new(wanted));
@@ -101,10 +101,7 @@ pub(super) fn max_startups(stage: &mut Stage) -> Result<Outcome> {
 }
 
 pub(super) fn silent(stage: &mut Stage) -> Result<Outcome> {
-    let pool = stage.pool(|plan| {
-        plan.connect_timeout = ms(500);
-        plan.acquire_timeout = ms(2000);
-    })?;
+    let pool = stage.pool(|plan| plan.connect_timeout(ms(500)).acquire_timeout(ms(2000)))?;
     stage.proxy.accept_and_say_nothing(true);
     let start = Instant::now();
     let load = {

@@ -1,6 +1,6 @@
 //! The player of scripts: the books, the world around them, and the model beside them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,8 @@ pub struct KeyedHarness {
     pub(super) ends: u32,
     pub(super) ended: bool,
     pub(super) names: Vec<Name>,
+    /// All keys that were ever known.
+    pub(super) seen: HashSet<KeyId>,
     pub(super) waiters: Vec<Waiting>,
     pub(super) held: Vec<Held>,
     pub(super) running: Vec<Running>,
@@ -128,6 +130,7 @@ impl KeyedHarness {
             ends: 0,
             ended: false,
             names: (0..setup.keys).map(name).collect(),
+            seen: HashSet::new(),
             waiters: Vec::new(),
             held: Vec::new(),
             running: Vec::new(),

@@ -45,6 +45,8 @@ impl Harness {
         let born = self.book.slots.iter().filter(|entry| before.entry(entry.slot).is_none());
         for entry in born {
             ensure!(self.seen.insert(entry.slot), "I4", "lives again: {entry:?}");
+            let number = entry.slot.number();
+            ensure!(self.numbers.insert(number), "I4", "another {number}: {entry:?}");
         }
         let gone = before.slots.iter().filter(|entry| self.book.entry(entry.slot).is_none());
         let gone: Vec<_> = gone.copied().collect();
@@ -99,6 +101,8 @@ impl Harness {
                 }
             }
         }
+        let told = self.news.progress || self.warm == 0;
+        ensure!(failed == 0 || told, "I20", "nobody was told of {failed} failures");
         for _ in 0..failed {
             self.connect_failed(ErrorKind::Transient);
         }

@@ -33,6 +33,10 @@ impl Harness {
                 ensure!(!unasked, "I9", "{:?} was promised what was not asked", waiter.id);
             }
         }
+        for id in &self.news.woken {
+            let changed = before.place(*id) != self.book.place(*id);
+            ensure!(changed, "I11", "{id:?} was woken for nothing");
+        }
         let known = |id| self.waiters.iter().any(|waiter| waiter.id == id);
         ensure!(self.news.woken.iter().all(|id| known(*id)), "I13", "woke somebody unknown");
         ensure!(self.book.queue.iter().all(|entry| known(entry.0)), "I13", "an unknown waiter");

@@ -265,6 +265,8 @@ impl Harness {
             let hopeless = failed == Some(ErrorKind::Permanent) || nobody_there;
             let left = self.book.queued();
             ensure!(!hopeless || left == 0, "I18", "waiters outlived {failed:?}");
+            let told = self.news.progress || self.warm == 0;
+            ensure!(told, "I20", "who waits for a warm pool was not told of {slot:?}");
             self.check_succession(&before, failed.is_none())?;
         }
         Ok(())

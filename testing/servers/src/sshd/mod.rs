@@ -140,6 +140,27 @@ impl Sshd {
         self.launch_again()
     }
 
+    /// Starts anew on the same port without the first of its host keys; the others stay.
+    ///
+    /// # Errors
+    ///
+    /// As [`restart`](Self::restart).
+    pub fn retire_first_host_key(&mut self) -> io::Result<()> {
+        let path = self.dir().join("sshd_config");
+        let config = fs::read_to_string(&path)?;
+        let mut is_first = true;
+        let kept = config.lines().filter(|line| {
+            let retired = is_first && line.starts_with("HostKey ");
+            is_first &= !retired;
+            !retired
+        });
+        fs::write(&path, kept.map(|line| format!("{line}\n")).collect::<String>())?;
+        if !self.host_public_keys.is_empty() {
+            self.host_public_keys.remove(0);
+        }
+        self.restart()
+    }
+
     /// Starts on the port it had. A child that was being forked off as its parent was killed may
     /// hold that for a moment.
     fn launch_again(&mut self) -> io::Result<()> {
