@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ssh_session::{Command, KeepaliveOptions, Kind, Process as _, Session as _, SshError};
+use ssh_session::{Command, Kind, Process as _, Session as _, SshError};
 
 use super::case::{SOON, read_until, refused, soon};
 use super::{Case, Subject};
@@ -14,7 +14,6 @@ super::table![
     a_deadline_ends_endless_output,
     a_deadline_holds_in_a_black_hole,
     a_ping_into_a_black_hole_ends_the_session_in_time,
-    heartbeats_find_a_black_hole_under_a_command,
     a_dial_ends_in_time_wherever_the_server_falls_silent,
 ];
 
@@ -89,23 +88,6 @@ fn a_ping_into_a_black_hole_ends_the_session_in_time<S: Subject>(case: &Case<S>)
     timed_out(|| session.ping(LIMIT));
     assert!(!session.is_alive());
     refused(session.exec(&Command::new("true")), Kind::ConnectionLost);
-}
-
-fn heartbeats_find_a_black_hole_under_a_command<S: Subject>(case: &Case<S>) {
-    let (proxy, mut options) = case.proxy();
-    let interval = Duration::from_millis(200);
-    options.keepalive = KeepaliveOptions { interval: Some(interval), count_max: 2 };
-    let session = case.connect(&options);
-    // A command that lives longer than the heartbeats' patience, on a server that answers.
-    assert!(case.exec(&session, &Command::new("sleep 1")).success());
-    let process = session.spawn(&Command::new("echo begun; sleep 600")).expect("spawned");
-    read_until(&process, "begun\n");
-    proxy.black_hole();
-    let start = Instant::now();
-    let error = refused(soon("a read", || process.read()), Kind::ConnectionLost);
-    assert!(start.elapsed() > interval, "{:?}", start.elapsed());
-    assert!(error.may_have_started());
-    assert!(!session.is_alive());
 }
 
 fn a_dial_ends_in_time_wherever_the_server_falls_silent<S: Subject>(case: &Case<S>) {

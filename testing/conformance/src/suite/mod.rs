@@ -13,6 +13,7 @@ mod case;
 mod commands;
 mod deadlines;
 mod endings;
+mod heartbeats;
 pub mod hostile;
 mod limits;
 mod networks;

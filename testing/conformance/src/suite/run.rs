@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{
-    Case, Entry, Place, Setup, Subject, cancelling, commands, deadlines, endings, limits, networks,
-    processes, rekeying, sharing, streams, terminals,
+    Case, Entry, Place, Setup, Subject, cancelling, commands, deadlines, endings, heartbeats,
+    limits, networks, processes, rekeying, sharing, streams, terminals,
 };
 use test_servers::sshd::PasswordUser;
 
@@ -156,6 +156,7 @@ fn entries<S: Subject>() -> Vec<Entry<S>> {
         sharing::table(),
         limits::table(),
         deadlines::table(),
+        heartbeats::table(),
         cancelling::table(),
         rekeying::table(),
         endings::table(),
