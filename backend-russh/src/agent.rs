@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
+use russh::keys::agent::{AgentIdentity, AgentSessionBinding};
 use russh::keys::ssh_key::public::KeyData;
 use russh::keys::{Certificate, PrivateKey, PublicKey};
 use ssh_session::login::Agent;
@@ -12,14 +12,25 @@ use tokio::net::UnixStream;
 use tokio::task::spawn_blocking;
 
 /// Asks an agent for its keys; those to be sent, in this order. The error says why there are none.
+///
+/// It is told first which server this is about (`session-bind@openssh.com`, PROTOCOL.agent of
+/// OpenSSH), so that it names and uses only keys that are meant for it (`ssh-add -h`). One that
+/// does not know how is asked all the same.
 pub(crate) async fn open(
     agent: &Agent,
+    binding: Option<&AgentSessionBinding>,
 ) -> Result<(AgentClient<UnixStream>, Vec<AgentIdentity>), String> {
     let asking = async {
         let mut client = match &agent.socket {
             Some(socket) => AgentClient::connect_uds(socket).await?,
             None => AgentClient::connect_env().await?,
         };
+        if let Some(binding) = binding {
+            match client.bind_session(binding, false).await {
+                Err(russh::keys::Error::AgentFailure) => {}
+                bound => bound?,
+            }
+        }
         let identities = client.request_identities().await?;
         Ok::<_, russh::keys::Error>((client, identities))
     };

@@ -4,18 +4,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use russh::Names;
 use russh::client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
-use russh::keys::PublicKeyOrCertificate;
+use russh::keys::{PublicKey, PublicKeyOrCertificate};
 use russh::{Channel, ChannelId, ChannelOpenFailure};
 use ssh_session::{
     Crypto, Fingerprint, HostKey, HostKeyCheck, HostKeyProblem, HostKeyRefused, Offer,
     PresentedKey, SshError, Target, Verdict, printable,
 };
+use tokio::sync::oneshot;
 
 use crate::config;
 use crate::line::{End, Line};
 
-/// A host key we believe, to be recorded once login succeeded.
-pub(crate) type Believed = Arc<Mutex<Option<Verdict>>>;
+/// A host key we believe, to be recorded once login succeeded, and itself where others may be
+/// recorded beside it.
+pub(crate) type Believed = Arc<Mutex<Option<(Verdict, Option<HostKey>)>>>;
+
+/// As many of the keys that a server says it has are looked at.
+const MOST_KEYS: usize = 64;
 
 /// Our side of russh's session task. When it is dropped, the task is at its end.
 #[derive(Debug)]
@@ -26,6 +31,8 @@ pub(crate) struct Client {
     pub(crate) check: Arc<HostKeyCheck>,
     pub(crate) believed: Believed,
     pub(crate) line: Arc<Line>,
+    /// Who is told of the keys that the server says it has, once.
+    pub(crate) announced: Option<oneshot::Sender<Vec<HostKey>>>,
     /// The key of this session. russh asks about that of the first key exchange only; those after it
     /// go through the connection that it secured. Were it to ask again, the key must be the same.
     pub(crate) shown: Option<Fingerprint>,
@@ -88,6 +95,7 @@ impl Handler for Client {
                 Err(self.refused(&key, HostKeyProblem::NotTheFirst { first }))
             };
         }
+        let learns = self.check.learns_beside(&presented);
         let verdict = match self.check.may_wait() {
             false => self.check.verify(&presented),
             true => {
@@ -98,7 +106,7 @@ impl Handler for Client {
         };
         let verdict = verdict.map_err(Problem::Ssh)?;
         self.shown = Some(key.fingerprint());
-        *self.believed.lock().unwrap_or_else(PoisonError::into_inner) = Some(verdict);
+        *self.believed.lock().unwrap_or_else(PoisonError::into_inner) = Some((verdict, learns));
         Ok(true)
     }
 
@@ -109,6 +117,20 @@ impl Handler for Client {
         _: &mut Session,
     ) -> Result<(), Problem> {
         config::check(&self.crypto, &self.offer, names).map_err(|detail| self.failed(detail))
+    }
+
+    /// A later announcement is nothing new: OpenSSH takes one only.
+    async fn openssh_ext_host_keys_announced(
+        &mut self,
+        keys: Vec<PublicKey>,
+        _: &mut Session,
+    ) -> Result<(), Problem> {
+        if let Some(announced) = self.announced.take() {
+            let keys = keys.iter().take(MOST_KEYS).filter_map(|key| key.to_bytes().ok());
+            // Nobody listens where nothing may be recorded.
+            let _ = announced.send(keys.filter_map(|key| HostKey::from_wire(&key)).collect());
+        }
+        Ok(())
     }
 
     async fn disconnected(&mut self, reason: DisconnectReason<Problem>) -> Result<(), Problem> {

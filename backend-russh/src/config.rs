@@ -6,8 +6,8 @@ use std::time::Duration;
 use russh::Names;
 use russh::client::Config;
 use russh::keys::Algorithm;
-use russh::{Preferred, SshId, cipher, kex, mac};
-use ssh_session::{Algorithms, Crypto, Offer, is_aead};
+use russh::{Limits, Preferred, SshId, cipher, kex, mac};
+use ssh_session::{Algorithms, Crypto, Offer, RekeyLimit, is_aead};
 
 /// Room for what came for a channel and was not taken in yet; commands take it in at once.
 const CHANNEL_MESSAGES: usize = 100;
@@ -38,7 +38,7 @@ pub(crate) fn offer(crypto: &Crypto, host_keys: &[String]) -> Offer {
     }
 }
 
-pub(crate) fn config(offer: &Offer) -> Config {
+pub(crate) fn config(offer: &Offer, limit: RekeyLimit) -> Config {
     let (certificates, keys) = host_key_algorithms(offer);
     let exchanges = offer.kex.iter().filter_map(|name| kex::Name::try_from(name.as_str()).ok());
     let ciphers = offer.ciphers.iter().filter_map(|name| cipher::Name::try_from(&**name).ok());
@@ -57,11 +57,24 @@ pub(crate) fn config(offer: &Offer) -> Config {
         ))),
         channel_buffer_size: CHANNEL_MESSAGES,
         preferred,
+        limits: limits(limit),
         // Heartbeats are ours, see `heartbeat.rs`: russh's pause while it writes, and its
         // inactivity timer would end slow logins.
         inactivity_timeout: None::<Duration>,
         keepalive_interval: None,
         ..Config::default()
+    }
+}
+
+/// When keys are agreed on anew. russh itself takes no more bytes than its default.
+fn limits(limit: RekeyLimit) -> Limits {
+    let usual = Limits::default();
+    let bytes =
+        limit.bytes.map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    Limits {
+        rekey_write_limit: usual.rekey_write_limit.min(bytes),
+        rekey_read_limit: usual.rekey_read_limit.min(bytes),
+        rekey_time_limit: limit.time.unwrap_or(usual.rekey_time_limit),
     }
 }
 
@@ -133,7 +146,7 @@ mod tests {
         assert_eq!(offer.ciphers[0], "aes192-ctr");
         assert_eq!(offer.ciphers, policy.names(Algorithms::Ciphers), "russh has all of them");
         assert_eq!(offer.kex[0], "mlkem768x25519-sha256");
-        let preferred = config(&offer).preferred;
+        let preferred = config(&offer, policy.rekey_limit()).preferred;
         let ciphers: Vec<&str> = preferred.cipher.iter().map(AsRef::as_ref).collect();
         assert_eq!(ciphers, offer.ciphers);
         let kex: Vec<&str> = preferred.kex.iter().map(AsRef::as_ref).collect();

@@ -5,9 +5,10 @@ use std::sync::{Arc, PoisonError};
 
 use russh::client::connect_stream;
 use ssh_session::{
-    FirstKey, FirstKeys, HostKeyCheck, Options, Phase, Route, SshError, net, printable,
+    FirstKey, FirstKeys, HostKey, HostKeyCheck, Options, Phase, Route, SshError, net, printable,
 };
 use tokio::runtime;
+use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use crate::client::{Believed, Client, Problem, describe};
@@ -75,6 +76,7 @@ async fn establish(
     let believed = Believed::default();
     let offer = Arc::new(offer(&options.crypto, &check.algorithms()));
     dial.line.expect(Arc::clone(&offer));
+    let (announcer, announced) = oneshot::channel();
     let client = Client {
         target: target.clone(),
         crypto: options.crypto.clone(),
@@ -82,18 +84,24 @@ async fn establish(
         check: Arc::clone(&check),
         believed: Arc::clone(&believed),
         line: Arc::clone(&dial.line),
+        announced: Some(announcer),
         shown: None,
     };
-    let connecting = connect_stream(Arc::new(config(&offer)), watched, client);
+    let config = config(&offer, options.crypto.rekey_limit());
+    let connecting = connect_stream(Arc::new(config), watched, client);
     let connected = deadline.bound(target, Phase::Handshake, connecting).await?;
     let mut handle = connected.map_err(|problem| {
         let error = dial.handshake_error(problem);
         process.iter_mut().fold(error, |error, process| process.explain(error))
     })?;
     login::login(&dial, &mut handle).await?;
-    dial.accept(&believed).await?;
+    let learns = dial.accept(&believed).await?;
     dial.done = true;
-    Ok(Link::new(options, handle, Arc::clone(&dial.line), process, runtime.clone()))
+    let link = Link::new(options, handle, Arc::clone(&dial.line), process, runtime.clone());
+    if let Some(own) = learns {
+        link.learn_host_keys(check, own, announced);
+    }
+    Ok(link)
 }
 
 /// What is known of the host.
@@ -109,14 +117,15 @@ fn unread() -> SshError {
 }
 
 impl Dial<'_> {
-    /// Remembers the key of a server that let us in.
-    async fn accept(&self, believed: &Believed) -> Result<(), SshError> {
+    /// Remembers the key of a server that let us in; that key, where others may be recorded beside
+    /// it.
+    async fn accept(&self, believed: &Believed) -> Result<Option<HostKey>, SshError> {
         let believed = believed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(verdict) = believed else { return Ok(()) };
+        let Some((verdict, learns)) = believed else { return Ok(None) };
         let accepting = spawn_blocking(move || verdict.accept());
         let target = &self.options.target;
         let accepted = self.deadline.bound(target, Phase::Authenticate, accepting).await?;
-        accepted.unwrap_or_else(|_| Err(unread()))
+        accepted.unwrap_or_else(|_| Err(unread())).map(|()| learns)
     }
 
     fn handshake_error(&self, problem: Problem) -> SshError {

@@ -7,10 +7,8 @@ use russh::keys::ssh_key::private::KeypairData;
 use russh::keys::{Certificate, HashAlg, PrivateKey, decode_secret_key, ssh_key};
 use russh::{AgentAuthError, Signer};
 use ssh_session::login::Key;
-use ssh_session::{ExposeSecret as _, KeyProblem, KeyRules, OpenedKey, SecretString};
+use ssh_session::{ExposeSecret, KeyProblem, KeyRules, OpenedKey, SecretString};
 use tokio::task::spawn_blocking;
-
-use crate::pem;
 
 /// A private key to log in with.
 pub(crate) struct Credential {
@@ -24,7 +22,7 @@ pub(crate) async fn read(key: Key, rules: KeyRules) -> Result<Credential, KeyPro
     let reading = spawn_blocking(move || {
         let private = match key.open(&rules)? {
             OpenedKey::OpenSsh(private) => *private,
-            OpenedKey::Pem { text, passphrase } => from_pem(&text, passphrase.as_ref())?,
+            OpenedKey::Pem { text, passphrase, .. } => from_pem(&text, passphrase.as_ref())?,
         };
         let Some(source) = &key.certificate else {
             return Ok(Credential { key: private, certificate: None });
@@ -78,20 +76,10 @@ fn from_pem(
     text: &SecretString,
     passphrase: Option<&SecretString>,
 ) -> Result<PrivateKey, KeyProblem> {
-    let content = text.expose_secret();
-    let Some(passphrase) = passphrase else {
-        return decode_secret_key(content, None).map_err(|error| {
-            KeyProblem::Malformed(ssh_session::printable(error.to_string().as_bytes()))
-        });
-    };
-    let passphrase = passphrase.expose_secret();
-    let decoded = if pem::is_legacy(content) {
-        pem::decrypt(content, passphrase)
-            .and_then(|plain| decode_secret_key(plain.expose_secret(), None).ok())
-    } else {
-        decode_secret_key(content, Some(passphrase)).ok()
-    };
-    decoded.ok_or(KeyProblem::WrongPassphrase)
+    let passphrase = passphrase.map(ExposeSecret::expose_secret);
+    decode_secret_key(text.expose_secret(), passphrase).map_err(|error| {
+        KeyProblem::Malformed(ssh_session::printable(error.to_string().as_bytes()))
+    })
 }
 
 fn malformed(error: &ssh_key::Error) -> KeyProblem {

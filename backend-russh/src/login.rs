@@ -182,7 +182,7 @@ impl Login<'_> {
             self.plan.exhausted();
             return Ok(false);
         }
-        let hash = self.hash_for(key.public_key()).await?;
+        let hash = self.hash_for(key.public_key(), certificate.is_some()).await?;
         let (dial, user) = (self.dial, target.user());
         let answer = match certificate {
             None => {
@@ -205,14 +205,16 @@ impl Login<'_> {
     async fn agent(&mut self, agent: Agent) -> Result<bool, SshError> {
         let target = self.dial.options.target.clone();
         let failed = |detail| SshError::Agent { target: target.clone(), detail };
-        let (mut agent, identities) = match bound(self.dial, agent::open(&agent)).await? {
-            Ok(opened) => opened,
-            Err(detail) => {
-                self.plan.not_sent(failed(detail));
-                self.plan.exhausted();
-                return Ok(false);
-            }
-        };
+        let (mut agent, identities) =
+            match bound(self.dial, agent::open(&agent, self.handle.agent_session_binding())).await?
+            {
+                Ok(opened) => opened,
+                Err(detail) => {
+                    self.plan.not_sent(failed(detail));
+                    self.plan.exhausted();
+                    return Ok(false);
+                }
+            };
         for identity in identities {
             if !self.plan.takes(Method::PublicKey) {
                 return Ok(false);
@@ -226,9 +228,10 @@ impl Login<'_> {
             if !self.is_new(&key, certificate) {
                 continue;
             }
-            let kind = if certificate.is_some() { "certificate" } else { "key" };
+            let certified = certificate.is_some();
+            let kind = if certified { "certificate" } else { "key" };
             let name = format!("agent {kind} {}", printable(identity.comment().as_bytes()));
-            let hash = self.hash_for(&key).await?;
+            let hash = self.hash_for(&key, certified).await?;
             match self.signed(identity, hash, &mut agent).await? {
                 Answer::Agent(detail) => self.plan.not_sent(failed(detail)),
                 Answer::AcceptedInPart(methods) => {
@@ -295,8 +298,12 @@ impl Login<'_> {
         Ok(false)
     }
 
-    /// RSA keys sign with SHA-2; which of the two, the server may have said.
-    async fn hash_for(&mut self, key: &PublicKey) -> Result<Option<HashAlg>, SshError> {
+    /// RSA keys sign with SHA-2; which of the two, the server may have said, and a policy may.
+    async fn hash_for(
+        &mut self,
+        key: &PublicKey,
+        certified: bool,
+    ) -> Result<Option<HashAlg>, SshError> {
         if !key.algorithm().is_rsa() {
             return Ok(None);
         }
@@ -306,7 +313,13 @@ impl Login<'_> {
             // A lost connection shows at the next step.
             self.rsa_hash = Some(said.ok().flatten().flatten().unwrap_or(HashAlg::Sha512));
         }
-        Ok(self.rsa_hash)
+        let mut allowed = self.plan.rsa_algorithms(certified).map(|name| match name {
+            "rsa-sha2-256" => HashAlg::Sha256,
+            _ => HashAlg::Sha512,
+        });
+        let first = allowed.next();
+        let is_allowed = first == self.rsa_hash || allowed.any(|hash| Some(hash) == self.rsa_hash);
+        Ok(if is_allowed { self.rsa_hash } else { first.or(self.rsa_hash) })
     }
 
     fn is_new(&mut self, key: &PublicKey, certificate: Option<&Certificate>) -> bool {

@@ -220,18 +220,6 @@ async fn a_refused_channel_ahead_is_nobodys_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_parked_channel_that_the_server_closed_is_replaced_unseen() {
-    let server = Sshd::builder().option("ChannelTimeout session=1s").start().expect("sshd");
-    let session = connect(&sshd_options(&server)).await;
-    run(&session, &Command::new("true"), "first").await;
-    for pause in [2500, 0, 1200, 3000] {
-        sleep(Duration::from_millis(pause)).await;
-        run(&session, &Command::new("true"), &format!("after {pause} ms")).await;
-    }
-    assert_eq!(server.connections(), 1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_parked_channel_is_nothing_that_a_borrower_left() {
     let server = Sshd::start().expect("sshd");
     let backend = RusshBackend::new(sshd_options(&server)).expect("valid");

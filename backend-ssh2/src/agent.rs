@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::event::{PollFd, PollFlags};
 use socket2::{Domain, SockAddr, Socket, Type};
 use ssh_key::{Certificate, PrivateKey, PublicKey};
+use ssh_session::{Algorithms, Crypto, Proof};
 
 use crate::deadline::Deadline;
 use crate::socket::{SEND_FLAGS, poll_until};
@@ -16,6 +17,9 @@ const REQUEST_IDENTITIES: u8 = 11;
 const IDENTITIES_ANSWER: u8 = 12;
 const SIGN_REQUEST: u8 = 13;
 const SIGN_RESPONSE: u8 = 14;
+
+const EXTENSION: u8 = 27;
+const SESSION_BIND: &[u8] = b"session-bind@openssh.com";
 
 const RSA_SHA2_256: u32 = 2;
 const RSA_SHA2_512: u32 = 4;
@@ -30,6 +34,8 @@ const CERTIFICATE: &str = "-cert-v01@openssh.com";
 pub(crate) struct Agent {
     stream: UnixStream,
     deadline: Deadline,
+    /// What the server signed the key exchange with, until the agent was told of it.
+    proof: Option<Proof>,
 }
 
 /// A key that an agent holds.
@@ -42,8 +48,13 @@ pub(crate) struct Identity {
 }
 
 impl Agent {
-    /// Connects to the agent at this socket, or at `SSH_AUTH_SOCK`.
-    pub(crate) fn connect(socket: Option<&Path>, deadline: Deadline) -> Result<Self, String> {
+    /// Connects to the agent at this socket, or at `SSH_AUTH_SOCK`, for a server that proved to be
+    /// who it is by this.
+    pub(crate) fn connect(
+        socket: Option<&Path>,
+        deadline: Deadline,
+        proof: Option<Proof>,
+    ) -> Result<Self, String> {
         let path = match socket {
             Some(path) => path.to_owned(),
             None => std::env::var_os("SSH_AUTH_SOCK")
@@ -58,7 +69,7 @@ impl Agent {
             socket.connect(&address).map(|()| socket)
         });
         match connected {
-            Ok(socket) => Ok(Self { stream: socket.into(), deadline }),
+            Ok(socket) => Ok(Self { stream: socket.into(), deadline, proof }),
             Err(error) => Err(format!("no agent answers at {}: {error}", path.display())),
         }
     }
@@ -79,9 +90,20 @@ impl Agent {
         Ok(chosen.into_iter().map(|(_, identity)| identity).collect())
     }
 
-    /// Signs what libssh2 wants to be signed for a public key, as libssh2 wants it.
-    pub(crate) fn sign(&mut self, public: &[u8], data: &[u8]) -> Result<Vec<u8>, String> {
+    /// Signs what libssh2 wants to be signed for a public key, as libssh2 wants it, if the policy
+    /// allows the algorithm that it wants.
+    pub(crate) fn sign(
+        &mut self,
+        public: &[u8],
+        data: &[u8],
+        crypto: &Crypto,
+    ) -> Result<Vec<u8>, String> {
         let algorithm = algorithm(data).ok_or("there is nothing to sign")?;
+        if !crypto.has(Algorithms::UserKeys, &algorithm) {
+            let field = Algorithms::UserKeys.field();
+            return Err(format!("it would sign by {algorithm}, which is not in {field}"));
+        }
+        self.bind(data)?;
         let flags = match algorithm.strip_suffix(CERTIFICATE).unwrap_or(&algorithm) {
             "rsa-sha2-256" => RSA_SHA2_256,
             "rsa-sha2-512" => RSA_SHA2_512,
@@ -93,6 +115,28 @@ impl Agent {
         request.extend(flags.to_be_bytes());
         let answer = self.ask(&request)?;
         signature(&answer, &algorithm)
+    }
+
+    /// Whether it was told of the server, and so may name fewer keys than before.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.proof.is_none()
+    }
+
+    /// Tells it which server this is about (`session-bind@openssh.com`, PROTOCOL.agent of OpenSSH),
+    /// so that it signs by keys that are meant for others (`ssh-add -h`) for no one else. libssh2
+    /// tells the session's identifier only with what is to be signed, which begins with it.
+    fn bind(&mut self, mut data: &[u8]) -> Result<(), String> {
+        let (Some(proof), Some(session)) = (self.proof.take(), take(&mut data)) else {
+            return Ok(());
+        };
+        let mut request = vec![EXTENSION];
+        for string in [SESSION_BIND, &proof.key, session, &proof.signature] {
+            put(&mut request, string);
+        }
+        // It is not forwarded to the server.
+        request.push(0);
+        // One that knows no such thing is asked all the same.
+        self.ask(&request).map(drop)
     }
 
     fn ask(&mut self, request: &[u8]) -> Result<Vec<u8>, String> {
@@ -184,6 +228,11 @@ fn plain(algorithm: &str) -> String {
         Some(key) => key.to_owned(),
         None => algorithm.to_owned(),
     }
+}
+
+/// Whether this is a certificate, in wire format.
+pub(crate) fn is_certificate(mut public: &[u8]) -> bool {
+    take(&mut public).is_some_and(|kind| kind.ends_with(CERTIFICATE.as_bytes()))
 }
 
 /// The algorithm named in what is to be signed (RFC 4252, section 7).

@@ -3,7 +3,9 @@
 use std::cell::Cell;
 use std::ffi::CStr;
 
-use ssh_session::{FirstKey, HostKeyCheck, Options, Phase, PresentedKey, SshError, net, printable};
+use ssh_session::{
+    FirstKey, HostKeyCheck, Options, Phase, PresentedKey, RekeyLimit, SshError, net, printable,
+};
 
 use crate::agreement;
 use crate::asking::{ask, within};
@@ -19,6 +21,10 @@ const FIELD: &str = "known_hosts";
 /// As much may a server send until somebody is logged in, in bytes: certificates and banners are far
 /// shorter, and whatever else it is, libssh2 keeps it.
 const MOST: u64 = 2 << 20;
+
+/// Why `RekeyLimit` is refused.
+const NO_REKEY: &str = "cannot be kept over libssh2, which agrees on keys anew only where the server \
+                        asks for it: take russh, or leave it to the server (RekeyLimit default)";
 
 /// What we call ourselves (RFC 4253, 4.2).
 const BANNER: &CStr = match CStr::from_bytes_with_nul(
@@ -63,6 +69,9 @@ impl<'a> Dial<'a> {
         first_key: &FirstKey,
         deadline: Deadline,
     ) -> Result<Self, SshError> {
+        if options.crypto.rekey_limit() != RekeyLimit::default() {
+            return Err(SshError::invalid("rekey_limit", NO_REKEY));
+        }
         let (asked, first_key) = (options.clone(), first_key.clone());
         let read = move || HostKeyCheck::read(&asked, &first_key);
         let check = within(&options.target, &deadline, Phase::Handshake, FIELD, read)??;

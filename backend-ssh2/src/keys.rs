@@ -15,12 +15,11 @@ pub(crate) struct Key {
     pub(crate) certificate: Option<String>,
 }
 
-/// Reads a key and its certificate. OpenSSH's format is decrypted here, which tells a wrong
-/// passphrase apart; PEM is left to libssh2.
+/// Reads a key and its certificate.
 pub(crate) fn open(wanted: &Wanted, rules: &KeyRules) -> Result<Key, KeyProblem> {
     let mut key = match wanted.open(rules)? {
-        OpenedKey::Pem { text, passphrase } => {
-            Key { text, passphrase, public: None, certificate: None }
+        OpenedKey::Pem { text, passphrase, public } => {
+            Key { text, passphrase, public, certificate: None }
         }
         OpenedKey::OpenSsh(key) => {
             if matches!(key.algorithm(), Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256) {

@@ -8,10 +8,10 @@
 use ssh_session::login::{Agent, Attempt, Dialogue, Key, Login, Method};
 use ssh_session::{ExposeSecret, KeyProblem, Phase, SecretString, SshError, printable};
 
-use crate::agent::{Agent as Client, Identity};
+use crate::agent::{Agent as Client, Identity, is_certificate};
 use crate::asking::{Conversation, End, ask};
 use crate::dial::{Dial, StepError};
-use crate::ffi::{self, Error};
+use crate::ffi::{self, Error, Method as Preference};
 use crate::keys;
 
 /// What a private key is called where it cannot be read.
@@ -125,6 +125,7 @@ impl Talk<'_> {
             self.plan.exhausted();
             return Ok(());
         }
+        self.prefer_rsa(certificate.is_some())?;
         let passphrase = private.passphrase.as_ref().map(ExposeSecret::expose_secret);
         let text = private.text.expose_secret();
         let session = &self.dial.session;
@@ -146,7 +147,8 @@ impl Talk<'_> {
     }
 
     fn agent(&mut self, agent: &Agent) -> Result<(), SshError> {
-        let connected = Client::connect(agent.socket.as_deref(), self.dial.deadline);
+        let proof = self.dial.session.with_framing(|framing| framing.opening.proof().cloned());
+        let connected = Client::connect(agent.socket.as_deref(), self.dial.deadline, proof);
         let found = connected.and_then(|mut client| {
             let identities = client.identities(&agent.only)?;
             match (identities.is_empty(), agent.only.is_empty()) {
@@ -157,9 +159,16 @@ impl Talk<'_> {
         });
         match found {
             Ok((mut client, identities)) => {
+                let mut left = None;
                 for identity in identities {
                     if !self.plan.takes(Method::PublicKey) || self.dial.session.authenticated() {
                         return Ok(());
+                    }
+                    if left.is_none() && client.is_bound() {
+                        left = client.identities(&[]).ok();
+                    }
+                    if left.as_ref().is_some_and(|left| !left.contains(&identity)) {
+                        continue;
                     }
                     if self.plan.is_new_key(&identity.public) {
                         self.identity(&mut client, &identity)?;
@@ -175,11 +184,13 @@ impl Talk<'_> {
     fn identity(&mut self, client: &mut Client, identity: &Identity) -> Result<(), SshError> {
         let Identity { public, comment } = identity;
         let name = format!("agent key {}", printable(comment));
+        self.prefer_rsa(is_certificate(public))?;
+        let crypto = &self.dial.options.crypto;
         let user = self.dial.options.target.user();
         let session = &self.dial.session;
         let mut unsigned = None;
         let sent = self.dial.step(Phase::Authenticate, || {
-            let mut sign = |data: &[u8]| match client.sign(public, data) {
+            let mut sign = |data: &[u8]| match client.sign(public, data, crypto) {
                 Ok(signature) => Some(signature),
                 Err(detail) => {
                     unsigned = Some(detail);
@@ -195,6 +206,19 @@ impl Talk<'_> {
             return self.no_agent(format!("{detail} ({name})"));
         }
         self.judge(name, Method::PublicKey, sent)
+    }
+
+    /// Says by what an RSA key may sign. Where the server doesn't say what it takes, libssh2 would
+    /// sign by SHA-1, which it has not as it is built, and which no agent is asked for.
+    fn prefer_rsa(&self, certified: bool) -> Result<(), SshError> {
+        let names: Vec<_> = self.plan.rsa_algorithms(certified).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let preferred = self.dial.session.prefer(Preference::UserRsa, &names.join(","));
+        preferred.map_err(|error| {
+            self.dial.lost(Phase::Authenticate, printable(error.message().as_bytes()))
+        })
     }
 
     fn no_agent(&mut self, detail: String) -> Result<(), SshError> {

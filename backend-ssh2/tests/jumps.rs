@@ -59,7 +59,7 @@ fn two_jumps_lead_through_three_servers_with_credentials_of_their_own() {
         assert_eq!((server.connections(), server.authentications()), (1, 1));
         assert_eq!(server.failed_authentications(), 0);
     }
-    assert_eq!(servers.each_ref().map(|server| server.truth().sessions), [0, 0, 1]);
+    assert_eq!(servers.each_ref().map(|server| server.counters().sessions), [0, 0, 1]);
 }
 
 #[test]

@@ -133,16 +133,6 @@ fn idle_sessions_in_a_black_hole_are_dropped_and_closed_at_once() {
 }
 
 #[test]
-fn a_reset_in_mid_command_keeps_the_output() {
-    let (_server, proxy, options) = behind_proxy();
-    let command = Command::new("echo begun; sleep 600");
-    let (error, elapsed, session) = in_mid_command(connect(&options), command, || proxy.reset());
-    assert_ran(&error, Kind::ConnectionLost);
-    assert!(elapsed < Duration::from_secs(1), "{elapsed:?}");
-    drops_at_once(session);
-}
-
-#[test]
 fn a_black_hole_in_the_handshake_ends_at_the_connect_timeout() {
     let (_server, proxy, mut options) = behind_proxy();
     options.connect_timeout = Duration::from_millis(700);
@@ -169,30 +159,4 @@ fn a_black_hole_in_the_handshake_ends_at_the_connect_timeout() {
     timed_out(&options);
     proxy.heal().expect("healed");
     drop(connect(&options));
-}
-
-#[test]
-fn a_handshake_cut_anywhere_is_an_error_that_is_no_fault_of_the_key() {
-    let (_server, proxy, options) = behind_proxy();
-    let mut cut = 0;
-    for direction in [Direction::ToClient, Direction::ToServer] {
-        for bytes in (0..4000).step_by(97) {
-            proxy.cut_after(Some(bytes), direction);
-            let options = options.clone();
-            let what = format!("cut {direction:?} after {bytes}");
-            let result = within(Duration::from_secs(15), &what, move || {
-                Ssh2Session::connect(&options).map(drop)
-            });
-            if let Err(error) = result {
-                cut += 1;
-                assert!(
-                    matches!(error.kind(), Kind::ConnectionLost | Kind::Busy | Kind::Connect),
-                    "{what}: {error}"
-                );
-                assert!(error.is_retryable(), "{what}: {error}");
-            }
-        }
-    }
-    assert!(cut > 20, "{cut} of the cuts fell into a handshake");
-    println!("{cut} handshakes cut");
 }

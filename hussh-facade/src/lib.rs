@@ -76,11 +76,12 @@ pub use pool_core::{
     CloseReason, Event, EventError, Health, NotAcquired, Observer, Order, Stats, WaitPhase,
     WarmError,
 };
+pub use ssh_session::login::Method;
 pub use ssh_session::{
     Algorithms, Answers, AskPassword, Auth, CertificateSource, Chunk, Command, ConnectProblem,
     Crypto, ExitStatus, Fingerprint, HostKeyPolicy, HostKeyProblem, HostKeyRefused, KeyProblem,
-    Kind, Output, PartialOutput, Phase, Pin, Prompt, Pty, Question, SecretString, SshConfig,
-    SshError, Target, UNRECORDED,
+    Kind, KnownHostsCommand, Methods, Output, PartialOutput, Phase, Pin, Prompt, Pty, Question,
+    RekeyLimit, SecretString, SshConfig, SshError, Target, UNRECORDED,
 };
 
 #[cfg(all(feature = "russh", not(feature = "ssh2")))]

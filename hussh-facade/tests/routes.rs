@@ -12,7 +12,7 @@ use common::for_each_library;
 use example::example;
 use hussh::sync::{Connection, ConnectionPool, Library};
 use hussh::{Auth, Builder, Error, HostKeyPolicy, JumpHost, Kind, SshConfig};
-use test_servers::sshd::{PasswordUser, Sshd, Truth};
+use test_servers::sshd::{PasswordUser, ServerCounters, Sshd};
 
 for_each_library! {
     two_jumps_with_three_credentials_lead_there
@@ -174,7 +174,7 @@ fn a_pool_counts_as_many_logins_on_every_host<L: Library>() {
     assert!(counts.iter().all(|count| (1..=2).contains(count)), "{counts:?}");
     pool.close().expect("closed");
     for server in &chain.servers {
-        let gone = |_: &Truth| ended(&server.log()) >= server.authentications();
+        let gone = |_: &ServerCounters| ended(&server.log()) >= server.authentications();
         server.wait_for(Duration::from_secs(5), gone).expect("nothing is left open");
     }
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hussh::{
-    Algorithms, AsyncConnectionPool, Builder, Command, Crypto, Error, HostKeyPolicy, Order, Pin,
-    PoolKind, Pty, SshError,
+    Algorithms, AsyncConnectionPool, Builder, Command, Crypto, Error, HostKeyPolicy,
+    KnownHostsCommand, Method, Methods, Order, Pin, PoolKind, Pty, SshError,
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -101,6 +101,16 @@ fn told<T: PoolKind>(
         "connect_timeout" => builder.connect_timeout(time()?),
         "strict_key_modes" => builder.strict_key_modes(value.extract()?),
         "required_rsa_size" => builder.required_rsa_size(value.extract()?),
+        "hash_known_hosts" => builder.hash_known_hosts(value.extract()?),
+        "update_host_keys" => builder.update_host_keys(value.extract()?),
+        "revoked_host_keys" => builder.revoked_host_keys(value.extract::<Vec<PathBuf>>()?),
+        "known_hosts_command" => match value.extract::<Option<Vec<String>>>()? {
+            Some(words) => {
+                builder.known_hosts_command(KnownHostsCommand::new(words).map_err(Error::from)?)
+            }
+            None => builder,
+        },
+        "methods" => builder.methods(methods(&value.extract::<Vec<String>>()?)?),
         "crypto" => builder.crypto(crypto(&value.extract::<Vec<_>>()?)?),
         "max_connections" => builder.max_connections(value.extract()?),
         "channels_per_connection" => builder.channels_per_connection(value.extract()?),
@@ -174,6 +184,17 @@ fn policy(texts: &[String]) -> Result<HostKeyPolicy, Error> {
     })
 }
 
+/// These methods only, in this order.
+fn methods(names: &[String]) -> Result<Methods, Error> {
+    let all = [Method::PublicKey, Method::Password, Method::KeyboardInteractive];
+    let known = |name: &String| all.into_iter().find(|method| method.name() == name);
+    let unknown = || SshError::invalid("methods", "has a method of no known name");
+    let preferred = names.iter().map(|name| known(name).ok_or_else(unknown));
+    let mut methods = Methods::default();
+    methods.preferred = Some(preferred.collect::<Result<_, _>>()?);
+    Ok(methods)
+}
+
 fn crypto(settings: &[(String, String)]) -> Result<Crypto, Error> {
     let mut crypto = Crypto::default();
     for (name, value) in settings {
@@ -184,6 +205,8 @@ fn crypto(settings: &[(String, String)]) -> Result<Crypto, Error> {
             "ciphers" => crypto.with(Algorithms::Ciphers, value)?,
             "macs" => crypto.with(Algorithms::Macs, value)?,
             "ca_signature_algorithms" => crypto.with(Algorithms::CaSignatures, value)?,
+            "pubkey_accepted_algorithms" => crypto.with(Algorithms::UserKeys, value)?,
+            "rekey_limit" => crypto.with_rekey_limit(value.parse()?),
             _ => return Err(SshError::invalid("crypto", "has a list of no known name").into()),
         };
     }

@@ -96,7 +96,7 @@ pub trait Machine: Send + 'static {
     ) -> Option<Self::Session>;
     /// Reads one core, which is no use of it; `None` where it is forgotten.
     fn look<R>(
-        &self,
+        &mut self,
         key: Self::Key,
         read: impl FnOnce(&Core<Self::Session, Self::Error>) -> R,
     ) -> Option<R>;
@@ -242,7 +242,7 @@ impl<S: Send + 'static, E: Clone + Send + 'static> Machine for Core<S, E> {
         Core::release(self, lease, session, state, now)
     }
 
-    fn look<R>(&self, (): (), read: impl FnOnce(&Self) -> R) -> Option<R> {
+    fn look<R>(&mut self, (): (), read: impl FnOnce(&Self) -> R) -> Option<R> {
         Some(read(self))
     }
 

@@ -203,7 +203,7 @@ fn f3_a_guard_may_be_dropped_anywhere() {
     assert_eq!(pool.stats().counters.closed(CloseReason::Panicked), 1);
     // After the runtime is gone.
     drop(runtime);
-    guards.pop().unwrap().soil();
+    guards.pop().unwrap().mark_dirty();
     drop(guards);
     // And a second runtime goes on where the first one ended.
     let second = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -232,11 +232,11 @@ async fn release_waits_for_the_reset_and_a_cancelled_one_closes_the_session() {
     let (backend, async_backend) = fake();
     let pool = AsyncPool::new(async_backend, config(1));
     let mut session = pool.get().await.unwrap();
-    session.soil();
+    session.mark_dirty();
     pool.release(session).await;
     assert_eq!((pool.stats().idle, backend.resets.calls()), (1, 1));
     let mut session = pool.get().await.unwrap();
-    session.soil();
+    session.mark_dirty();
     backend.resets.next(Behaviour::Block);
     {
         let mut cx = Context::from_waker(Waker::noop());
@@ -267,7 +267,7 @@ async fn panics_of_the_backend_cost_a_session_and_no_more() {
     tokio::time::sleep(2 * SECOND).await;
     drop(pool.get().await.unwrap());
     backend.resets.next(Behaviour::Panic);
-    pool.get().await.unwrap().soil();
+    pool.get().await.unwrap().mark_dirty();
     drop(pool.get().await.unwrap());
     backend.closes.always(Behaviour::Panic);
     pool.close().await.unwrap();

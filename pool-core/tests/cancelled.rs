@@ -65,7 +65,7 @@ fn a_hundred_thousand_cancelled_borrows_leave_every_session_lendable() {
                         }
                         match draw(&mut seed, 64) {
                             0 => session.killer()(),
-                            1 => session.soil(),
+                            1 => session.mark_dirty(),
                             _ => {}
                         }
                     }

@@ -19,7 +19,7 @@ fn a_sync_backend_is_chosen_at_run_time() {
         let pool = Pool::new(backend, Config::default());
         assert_eq!(pool.get().is_err(), refusing);
         if !refusing {
-            pool.get().unwrap().soil();
+            pool.get().unwrap().mark_dirty();
             drop(pool.get().unwrap());
             assert_eq!(chosen.resets.calls(), 1);
         }
@@ -37,7 +37,7 @@ async fn an_async_backend_is_chosen_at_run_time() {
         .build()
         .unwrap();
     let pool = AsyncPool::new(backend, config);
-    pool.get().await.unwrap().soil();
+    pool.get().await.unwrap().mark_dirty();
     drop(pool.get().await.unwrap());
     tokio::time::sleep(std::time::Duration::from_secs(60)).await;
     drop(pool.get().await.unwrap());

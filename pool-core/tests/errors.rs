@@ -1,9 +1,10 @@
 //! What a borrower without a session is told: one sentence that it can act on.
 
 use std::error::Error;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pool_core::{AcquireError, Config, ConfigBuilder, ErrorKind, Pool, Stats};
+use pool_core::{AcquireError, Config, ConfigBuilder, ErrorKind, Event, Observer, Pool, Stats};
 use pool_model::{Behaviour, FakeBackend, FakeError};
 
 const MOMENT: Duration = Duration::from_millis(20);
@@ -118,4 +119,22 @@ fn other_refusals_say_what_is_wrong() {
         AcquireError::NoWorker(std::io::Error::other("full"));
     assert_eq!(error.to_string(), "no worker thread could be started: full");
     assert_eq!(error.source().unwrap().to_string(), "full");
+}
+
+#[test]
+fn an_observer_is_told_the_error_of_a_connect() {
+    struct Errors(Mutex<Vec<String>>);
+    impl Observer for Errors {
+        fn on_event(&self, event: &Event) {
+            if let Event::ConnectFailed { error: Some(error), .. } = event {
+                self.0.lock().unwrap().push(error.get().to_string());
+            }
+        }
+    }
+    let backend = FakeBackend::new();
+    backend.connects.always(Behaviour::Err(ErrorKind::Permanent));
+    let errors = Arc::new(Errors(Mutex::default()));
+    let pool = Pool::builder(backend.clone()).observer(errors.clone()).build();
+    pool.get().unwrap_err();
+    assert_eq!(*errors.0.lock().unwrap(), [FakeError(ErrorKind::Permanent).to_string()]);
 }

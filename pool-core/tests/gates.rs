@@ -139,7 +139,7 @@ async fn borrower(pool: AsyncPool<Gated>, runtime: Arc<dyn Runtime>, mut seed: u
         runtime.sleep_until(runtime.now() + draw(&mut seed, 20) as u32 * MILLI).await;
         let dice = draw(&mut seed, 8);
         if dice & 1 == 0 {
-            session.soil();
+            session.mark_dirty();
         }
         match dice >> 1 {
             0 => session.killer()(),

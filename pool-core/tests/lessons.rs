@@ -204,7 +204,7 @@ fn m12_a_session_in_use_does_not_run_into_the_idle_timeout() {
 fn m13_a_guard_may_be_dropped_outside_its_runtime() {
     let (backend, pool, executor) = sized(1);
     let mut session = executor.block_on(pool.get()).unwrap();
-    session.soil();
+    session.mark_dirty();
     executor.shut_down();
     thread::spawn(move || drop(session)).join().unwrap();
     assert_eq!(pool.stats().lent, 0);

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use pool_core::{AsyncPool, AsyncPooled, Backend, Config, ErrorKind, Guard, Pool, Pooled, Stats};
-use pool_model::{Behaviour, Call, Executor, ManualClock, NosyBackend, NosySession, audit};
+use pool_model::{Behaviour, Call, Executor, ManualClock, SpyBackend, SpySession, audit};
 
 const SECOND: Duration = Duration::from_secs(1);
 const SIZE: usize = 3;
@@ -50,7 +50,7 @@ fn config() -> Config {
 
 /// What the script needs of either front.
 trait Front {
-    type Guard: std::ops::DerefMut<Target = NosySession>;
+    type Guard: std::ops::DerefMut<Target = SpySession>;
 
     fn get(&self) -> Self::Guard;
     fn detach(&self, guard: Self::Guard);
@@ -60,8 +60,8 @@ trait Front {
     fn advance(&self, by: Duration);
     /// Lets three borrowers queue behind a held session, one of them giving up.
     fn contend(&self);
-    fn add(&self, session: NosySession) -> Result<(), NosySession>;
-    fn retain(&self, keep: &mut dyn FnMut(&mut NosySession) -> bool);
+    fn add(&self, session: SpySession) -> Result<(), SpySession>;
+    fn retain(&self, keep: &mut dyn FnMut(&mut SpySession) -> bool);
     fn evict_all(&self);
     fn resize(&self, size: usize);
     fn close(&self);
@@ -70,24 +70,24 @@ trait Front {
 
 struct Async {
     executor: Executor,
-    backend: NosyBackend,
-    pool: AsyncPool<NosyBackend>,
+    backend: SpyBackend,
+    pool: AsyncPool<SpyBackend>,
 }
 
 impl Async {
     fn new() -> Self {
         let executor = Executor::new();
-        let backend = NosyBackend::default();
+        let backend = SpyBackend::default();
         let builder = AsyncPool::builder_on(executor.runtime(), backend.clone()).config(config());
-        let pool = builder.observer(Arc::new(backend.nosy.clone())).build();
+        let pool = builder.observer(Arc::new(backend.spy.clone())).build();
         let watched = pool.clone();
-        backend.nosy.look_with(move || assert!(watched.stats().max_size <= SIZE));
+        backend.spy.look_with(move || assert!(watched.stats().max_size <= SIZE));
         Self { executor, backend, pool }
     }
 }
 
 impl Front for Async {
-    type Guard = AsyncPooled<NosyBackend>;
+    type Guard = AsyncPooled<SpyBackend>;
 
     fn get(&self) -> Self::Guard {
         self.executor.block_on(self.pool.get()).unwrap()
@@ -111,13 +111,13 @@ impl Front for Async {
 
     fn contend(&self) {
         let held: Vec<_> = (0..SIZE).map(|_| self.get()).collect();
-        let nosy = &self.backend.nosy;
-        let waker = nosy.waker(Waker::noop().clone());
+        let spy = &self.backend.spy;
+        let waker = spy.waker(Waker::noop().clone());
         let mut gone = Box::pin(self.pool.get());
         let polled = pin!(&mut gone).poll(&mut Context::from_waker(&waker));
         assert!(polled.is_pending());
         let pool = self.pool.clone();
-        let (cloned, outer) = (nosy.clone(), self.executor.clone());
+        let (cloned, outer) = (spy.clone(), self.executor.clone());
         outer.start(async move {
             let mut get = Box::pin(pool.get());
             let guard = std::future::poll_fn(|cx| {
@@ -135,11 +135,11 @@ impl Front for Async {
         self.executor.run();
     }
 
-    fn add(&self, session: NosySession) -> Result<(), NosySession> {
+    fn add(&self, session: SpySession) -> Result<(), SpySession> {
         self.pool.add(session)
     }
 
-    fn retain(&self, keep: &mut dyn FnMut(&mut NosySession) -> bool) {
+    fn retain(&self, keep: &mut dyn FnMut(&mut SpySession) -> bool) {
         self.pool.retain(keep);
     }
 
@@ -152,14 +152,14 @@ impl Front for Async {
     }
 
     fn close(&self) {
-        let waker = self.backend.nosy.waker(Waker::noop().clone());
+        let waker = self.backend.spy.waker(Waker::noop().clone());
         let polled = pin!(self.pool.close()).poll(&mut Context::from_waker(&waker));
         drop(waker);
         if polled.is_pending() {
             self.executor.block_on(self.pool.close()).unwrap();
         }
         // One that comes late finds the pool drained, and its waker unneeded.
-        let waker = self.backend.nosy.waker(Waker::noop().clone());
+        let waker = self.backend.spy.waker(Waker::noop().clone());
         let mut late = pin!(self.pool.close());
         assert!(late.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
     }
@@ -171,17 +171,17 @@ impl Front for Async {
 
 struct Sync {
     clock: Arc<ManualClock>,
-    pool: Pool<NosyBackend>,
+    pool: Pool<SpyBackend>,
 }
 
 impl Sync {
-    fn new() -> (Self, NosyBackend) {
+    fn new() -> (Self, SpyBackend) {
         let clock = Arc::new(ManualClock::new());
-        let backend = NosyBackend::default();
+        let backend = SpyBackend::default();
         let builder = Pool::builder(backend.clone()).config(config()).clock(clock.clone());
-        let pool = builder.observer(Arc::new(backend.nosy.clone())).build();
+        let pool = builder.observer(Arc::new(backend.spy.clone())).build();
         let watched = pool.clone();
-        backend.nosy.look_with(move || assert!(watched.stats().max_size <= SIZE));
+        backend.spy.look_with(move || assert!(watched.stats().max_size <= SIZE));
         (Self { clock, pool }, backend)
     }
 
@@ -199,7 +199,7 @@ impl Sync {
 }
 
 impl Front for Sync {
-    type Guard = Pooled<NosyBackend>;
+    type Guard = Pooled<SpyBackend>;
 
     fn get(&self) -> Self::Guard {
         thread::scope(|scope| {
@@ -243,11 +243,11 @@ impl Front for Sync {
         });
     }
 
-    fn add(&self, session: NosySession) -> Result<(), NosySession> {
+    fn add(&self, session: SpySession) -> Result<(), SpySession> {
         self.pool.add(session)
     }
 
-    fn retain(&self, keep: &mut dyn FnMut(&mut NosySession) -> bool) {
+    fn retain(&self, keep: &mut dyn FnMut(&mut SpySession) -> bool) {
         self.pool.retain(keep);
     }
 
@@ -270,17 +270,17 @@ impl Front for Sync {
 
 /// Goes through every method of the backend more than once. What panics in the caller's own code
 /// (its predicate, its detached session) is the caller's to catch.
-fn script(front: &impl Front, backend: &NosyBackend) {
+fn script(front: &impl Front, backend: &SpyBackend) {
     let transient = Behaviour::Err(ErrorKind::Transient);
     let fake = &backend.fake;
     let caught = |code: &mut dyn FnMut()| drop(catch_unwind(AssertUnwindSafe(code)));
     for _ in 0..2 {
         let (mut one, two) = (front.get(), front.get());
-        one.soil();
+        one.mark_dirty();
         drop((one, two));
         front.settle();
         let mut dirty = front.get();
-        dirty.soil();
+        dirty.mark_dirty();
         front.release(dirty);
         // A check before a borrow, and one that fails, so that the others are swept.
         front.advance(2 * SECOND);
@@ -301,7 +301,7 @@ fn script(front: &impl Front, backend: &NosyBackend) {
         front.contend();
         caught(&mut || {
             front.retain(&mut |session| {
-                backend.nosy.note(Call::Predicate);
+                backend.spy.note(Call::Predicate);
                 !session.id.is_multiple_of(3)
             });
         });
@@ -318,8 +318,8 @@ fn script(front: &impl Front, backend: &NosyBackend) {
     }
 }
 
-fn verify(front: &impl Front, backend: &NosyBackend, context: &dyn std::fmt::Debug) {
-    backend.nosy.disarm();
+fn verify(front: &impl Front, backend: &SpyBackend, context: &dyn std::fmt::Debug) {
+    backend.spy.disarm();
     front.settle();
     let all: Vec<_> = (0..SIZE).map(|_| front.get()).collect();
     drop(all);
@@ -337,7 +337,7 @@ fn i28_every_callback_may_look_at_the_pool() {
     script(&front, &front.backend);
     verify(&front, &front.backend, &"async");
     for call in Call::ALL {
-        assert!(front.backend.nosy.calls(call) > 1, "{call:?} is never called");
+        assert!(front.backend.spy.calls(call) > 1, "{call:?} is never called");
     }
     let (front, backend) = Sync::new();
     script(&front, &backend);
@@ -345,7 +345,7 @@ fn i28_every_callback_may_look_at_the_pool() {
     for call in Call::ALL {
         // Parked threads have wakers of the pool's own.
         let foreign = !matches!(call, Call::Wake | Call::WakerDrop);
-        assert!(!foreign || backend.nosy.calls(call) > 1, "{call:?} is never called");
+        assert!(!foreign || backend.spy.calls(call) > 1, "{call:?} is never called");
     }
 }
 
@@ -355,9 +355,9 @@ fn i27_a_panic_in_any_call_leaves_an_async_pool_usable() {
     let calm = Async::new();
     script(&calm, &calm.backend);
     for call in Call::ALL {
-        for number in 1..=calm.backend.nosy.calls(call) {
+        for number in 1..=calm.backend.spy.calls(call) {
             let front = Async::new();
-            front.backend.nosy.panic_in(call, number);
+            front.backend.spy.panic_in(call, number);
             let played = catch_unwind(AssertUnwindSafe(|| script(&front, &front.backend)));
             // A borrower's own waker may be dropped within its own poll.
             let own = call == Call::WakerDrop;
@@ -373,9 +373,9 @@ fn i27_a_panic_in_any_call_leaves_a_sync_pool_usable() {
     let (calm, backend) = Sync::new();
     script(&calm, &backend);
     for call in Call::ALL {
-        for number in 1..=backend.nosy.calls(call) {
+        for number in 1..=backend.spy.calls(call) {
             let (front, backend) = Sync::new();
-            backend.nosy.panic_in(call, number);
+            backend.spy.panic_in(call, number);
             let played = catch_unwind(AssertUnwindSafe(|| script(&front, &backend)));
             assert!(played.is_ok(), "{call:?} number {number} reaches the borrower");
             verify(&front, &backend, &("sync", call, number));

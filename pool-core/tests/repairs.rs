@@ -13,7 +13,8 @@ use pool_core::{
     AcquireError, AsyncBackend, AsyncPool, CloseReason, Config, ErrorKind, Guard, Pool, Stats,
 };
 use pool_model::{
-    Behaviour, Call, Executor, FakeAsyncBackend, FakeBackend, ManualClock, Nosy, NosyBackend, audit,
+    Behaviour, Call, CallbackSpy, Executor, FakeAsyncBackend, FakeBackend, ManualClock, SpyBackend,
+    audit,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -51,29 +52,29 @@ fn a_runtime_that_ends_before_it_polled_a_job_leaves_no_slot_taken() {
 fn i28_the_waker_of_a_late_close_is_dropped_outside_the_lock() {
     let (_, pool, executor) = fake(1);
     executor.block_on(pool.close()).unwrap();
-    let nosy = Nosy::default();
+    let spy = CallbackSpy::default();
     let watched = pool.clone();
-    nosy.look_with(move || assert!(watched.stats().closed));
-    let waker = nosy.waker(Waker::noop().clone());
+    spy.look_with(move || assert!(watched.stats().closed));
+    let waker = spy.waker(Waker::noop().clone());
     let mut late = pin!(pool.close());
     assert!(late.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
     drop(waker);
-    assert_eq!(nosy.calls(Call::WakerDrop), 1);
+    assert_eq!(spy.calls(Call::WakerDrop), 1);
 }
 
 #[test]
 fn a_close_polled_many_times_keeps_one_waker() {
     let (_, pool, executor) = fake(1);
     let held = executor.block_on(pool.get()).unwrap();
-    let nosy = Nosy::default();
-    let waker = nosy.waker(Waker::noop().clone());
+    let spy = CallbackSpy::default();
+    let waker = spy.waker(Waker::noop().clone());
     let mut close = Box::pin(pool.close());
     for _ in 0..10 {
         assert!(close.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     }
     drop(held);
     executor.run();
-    assert_eq!(nosy.calls(Call::Wake), 1);
+    assert_eq!(spy.calls(Call::Wake), 1);
 }
 
 #[test]
@@ -131,7 +132,7 @@ fn i26_a_runtime_that_ends_frees_a_pool_without_handles() {
 fn released(break_it: impl FnOnce(&FakeBackend, &dyn Fn())) -> (Stats, u64) {
     let (backend, pool, executor) = fake(1);
     let mut session = executor.block_on(pool.get()).unwrap();
-    session.soil();
+    session.mark_dirty();
     break_it(&backend, &session.killer());
     executor.block_on(pool.release(session));
     executor.run();
@@ -155,24 +156,24 @@ fn release_tells_a_failed_reset_from_an_interrupted_one() {
 
 #[test]
 fn i07_release_closes_a_session_whose_needs_reset_panicked() {
-    let (backend, executor) = (NosyBackend::default(), Executor::new());
+    let (backend, executor) = (SpyBackend::default(), Executor::new());
     let pool = AsyncPool::builder_on(executor.runtime(), backend.clone()).build();
     let session = executor.block_on(pool.get()).unwrap();
-    backend.nosy.panic_in(Call::NeedsReset, backend.nosy.calls(Call::NeedsReset) + 1);
+    backend.spy.panic_in(Call::NeedsReset, backend.spy.calls(Call::NeedsReset) + 1);
     executor.block_on(pool.release(session));
     assert_eq!(pool.stats().counters.closed(CloseReason::Panicked), 1);
 }
 
 #[test]
 fn f3_the_last_guard_drops_a_pool_whose_sessions_panic_without_panicking() {
-    let (backend, executor) = (NosyBackend::default(), Executor::new());
+    let (backend, executor) = (SpyBackend::default(), Executor::new());
     let pool = AsyncPool::builder_on(executor.runtime(), backend.clone()).build();
     let session = executor.block_on(pool.get()).unwrap();
     executor.shut_down();
     drop(pool);
-    backend.nosy.panic_in(Call::SessionDrop, 1);
+    backend.spy.panic_in(Call::SessionDrop, 1);
     assert!(catch_unwind(AssertUnwindSafe(|| drop(session))).is_ok());
-    assert_eq!((backend.nosy.calls(Call::SessionDrop), backend.fake.truth.alive()), (1, 0));
+    assert_eq!((backend.spy.calls(Call::SessionDrop), backend.fake.truth.alive()), (1, 0));
 }
 
 /// Its errors look at the pool when they are dropped.
@@ -255,7 +256,7 @@ fn i28_errors_are_dropped_outside_the_lock() {
 
 /// Notes what the observer knew when it woke.
 struct Informed {
-    observer: Nosy,
+    observer: CallbackSpy,
     known: AtomicU64,
 }
 
@@ -267,7 +268,7 @@ impl Wake for Informed {
 
 #[test]
 fn an_observer_hears_of_a_return_before_the_next_borrower_wakes() {
-    let (observer, executor) = (Nosy::default(), Executor::new());
+    let (observer, executor) = (CallbackSpy::default(), Executor::new());
     let builder = AsyncPool::builder_on(executor.runtime(), FakeAsyncBackend::default());
     let config = Config::builder().max_size(1).build().unwrap();
     let pool = builder.config(config).observer(Arc::new(observer.clone())).build();

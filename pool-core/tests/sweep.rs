@@ -164,7 +164,7 @@ impl Case {
             State::Resetting => {
                 self.borrow(1);
                 self.backend.resets.next(Behaviour::Block);
-                self.held[0].soil();
+                self.held[0].mark_dirty();
                 self.held.clear();
             }
             State::Shrunk | State::ShrunkToNothing => {
@@ -197,7 +197,7 @@ impl Case {
         let release = |case: &mut Self, dirty: bool, behaviour: Behaviour| -> Option<Swept> {
             let mut guard = case.held.pop()?;
             if dirty {
-                guard.soil();
+                guard.mark_dirty();
                 case.backend.resets.next(behaviour);
             }
             let pool = case.pool.clone();

@@ -245,7 +245,7 @@ fn idle_sessions_end_down_to_min_idle_and_old_ones_are_replaced() {
 fn what_a_borrower_left_is_removed_before_the_next_one() {
     let backend = FakeBackend::new();
     let pool = pool(&backend, Config::default());
-    pool.get().unwrap().soil();
+    pool.get().unwrap().mark_dirty();
     drop(pool.get().unwrap());
     assert_eq!(backend.resets.calls(), 1);
     assert_eq!(backend.truth.created(), 1);
@@ -360,7 +360,7 @@ fn panics_of_the_backend_cost_a_session_and_no_more() {
     clock.advance(2 * SECOND);
     drop(pool.get().unwrap());
     backend.resets.next(Behaviour::Panic);
-    pool.get().unwrap().soil();
+    pool.get().unwrap().mark_dirty();
     drop(pool.get().unwrap());
     backend.probes.next(Behaviour::Panic);
     drop(pool.get().unwrap());

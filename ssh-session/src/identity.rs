@@ -183,16 +183,11 @@ impl Hash {
     }
 
     fn crypto(&mut self, crypto: &Crypto) {
-        for which in [
-            Algorithms::KeyExchange,
-            Algorithms::HostKeys,
-            Algorithms::Ciphers,
-            Algorithms::Macs,
-            Algorithms::CaSignatures,
-        ] {
+        for which in Algorithms::ALL {
             self.field(crypto.names(which).join(","));
         }
         self.field(crypto.min_rsa_bits().to_le_bytes());
+        self.field(format!("{:?}", crypto.rekey_limit()));
     }
 
     fn host_keys(&mut self, host_keys: &HostKeys) {
@@ -216,6 +211,7 @@ impl Hash {
         self.number(words.clone().count());
         words.for_each(|word| self.field(word));
         self.number(usize::from(host_keys.must_record));
+        self.number(host_keys.update.map_or(2, usize::from));
         self.paths(files.user_files().iter().map(AsRef::as_ref));
         self.paths(files.system_files().iter().map(AsRef::as_ref));
         self.option(alias.as_deref().map(str::as_bytes));

@@ -49,7 +49,7 @@ pub use auth::{
     Prompt, Question,
 };
 pub use command::{Command, Pty, Stdin};
-pub use crypto::{Algorithms, Crypto, Lists, Offer, is_aead};
+pub use crypto::{Algorithms, Crypto, Lists, Offer, RekeyLimit, is_aead};
 pub use endpoint::Endpoint;
 pub use error::{ConnectProblem, KeyProblem, Kind, Outlook, PartialOutput, Phase, SshError};
 pub use files::small_text;
@@ -62,7 +62,7 @@ pub use host_keys::{
     is_deep,
 };
 pub use identity::Identity;
-pub use opening::Opening;
+pub use opening::{Opening, Proof};
 pub use options::{KeepaliveOptions, Options};
 pub use output::{ExitStatus, Output};
 pub use proxy::ProxyCommand;

@@ -30,7 +30,16 @@ pub struct Opening {
     /// Of the line or packet that is coming.
     pending: Vec<u8>,
     lists: Option<Lists>,
-    signature: Option<String>,
+    proof: Option<Proof>,
+}
+
+/// What a server signs a key exchange with, and what comes of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// Its key or certificate, in wire format.
+    pub key: Vec<u8>,
+    /// The signature, in wire format. Whether it holds is checked by others.
+    pub signature: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -78,7 +87,13 @@ impl Opening {
 
     /// The algorithm by which it says it has signed the exchange.
     pub fn signature(&self) -> Option<&str> {
-        self.signature.as_deref()
+        let mut signature = self.proof.as_ref()?.signature.as_slice();
+        take(&mut signature).and_then(|name| std::str::from_utf8(name).ok())
+    }
+
+    /// The key that the server signs the exchange with, and the signature, once both came.
+    pub fn proof(&self) -> Option<&Proof> {
+        self.proof.as_ref()
     }
 
     fn line(&mut self, byte: u8) {
@@ -108,8 +123,8 @@ impl Opening {
         self.pending.clear();
         match payload.split_first() {
             Some((&KEXINIT, rest)) if self.lists.is_none() => self.lists = lists(rest),
-            Some((&(KEX_REPLY | GEX_REPLY), rest)) if self.signature.is_none() => {
-                self.signature = signature(rest);
+            Some((&(KEX_REPLY | GEX_REPLY), rest)) if self.proof.is_none() => {
+                self.proof = proof(rest);
             }
             Some((&NEWKEYS, _)) => self.phase = Phase::Over,
             _ => {}
@@ -134,12 +149,11 @@ fn lists(packet: &[u8]) -> Option<Lists> {
     })
 }
 
-/// The name in the signature, behind the host's key and the server's half of the exchange.
-fn signature(packet: &[u8]) -> Option<String> {
+/// The host's key, and the signature behind the server's half of the exchange.
+fn proof(packet: &[u8]) -> Option<Proof> {
     let mut rest = packet;
-    let (_key, _half) = (take(&mut rest)?, take(&mut rest)?);
-    let mut signature = take(&mut rest)?;
-    Some(String::from_utf8_lossy(take(&mut signature)?).into_owned())
+    let (key, _half) = (take(&mut rest)?, take(&mut rest)?);
+    Some(Proof { key: key.to_vec(), signature: take(&mut rest)?.to_vec() })
 }
 
 /// Takes a string off the front (RFC 4251, 5).
@@ -185,6 +199,7 @@ mod tests {
             assert_eq!(clear, whole().len());
             assert!(opening.is_over());
             assert_eq!(opening.signature(), Some("rsa-sha2-512"));
+            assert_eq!(opening.proof().expect("a proof").key, b"key");
             let lists = opening.lists().expect("lists");
             assert_eq!(lists.kex, ["k1", "k2"]);
             assert_eq!(lists.ciphers, [vec!["c1".to_owned()], vec!["c2".to_owned()]]);

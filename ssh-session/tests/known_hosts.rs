@@ -110,6 +110,20 @@ fn every_form_of_line_is_read_as_openssh_does() {
     println!("{} cases", cases.len());
 }
 
+/// What cannot be read as text must not hide what is revoked.
+#[test]
+fn a_revoked_key_stays_revoked_whatever_bytes_stand_beside_its_host() {
+    let keys = Keys::new();
+    let (text, key) = keys.make("a", "ed25519");
+    let path = keys.file("known_hosts", "");
+    for hosts in [&b"h\xff,h"[..], b"h,\xc3\x28", b"*\x80,h", b"*"] {
+        let line = [b"@revoked ", hosts, b" ", text.as_bytes(), b"\nh ", text.as_bytes()].concat();
+        fs::write(&path, line).expect("written");
+        let found = KnownHosts::files([&path]).lookup("h", 22, &key).expect("readable");
+        assert!(matches!(found, Lookup::Revoked { line: 1, .. }), "{hosts:?}: {found:?}");
+    }
+}
+
 #[test]
 fn several_files_are_one() {
     let keys = Keys::new();

@@ -2,11 +2,13 @@
 
 mod deny;
 mod faults;
-mod needs;
+mod features;
+mod ghsa;
+mod memory;
 mod programs;
 mod python;
-mod rows;
 mod run;
+mod setup;
 mod test;
 
 use anyhow::Result;
@@ -24,9 +26,9 @@ enum Command {
     /// Check that everything needed is there, then format, lints, docs and all tests.
     Test,
     /// Only see to it that what the tests need is installed.
-    Needs,
+    Setup,
     /// Build and test `hussh` with each set of features that it can have.
-    Rows {
+    Features {
         /// Build each from nothing, and say how long that takes.
         #[arg(long)]
         clean: bool,
@@ -85,11 +87,24 @@ enum Command {
         /// Which of the two, and what else the program is told.
         rest: Vec<String>,
     },
+    /// Break pool-core in every way that cargo-mutants knows, and say what no test notices.
+    #[command(disable_help_flag = true)]
+    Mutants {
+        /// What the program is told; see its `--help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
     /// Check licences, sources and banned crates of all dependencies.
     Deny {
-        /// Instead, compare them with this copy of RustSec's advisory database; nobody is asked.
+        /// Instead, compare them with these copies of advisory databases, RustSec's or GitHub's;
+        /// nobody is asked.
         #[arg(long, value_name = "DIR")]
-        advisories: Option<std::path::PathBuf>,
+        advisories: Vec<std::path::PathBuf>,
+    },
+    /// Watch the calls into libssh2 with valgrind, which takes some minutes.
+    Memory {
+        /// Words that the tests are filtered by.
+        only: Vec<String>,
     },
     /// Run every fuzz target.
     Fuzz {
@@ -102,8 +117,8 @@ enum Command {
 fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Test => test::all(),
-        Command::Needs => needs::check(),
-        Command::Rows { clean } => rows::all(clean),
+        Command::Setup => setup::check(),
+        Command::Features { clean } => features::all(clean),
         Command::Faults { idle: Some(sessions), .. } => {
             faults::run(&["idle".into(), sessions.to_string()])
         }
@@ -117,12 +132,23 @@ fn main() -> Result<()> {
         }
         Command::Soak { minutes } => faults::run(&["soak".into(), minutes.to_string()]),
         Command::Python => python::python(),
-        Command::Conformance { json, rest } => programs::run("conformance", json, &rest),
-        Command::Auth { rest } => programs::run("auth", false, &rest),
-        Command::Roundtrips { json, rest } => programs::run("roundtrips", json, &rest),
-        Command::Wire { rest } => programs::run("wire", false, &rest),
-        Command::Deny { advisories: None } => deny::check(),
-        Command::Deny { advisories: Some(database) } => deny::advisories(&database),
+        Command::Conformance { json, rest } => {
+            programs::run("conformance", "conformance", json, &rest)
+        }
+        Command::Auth { rest } => programs::run("conformance", "auth", false, &rest),
+        Command::Roundtrips { json, rest } => {
+            programs::run("conformance", "roundtrips", json, &rest)
+        }
+        Command::Wire { rest } => programs::run("conformance", "wire", false, &rest),
+        Command::Mutants { rest } => programs::run("mutants", "mutants", false, &rest),
+        Command::Deny { advisories } if advisories.is_empty() => deny::check(),
+        Command::Deny { advisories } => {
+            advisories.iter().try_for_each(|database| match ghsa::is_copy(database) {
+                true => ghsa::check(database),
+                false => deny::advisories(database),
+            })
+        }
+        Command::Memory { only } => memory::check(&only),
         Command::Fuzz { seconds } => test::fuzz(seconds),
     }
 }

@@ -1,4 +1,4 @@
-//! Programs of the `conformance` package, whose standard output is for others to read.
+//! Programs of the testing tools, whose standard output is for others to read.
 
 use std::process::Stdio;
 
@@ -7,9 +7,9 @@ use anyhow::{Context as _, Result, bail};
 use crate::run::{cargo, root};
 
 /// Builds and runs one of them. Nothing of ours comes between its words.
-pub(crate) fn run(name: &str, json: bool, rest: &[String]) -> Result<()> {
+pub(crate) fn run(package: &str, name: &str, json: bool, rest: &[String]) -> Result<()> {
     let mut command = cargo();
-    command.args(["run", "--quiet", "--locked", "--package", "conformance", "--bin", name, "--"]);
+    command.args(["run", "--quiet", "--locked", "--package", package, "--bin", name, "--"]);
     command.args(json.then_some("--json")).args(rest);
     let status = command
         .current_dir(root())

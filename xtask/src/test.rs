@@ -6,13 +6,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Result, bail};
 
 use crate::run::{cargo, root, step, succeeds};
-use crate::{deny, needs, python, rows};
+use crate::{deny, features, python, setup};
 
 /// All that can be on at once without building OpenSSL from its source (`vendored-openssl`).
 const FEATURES: &str = "pool-core/tokio,pool-core/metrics";
 
 pub(crate) fn all() -> Result<()> {
-    needs::check()?;
+    setup::check()?;
     step("format", cargo().args(["fmt", "--all", "--check"]))?;
     deny::check()?;
     let mut clippy = cargo();
@@ -50,7 +50,7 @@ pub(crate) fn all() -> Result<()> {
     models.env("RUSTFLAGS", "--cfg loom").env("LOOM_MAX_PREEMPTIONS", "2");
     models.args(["test", "-p", "pool-core", "--release", "--target-dir", "target/loom"]);
     step("the shell under loom", models.args(["--test", "loom", "--locked"]))?;
-    rows::rest()?;
+    features::rest()?;
     python::python()?;
     println!("==> all checks passed");
     Ok(())

@@ -1,9 +1,7 @@
 //! Both servers behind one face, and sessions on them.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command as Process;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use backend_russh::RusshSession;
@@ -61,29 +59,6 @@ pub(crate) async fn within<T>(limit: Duration, what: &str, work: impl Future<Out
     tokio::time::timeout(limit, work)
         .await
         .unwrap_or_else(|_| panic!("{what}: nothing after {limit:?}"))
-}
-
-/// Adds lines of `sshd_config(5)`, which go before those that are there, and starts anew.
-pub(crate) fn configure(server: &mut Sshd, lines: &str) {
-    let path = server.dir().join("sshd_config");
-    let config = fs::read_to_string(&path).expect("the configuration");
-    fs::write(&path, format!("{lines}\n{config}")).expect("written");
-    server.restart().expect("restarted");
-}
-
-/// Gives the server's first host key a certificate; `arguments` are those of `ssh-keygen -s`.
-pub(crate) fn certify_host(server: &mut Sshd, authority: &Path, arguments: &[&str]) {
-    let key = server.dir().join("host_key_0");
-    certify(&key, authority, &[&["-h"], arguments].concat());
-    configure(server, &format!("HostCertificate {}-cert.pub", key.display()));
-}
-
-/// Signs a public key; the certificate is beside it, with `-cert.pub` in its name.
-pub(crate) fn certify(key: &Path, authority: &Path, arguments: &[&str]) {
-    let mut command = Process::new("ssh-keygen");
-    command.arg("-q").arg("-s").arg(authority).args(["-I", "test"]).args(arguments);
-    let made = command.arg(key.with_extension("pub")).status();
-    assert!(made.expect("ssh-keygen").success(), "{arguments:?}");
 }
 
 /// Connects, and returns the error with which the host's key is refused; the server has seen

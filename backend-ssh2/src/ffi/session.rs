@@ -29,6 +29,8 @@ pub(crate) enum Method {
     CipherIn,
     MacOut,
     MacIn,
+    /// By what RSA keys of ours sign.
+    UserRsa,
 }
 
 /// A handle of a session, which never waits.
@@ -349,6 +351,7 @@ impl Method {
             Self::CipherIn => raw::LIBSSH2_METHOD_CRYPT_SC,
             Self::MacOut => raw::LIBSSH2_METHOD_MAC_CS,
             Self::MacIn => raw::LIBSSH2_METHOD_MAC_SC,
+            Self::UserRsa => raw::LIBSSH2_METHOD_SIGN_ALGO,
         }
     }
 }

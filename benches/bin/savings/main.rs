@@ -24,7 +24,7 @@ struct Options {
     /// Prints JSON instead of markdown.
     #[arg(long)]
     json: bool,
-    /// Puts the table into README.md and draws benches/savings.svg.
+    /// Puts the tables into README.md and benches/README.md, and draws benches/savings.svg.
     #[arg(long)]
     draw: bool,
     /// Leaves out the clients in Python, which are installed from PyPI otherwise.

@@ -38,8 +38,8 @@ pub(crate) fn full(measured: &Measured) -> String {
     text
 }
 
-/// The table at the top of the README.
-pub(crate) fn short(all: &[Measured]) -> String {
+/// A row for each server and library.
+pub(crate) fn short<'m>(all: impl Iterator<Item = &'m Measured>) -> String {
     let mut text = String::from(
         "| milliseconds for a command | a connection each | held | pool | pool, 5 at once on one \
          connection | saved by the pool |\n|---|---:|---:|---:|---:|---:|\n",

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ssh_session::{
-    Auth, Crypto, ExposeSecret as _, HostKeyPolicy, KnownHosts, Prompt, ProxyCommand, Route,
-    SecretString, Target,
+    Auth, Crypto, ExposeSecret as _, HostKeyPolicy, KnownHosts, KnownHostsCommand, Methods, Prompt,
+    ProxyCommand, Route, SecretString, Target,
 };
 
 use super::{Builder, JumpHost};
@@ -146,6 +146,26 @@ impl<T> Builder<T> {
     pub fn revoked_host_keys(self, files: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
         let files = files.into_iter().map(Into::into).collect();
         self.set(|options| options.host_keys.revoked = files)
+    }
+
+    /// A command that says what else is known of the host: OpenSSH's `KnownHostsCommand`. One that
+    /// fails refuses all. Default: none.
+    pub fn known_hosts_command(self, command: KnownHostsCommand) -> Self {
+        self.set(|options| options.host_keys.command = Some(command))
+    }
+
+    /// Whether other host keys that a known server proves to have are recorded: OpenSSH's
+    /// `UpdateHostKeys`. Default: where [`known_hosts`](Self::known_hosts) is not said. Sessions
+    /// over libssh2 record none.
+    pub fn update_host_keys(self, update: bool) -> Self {
+        self.set(|options| options.host_keys.update = Some(update))
+    }
+
+    /// Which methods credentials may be sent by, and in which order: OpenSSH's
+    /// `PasswordAuthentication` and its like, and `PreferredAuthentications`. Default: all, in the
+    /// order in which credentials are given.
+    pub fn methods(self, methods: Methods) -> Self {
+        self.set(|options| options.methods = methods)
     }
 
     /// Whether connecting fails where a new host's key cannot be recorded; default false, with

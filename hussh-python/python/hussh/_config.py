@@ -12,8 +12,10 @@ from ._options import POLICIES, ConnectionOptions, SessionOptions, checked, coun
 
 OF_THE_WAY = (
     "connect_timeout",
+    "hash_known_hosts",
     "must_record_host_keys",
     "required_rsa_size",
+    "revoked_host_keys",
     "strict_key_modes",
 )
 """The options of a connection that hosts on the way have, too, where they are no connections."""

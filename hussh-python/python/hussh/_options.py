@@ -6,6 +6,7 @@ What is not given is left to the native half, whose defaults these are.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypedDict
 
@@ -23,11 +24,17 @@ CRYPTO_LISTS = (
     "ciphers",
     "macs",
     "ca_signature_algorithms",
+    "pubkey_accepted_algorithms",
+    "rekey_limit",
 )
+METHODS = ("publickey", "password", "keyboard-interactive")
 
 Crypto = str | Mapping[str, str]
 """What may be agreed on with a server: "default", "modern" or "compatible", or a dict with one of
-them as "policy" and lists as in `ssh_config` ("+aes128-cbc") by the names in `CRYPTO_LISTS`."""
+them as "policy" and lists as in `ssh_config` ("+aes128-cbc") by the names in `CRYPTO_LISTS`;
+"rekey_limit" is a size and a time, as in "1G 1h"."""
+
+Paths = Iterable[str | os.PathLike[str]]
 
 
 class SessionOptions(TypedDict, total=False):
@@ -39,6 +46,19 @@ class SessionOptions(TypedDict, total=False):
     """A policy, "accept-new", the default, "strict" or "danger-accept-any"; or a pin, or pins."""
     must_record_host_keys: bool
     """Whether connecting fails where a new host's key cannot be recorded; default false."""
+    hash_known_hosts: bool
+    """Whether names of new hosts are recorded as hashes; default false."""
+    update_host_keys: bool
+    """Whether other keys that a known server proves to have are recorded; default true."""
+    revoked_host_keys: Paths
+    """Files of keys that are refused whatever else is said; one that cannot be read refuses all.
+    Default: none."""
+    known_hosts_command: Iterable[str] | None
+    """A program, by its absolute path, and its arguments, that says what else is known of the host
+    (OpenSSH's `KnownHostsCommand`); one that fails refuses all. Default `None`."""
+    methods: Iterable[str]
+    """By which methods to log in, in this order: "publickey", "password" and
+    "keyboard-interactive". Default: all, the private key first."""
     connect_timeout: float
     """How long looking the name up, connecting and logging in may take together, those of jump
     hosts included; default 10, which 0 is, too."""
@@ -184,6 +204,31 @@ def crypto(name: str, value: Crypto) -> tuple[tuple[str, str], ...]:
     return tuple((part, value[part]) for part in names if part in value)
 
 
+def texts(name: str, value: Iterable[str]) -> tuple[str, ...]:
+    """Several texts, one at least."""
+    several = () if isinstance(value, (str, bytes)) else tuple(value)
+    if not several or not all(isinstance(one, str) for one in several):
+        raise TypeError(f"`{name}` must be a list of str, not {value!r}")
+    return several
+
+
+def paths(name: str, value: Paths) -> tuple[str, ...]:
+    """Paths, of which a single one is no list."""
+    if isinstance(value, (str, bytes, os.PathLike)):
+        raise TypeError(f"`{name}` must be a list of paths, not {type(value).__name__}")
+    return tuple(os.path.expanduser(os.fspath(one)) for one in value)
+
+
+def methods(name: str, value: Iterable[str]) -> tuple[str, ...]:
+    """Methods to log in by, each once."""
+    several = texts(name, value)
+    unknown = next((one for one in several if one not in METHODS), None)
+    if unknown is not None:
+        problem = f"`{name}` has {unknown!r}, which is none of {', '.join(METHODS)}"
+        raise InvalidArgumentError(problem, parameter=name)
+    return several
+
+
 def text(name: str, value: str | None) -> str | None:
     """Text, or none."""
     if value is not None and not isinstance(value, str):
@@ -240,6 +285,11 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "passphrase": text,
     "strict_key_modes": flag,
     "required_rsa_size": _from(1024),
+    "hash_known_hosts": flag,
+    "update_host_keys": flag,
+    "revoked_host_keys": paths,
+    "known_hosts_command": lambda name, value: None if value is None else texts(name, value),
+    "methods": methods,
     "crypto": crypto,
     "pickle_secrets": flag,
     "max_connections": _from(1),

@@ -328,8 +328,8 @@ impl<S, E: Clone> Core<S, E> {
         now: Instant,
     ) -> Lease<S> {
         let slot = &self.slots[index];
-        // An idle one that is past its lifetime is not lent at all.
-        if slot.leases > 0 && slot.expires_at.is_some_and(|at| at <= now) {
+        // Others have it: an idle one that is past its lifetime is not lent at all.
+        if slot.expires_at.is_some_and(|at| at <= now) {
             self.slots.mark_overdue(index);
         }
         let slot = &mut self.slots[index];

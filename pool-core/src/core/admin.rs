@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::Core;
 use super::report::Refusal;
-use super::slots::{Phase, Purpose, SlotId, Work};
+use super::slots::{Phase, Purpose, SlotId};
 use crate::event::{CloseReason, Event};
 
 impl<S, E: Clone> Core<S, E> {
@@ -119,12 +119,16 @@ impl<S, E: Clone> Core<S, E> {
     /// Lets that many more connects start, by the leave of whoever counts for several pools.
     pub fn allow_connects(&mut self, connects: usize) {
         self.gate.allowance = connects;
-        self.gate.starved = false;
     }
 
     /// Lets no connect start until [`allow_connects`](Self::allow_connects) is called again.
     pub fn stop_connects(&mut self) {
         self.gate.allowance = 0;
+    }
+
+    /// Whether the total of the keyed pool that it belongs to leaves room for a session.
+    pub(crate) fn note_total(&mut self, is_full: bool) {
+        self.gate.total_is_full = is_full;
     }
 
     /// What it has of a total, and what it leaves.
@@ -139,9 +143,9 @@ impl<S, E: Clone> Core<S, E> {
         LoadOnTotal { open, closing, retiring, orphans, spare: owned - retiring, quiet }
     }
 
-    /// Whether a connect is due that the allowance forbids.
+    /// Whether a connect is wanted that the allowance forbids.
     pub fn is_starved(&self) -> bool {
-        self.gate.starved && self.connect_is_wanted()
+        self.gate.allowance == 0 && self.connect_is_wanted()
     }
 
     /// Whether a connect is due, leave or no leave.
@@ -211,11 +215,7 @@ impl<S, E: Clone> Core<S, E> {
     /// Starts to close what nobody has, and lets the rest take no further lease.
     fn close_free(&mut self, reason: CloseReason, now: Instant) {
         for index in self.slots.indices() {
-            let slot = &self.slots[index];
-            let owned = slot.session.is_some() || slot.leases > 0 || slot.work != Work::None;
-            if owned && slot.phase != Phase::Closing {
-                self.retire(index, reason, now);
-            }
+            self.retire(index, reason, now);
         }
     }
 }

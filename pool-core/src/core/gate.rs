@@ -51,8 +51,8 @@ pub(super) struct Gate<E> {
     /// How many more connects may start, by the leave of a keyed pool; a pool of its own has no
     /// such limit.
     pub(super) allowance: usize,
-    /// A connect is due that the allowance forbids.
-    pub(super) starved: bool,
+    /// No place is left under the total of a keyed pool.
+    pub(super) total_is_full: bool,
 }
 
 impl<E> Default for Gate<E> {
@@ -68,7 +68,7 @@ impl<E> Default for Gate<E> {
             asked_in_vain: false,
             warm: 0,
             allowance: usize::MAX,
-            starved: false,
+            total_is_full: false,
         }
     }
 }
@@ -104,7 +104,7 @@ impl<S, E: Clone> Core<S, E> {
         self.slots[index].deadline = None;
         self.slot_timers.clear(index);
         self.give_birth(index, session, now);
-        self.succeed_oldest(index, now);
+        self.succeed_oldest(now);
         self.note_progress();
         self.dispatch(now);
     }
@@ -188,7 +188,7 @@ impl<S, E: Clone> Core<S, E> {
 
     /// Whether no connect is started because too many don't come back.
     pub(super) fn connects_are_hung(&self) -> bool {
-        self.hung.len() > 0 && self.hung.count(Operation::Connect) >= self.most_hung()
+        self.hung.count(Operation::Connect) >= self.most_hung()
     }
 
     /// How many operations of a kind may hang after they were given up.
@@ -198,8 +198,8 @@ impl<S, E: Clone> Core<S, E> {
 
     /// The credentials may have changed: forgets what failed before.
     pub(super) fn gate_reset(&mut self) {
-        let Gate { allowance, starved, warm, .. } = self.gate;
-        self.gate = Gate { allowance, starved, warm, ..Gate::default() };
+        let Gate { allowance, total_is_full, warm, .. } = self.gate;
+        self.gate = Gate { allowance, total_is_full, warm, ..Gate::default() };
     }
 
     /// Whether anything at all could make a connect wanted.
@@ -256,11 +256,11 @@ impl<S, E: Clone> Core<S, E> {
     }
 
     /// One session that is past its lifetime, and lent all the same, has a successor now.
-    fn succeed_oldest(&mut self, successor: u32, now: Instant) {
+    fn succeed_oldest(&mut self, now: Instant) {
         if self.slots.overdue == 0 {
             return;
         }
-        let overdue = |index: &u32| *index != successor && self.slots[*index].overdue;
+        let overdue = |index: &u32| self.slots[*index].overdue;
         let oldest =
             self.slots.indices().filter(overdue).min_by_key(|&index| self.slots[index].born);
         if let Some(index) = oldest {
@@ -307,8 +307,6 @@ impl<S, E: Clone> Core<S, E> {
                 self.end_wait(waiter, Refusal::Failed(error.clone()), now);
             }
         }
-        // It has to ask again when the delay is over.
-        self.gate.starved = false;
         self.gate.last_failure = Some(failure);
         self.note_progress();
     }

@@ -114,7 +114,6 @@ impl Lendable {
                 self.lowest = load + 1;
             }
         }
-        self.lowest = self.lowest.min(self.by_load.len() - 1);
         None
     }
 

@@ -74,7 +74,12 @@ impl<S, E: Clone> Core<S, E> {
         let mut all_know = self.limits.learned == most;
         for index in self.slots.indices() {
             let slot = &mut self.slots[index];
-            if slot.phase != Phase::Vacant && slot.limit < most {
+            // Of those that are being opened or closed nobody is lent anything.
+            let lent = !matches!(
+                slot.phase,
+                Phase::Vacant | Phase::Connecting | Phase::Closing | Phase::Orphan
+            );
+            if lent && slot.limit < most {
                 slot.limit += 1;
                 all_know &= slot.limit == most;
                 if slot.limit > 1 && slot.leases + slot.reserved > 0 {

@@ -140,7 +140,7 @@ impl<S, E: Clone> Core<S, E> {
     #[inline(never)]
     fn poll_all_timeouts(&self, due: Option<Instant>) -> Option<Instant> {
         let backoff = self.gate.not_before;
-        let backoff = backoff.filter(|_| !self.gate.starved && self.connect_is_wanted());
+        let backoff = backoff.filter(|_| self.connect_is_wanted());
         let others = [self.limits.grows_at, self.leases.watch.next(), backoff];
         others.into_iter().fold(earlier(due, self.waiters.next_deadline()), earlier)
     }
@@ -156,7 +156,7 @@ impl<S, E: Clone> Core<S, E> {
     pub fn has_task(&self, now: Instant) -> bool {
         (self.queues.are_filled()
             && (self.may_close() || self.may_reset() || self.may_check() || self.may_keep()))
-            || (self.may_want_connects() && !self.gate.starved && self.connect_is_due(now))
+            || (self.may_want_connects() && self.gate.allowance > 0 && self.connect_is_due(now))
     }
 
     /// The next piece of work, which starts now: first what somebody waits for.
@@ -190,7 +190,7 @@ impl<S, E: Clone> Core<S, E> {
 
     /// Whether no close is started because too many don't come back.
     pub(super) fn closes_are_hung(&self) -> bool {
-        self.hung.len() > 0 && self.hung.count(Operation::Close) >= self.most_hung()
+        self.hung.count(Operation::Close) >= self.most_hung()
     }
 
     fn next_close(&mut self, now: Instant) -> Option<Task<S>> {
@@ -206,11 +206,7 @@ impl<S, E: Clone> Core<S, E> {
     }
 
     fn next_connect(&mut self, now: Instant) -> Option<Task<S>> {
-        if !self.connect_is_due(now) {
-            return None;
-        }
-        self.gate.starved = self.gate.allowance == 0;
-        if self.gate.starved {
+        if self.gate.allowance == 0 || !self.connect_is_due(now) {
             return None;
         }
         let (slot, deadline) = self.start_connect(now);

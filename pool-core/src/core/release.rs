@@ -189,7 +189,6 @@ impl<S, E: Clone> Core<S, E> {
         self.counters.detached += 1;
         let session = self.slots.id(index).number();
         self.emit(|| Event::Detached { session });
-        self.slots[index].leases -= 1;
         self.slots.leases -= 1;
         self.free(index);
         self.dispatch(now);

@@ -97,7 +97,7 @@ impl<S, E: Clone> Core<S, E> {
             WaitPhase::Hung
         } else if self.gate.not_before.is_some_and(|at| now < at) {
             WaitPhase::Backoff
-        } else if self.gate.starved {
+        } else if self.gate.total_is_full && self.is_starved() {
             WaitPhase::Total
         } else if self.connect_is_wanted() {
             // About to begin.

@@ -203,10 +203,7 @@ impl<S> Slots<S> {
             self.aging_idle -= usize::from(slot.phase == Phase::Idle);
             self.aging_idle += usize::from(phase == Phase::Idle);
         }
-        if slot.may_serve + slot.promised > 0 {
-            self.end_lend_check(index);
-        }
-        self.slots[index as usize].phase = phase;
+        slot.phase = phase;
     }
 
     /// A check for borrowers begins: those that it may serve are counted as supplied.

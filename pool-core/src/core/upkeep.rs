@@ -254,7 +254,7 @@ impl<S, E: Clone> Core<S, E> {
 
     /// Whether no check is started because too many don't come back.
     pub(super) fn checks_are_hung(&self) -> bool {
-        self.hung.len() > 0 && self.hung.count(Operation::Check) >= self.most_hung()
+        self.hung.count(Operation::Check) >= self.most_hung()
     }
 
     /// Why a session may not be lent again, if so. One that is lent may be lent beyond its age.
@@ -372,11 +372,7 @@ impl<S, E: Clone> Core<S, E> {
             _ => CloseReason::CheckFailed,
         };
         self.slots[index].asked = false;
-        if self.slots[index].load() > 0 {
-            self.retire(index, reason, now);
-        } else {
-            self.begin_close(index, reason, now);
-        }
+        self.retire(index, reason, now);
         for other in self.slots.indices() {
             let slot = &mut self.slots[other];
             let free = matches!(slot.phase, Phase::Idle | Phase::Lent | Phase::Reserved);

@@ -255,8 +255,10 @@ impl<S, E: Clone> KeyedCore<S, E> {
         now: Instant,
         input: impl FnOnce(&mut Core<S, E>) -> R,
     ) -> Option<R> {
+        let full = self.open >= self.config.max_total;
         let core = self.entries[index as usize].core.as_mut()?;
         core.set_last_ticket(self.last_ticket);
+        core.note_total(full);
         let result = input(core);
         self.last_ticket = core.last_ticket();
         self.settle(index, now);
@@ -548,8 +550,12 @@ impl<S: Send + 'static, E: Clone + Send + 'static> Machine for KeyedCore<S, E> {
         self.with_core(key, now, |core| core.release(lease, session, state, now)).flatten()
     }
 
-    fn look<R>(&self, key: KeyId, read: impl FnOnce(&Core<S, E>) -> R) -> Option<R> {
-        self.core(key).map(read)
+    fn look<R>(&mut self, key: KeyId, read: impl FnOnce(&Core<S, E>) -> R) -> Option<R> {
+        self.core(key)?;
+        let full = self.open >= self.config.max_total;
+        let core = self.entries[key.index as usize].core.as_mut()?;
+        core.note_total(full);
+        Some(read(core))
     }
 
     fn handle_timeout(&mut self, now: Instant) {

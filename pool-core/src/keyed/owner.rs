@@ -68,8 +68,7 @@ where
 
     /// The counts of all keys together.
     pub(super) fn total_stats(&self) -> Stats {
-        let state = self.lock();
-        let machine = &state.machine;
+        let machine = &mut self.lock().machine;
         let all = machine.ids().into_iter().filter_map(|id| machine.look(id, Core::stats));
         let mut total = all.reduce(Stats::plus).unwrap_or_default();
         total.max_size = machine.config().max_total();

@@ -10,37 +10,55 @@ use pool_core::core::{
     Acquired, ConnectFailure, Core, Lease, LeaseId, Notice, Purpose, Refusal, Request, Returned,
     SlotId, Taken, Task, WaiterId,
 };
-use pool_core::{CloseReason, Config, ErrorKind, Event, EventError};
+use pool_core::{CloseReason, Config, ErrorKind, Event, KeyedConfig, Machine, Said};
 
+use crate::books::{Books, ByName, One, describe};
 use crate::desk::{Desk, Failed, Kind, Session, Ticket, Verdict};
 use crate::step::{How, Outcome, Step, View};
 
-pub(crate) struct Bare {
-    shared: bool,
-    core: Core<Arc<Session>, Arc<Failed>>,
-    now: Instant,
-    /// For its numbers only.
-    desk: Desk,
-    running: BTreeMap<Ticket, Task<Arc<Session>>>,
-    waiting: BTreeMap<usize, (Request, WaiterId)>,
-    held: BTreeMap<usize, (LeaseId, Arc<Session>)>,
-    borrowers: BTreeMap<usize, Outcome>,
-    events: Vec<Event>,
-    woken: VecDeque<WaiterId>,
-    /// An operation that the core gives up ends then, as a task does; a thread goes on.
-    interruptible: bool,
-    interrupted: Vec<SlotId>,
-}
-
-impl Bare {
-    pub(crate) fn new(config: Config, shared: bool, now: Instant, interruptible: bool) -> Self {
+impl Bare<One> {
+    pub(crate) fn one(config: Config, shared: bool, now: Instant, interruptible: bool) -> Self {
         let mut core = match shared {
             true => Core::shared(config, Arc::clone, true),
             false => Core::new(config, true),
         };
-        core.describe_errors(|error: &Arc<Failed>| EventError::new(Arc::clone(error) as _));
+        core.describe_errors(describe);
+        Self::new(core, shared, now, interruptible)
+    }
+}
+
+impl Bare<ByName> {
+    pub(crate) fn keyed(
+        config: KeyedConfig,
+        shared: bool,
+        now: Instant,
+        interruptible: bool,
+    ) -> Self {
+        Self::new(ByName::new(config, shared), shared, now, interruptible)
+    }
+}
+
+pub(crate) struct Bare<B: Books> {
+    shared: bool,
+    books: B,
+    now: Instant,
+    /// For its numbers only.
+    desk: Desk,
+    running: BTreeMap<Ticket, (B::Key, Task<Arc<Session>>)>,
+    waiting: BTreeMap<usize, (Request, B::Key, WaiterId)>,
+    held: BTreeMap<usize, (B::Key, LeaseId, Arc<Session>)>,
+    borrowers: BTreeMap<usize, Outcome>,
+    events: BTreeMap<u8, Vec<String>>,
+    woken: VecDeque<(B::Key, WaiterId)>,
+    /// An operation that the core gives up ends then, as a task does; a thread goes on.
+    interruptible: bool,
+    interrupted: Vec<(B::Key, SlotId)>,
+}
+
+impl<B: Books> Bare<B> {
+    fn new(books: B, shared: bool, now: Instant, interruptible: bool) -> Self {
         Self {
-            core,
+            books,
             shared,
             now,
             desk: Desk::default(),
@@ -48,72 +66,99 @@ impl Bare {
             waiting: BTreeMap::new(),
             held: BTreeMap::new(),
             borrowers: BTreeMap::new(),
-            events: Vec::new(),
+            events: BTreeMap::new(),
             woken: VecDeque::new(),
             interruptible,
             interrupted: Vec::new(),
         }
     }
 
+    fn core<R>(&mut self, key: B::Key, input: impl FnOnce(&mut One, Instant) -> R) -> Option<R> {
+        let now = self.now;
+        self.books.machine().with_core(key, now, |core| input(core, now))
+    }
+
+    /// As [`core`](Self::core), of a key that something of is open.
+    fn known<R>(&mut self, key: B::Key, input: impl FnOnce(&mut One, Instant) -> R) -> R {
+        self.core(key, input).unwrap_or_else(|| panic!("{key:?} was forgotten in use"))
+    }
+
+    fn tell(&mut self, key: B::Key, event: &Event) {
+        let name = self.books.name(key);
+        self.events.entry(name).or_default().push(format!("{event:?}"));
+    }
+
     /// When something is due, if that is before so much time has passed.
     pub(crate) fn until_due(&self, by: Duration) -> Duration {
-        let due = self.core.poll_timeout().map(|at| at.saturating_duration_since(self.now));
+        let due = self.books.poll_timeout().map(|at| at.saturating_duration_since(self.now));
         due.map_or(by, |due| due.min(by))
     }
 
     pub(crate) fn play(&mut self, step: Step) {
         let now = self.now;
         match step {
-            Step::Borrow(patience) => {
+            Step::Borrow(name, patience) => {
                 let (site, deadline) = (Location::caller(), Some(now + patience));
                 let request = Request { arrived: now, deadline, site, ticket: None };
-                self.ask(self.borrowers.len(), request);
+                let borrower = self.borrowers.len();
+                match self.books.locate(name, now) {
+                    Some(key) => self.ask(borrower, key, request),
+                    None => drop(self.borrowers.insert(borrower, Outcome::Closed)),
+                }
             }
             Step::Return(borrower, how) => {
-                let Some((lease, session)) = self.held.remove(&borrower) else { return };
+                let Some((key, lease, session)) = self.held.remove(&borrower) else { return };
                 self.borrowers.insert(borrower, Outcome::Gone);
-                self.give_back(lease, session, how);
+                self.give_back(key, lease, session, how);
             }
             Step::Finish(ticket, verdict) => self.finish(ticket, verdict),
             Step::Advance(by) => self.now += by,
-            Step::Resize(size) => self.core.resize(size, now),
-            Step::EvictAll => self.core.evict_all(now),
-            Step::Close => self.core.close(now),
+            Step::Resize(name, size) => {
+                if let Some(key) = self.books.locate(name, now) {
+                    self.known(key, |core, now| core.resize(size, now));
+                }
+            }
+            Step::ResizeTotal(total) => self.books.resize_total(total, now),
+            Step::Evict(name) => {
+                if let Some(key) = self.books.find(name) {
+                    self.known(key, Core::evict_all);
+                }
+            }
+            Step::Close => self.books.machine().close(now),
         }
         self.settle();
     }
 
     pub(crate) fn view(&self) -> View {
         View {
-            stats: self.core.stats(),
+            stats: self.books.stats(),
             working: self.running.keys().copied().collect(),
             borrowers: self.borrowers.clone(),
-            events: self.events.iter().map(|event| format!("{event:?}")).collect(),
+            events: self.events.clone(),
         }
     }
 
-    fn ask(&mut self, borrower: usize, request: Request) {
-        match self.core.acquire(request, self.now) {
-            Acquired::Ready(lease) => self.lend(borrower, request, lease),
+    fn ask(&mut self, borrower: usize, key: B::Key, request: Request) {
+        match self.known(key, |core, now| core.acquire(request, now)) {
+            Acquired::Ready(lease) => self.lend(borrower, key, request, lease),
             Acquired::Refused(refusal) => self.refuse(borrower, &refusal),
             Acquired::Waiting(id) => {
                 self.borrowers.insert(borrower, Outcome::Waits);
-                self.waiting.insert(borrower, (request, id));
+                self.waiting.insert(borrower, (request, key, id));
             }
         }
     }
 
     /// As a guard does.
-    fn give_back(&mut self, lease: LeaseId, session: Arc<Session>, how: How) {
-        let now = self.now;
+    fn give_back(&mut self, key: B::Key, lease: LeaseId, session: Arc<Session>, how: How) {
         match how {
             How::Dirty => session.dirty.store(true, Ordering::SeqCst),
             How::Killed => session.broken.store(true, Ordering::SeqCst),
             How::Marked if self.shared => {
-                self.core.mark_broken(lease, CloseReason::Marked, now);
+                self.known(key, |core, now| core.mark_broken(lease, CloseReason::Marked, now));
                 self.listen();
             }
-            How::Detached => return self.core.detach(lease, now),
+            How::Detached => return self.known(key, |core, now| core.detach(lease, now)),
             How::Clean | How::Marked | How::Refused => {}
         }
         let state = match how {
@@ -124,7 +169,7 @@ impl Bare {
             _ => Returned::Clean,
         };
         let session = self.hand_back(session);
-        self.core.release(lease, session, state, now);
+        self.known(key, |core, now| core.release(lease, session, state, now));
     }
 
     /// Where sessions are shared, the core has a handle of its own.
@@ -132,19 +177,19 @@ impl Bare {
         (!self.shared).then_some(session)
     }
 
-    fn lend(&mut self, borrower: usize, request: Request, lease: Lease<Arc<Session>>) {
+    fn lend(&mut self, borrower: usize, key: B::Key, request: Request, lease: Lease<Arc<Session>>) {
         let Lease { id, slot, session, ticket, arrived, uses, .. } = lease;
         let waited = self.now.saturating_duration_since(arrived);
         // The front delivers what the core said before it looks at what it got.
         self.listen();
         if session.is_broken() {
-            let session = self.hand_back(session);
-            self.core.unusable(id, session, CloseReason::Broken, self.now);
-            return self.ask(borrower, Request { ticket: Some(ticket), ..request });
+            let (session, reason) = (self.hand_back(session), CloseReason::Broken);
+            self.known(key, |core, now| core.unusable(id, session, reason, now));
+            return self.ask(borrower, key, Request { ticket: Some(ticket), ..request });
         }
-        self.events.push(Event::Acquired { session: slot.number(), waited, uses });
-        self.borrowers.insert(borrower, Outcome::Holds(session.id));
-        self.held.insert(borrower, (id, session));
+        self.tell(key, &Event::Acquired { session: slot.number(), waited, uses });
+        self.borrowers.insert(borrower, Outcome::Holds(session.key, session.id));
+        self.held.insert(borrower, (key, id, session));
     }
 
     fn refuse(&mut self, borrower: usize, refusal: &Refusal<Arc<Failed>>) {
@@ -157,32 +202,39 @@ impl Bare {
         self.borrowers.insert(borrower, outcome);
     }
 
+    /// It was closed, and nothing is open any more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.books.is_drained()
+    }
+
     /// Does all that can be done at this moment.
     fn settle(&mut self) {
         loop {
-            self.core.handle_timeout(self.now);
+            let now = self.now;
+            self.books.machine().handle_timeout(now);
             self.listen();
             let mut idle = true;
-            while let Some(id) = self.woken.pop_front() {
+            while let Some((key, id)) = self.woken.pop_front() {
                 idle = false;
-                self.wake(id);
+                self.wake(key, id);
             }
-            for slot in std::mem::take(&mut self.interrupted) {
+            for (key, slot) in std::mem::take(&mut self.interrupted) {
                 idle = false;
-                self.interrupt(slot);
+                self.interrupt(key, slot);
             }
-            while let Some(task) = self.core.poll_task(self.now) {
+            while let Some((key, task)) = self.books.machine().poll_task(now) {
                 idle = false;
+                let desk = self.desk.of(self.books.name(key));
                 let ticket = match &task {
-                    Task::Connect { .. } => (Kind::Connect, self.desk.next_connect()),
+                    Task::Connect { .. } => (Kind::Connect, desk.key, desk.next_connect()),
                     Task::Check { purpose: Purpose::Keepalive, session, .. } => {
-                        (Kind::Keepalive, session.id)
+                        (Kind::Keepalive, session.key, session.id)
                     }
-                    Task::Check { session, .. } => (Kind::Check, session.id),
-                    Task::Reset { session, .. } => (Kind::Reset, session.id),
-                    Task::Close { session, .. } => (Kind::Close, session.id),
+                    Task::Check { session, .. } => (Kind::Check, session.key, session.id),
+                    Task::Reset { session, .. } => (Kind::Reset, session.key, session.id),
+                    Task::Close { session, .. } => (Kind::Close, session.key, session.id),
                 };
-                self.running.insert(ticket, task);
+                self.running.insert(ticket, (key, task));
             }
             if idle {
                 return;
@@ -192,24 +244,27 @@ impl Bare {
 
     /// Events are told before anybody wakes up.
     fn listen(&mut self) {
-        while let Some(notice) = self.core.poll_notice() {
-            match notice {
-                Notice::Event(event) => self.events.push(event),
-                Notice::Wake(id) => self.woken.push_back(id),
-                Notice::Interrupt(slot) if self.interruptible => self.interrupted.push(slot),
-                Notice::Interrupt(_) | Notice::Progress | Notice::Drained => {}
+        while let Some((key, said)) = self.books.machine().poll_notice() {
+            match said {
+                Said::Core(Notice::Event(event)) => self.tell(key, &event),
+                Said::Core(Notice::Wake(id)) => self.woken.push_back((key, id)),
+                Said::Core(Notice::Interrupt(slot)) if self.interruptible => {
+                    self.interrupted.push((key, slot));
+                }
+                Said::Core(_) => {}
+                Said::Forgotten => self.books.forgotten(key),
             }
         }
     }
 
-    fn wake(&mut self, id: WaiterId) {
-        let found = self.waiting.iter().find(|(_, waiting)| waiting.1 == id);
-        let Some((&borrower, &(request, _))) = found else { return };
-        match self.core.take(id, self.now) {
+    fn wake(&mut self, key: B::Key, id: WaiterId) {
+        let found = self.waiting.iter().find(|(_, waiting)| (waiting.1, waiting.2) == (key, id));
+        let Some((&borrower, &(request, ..))) = found else { return };
+        match self.known(key, |core, now| core.take(id, now)) {
             Taken::Pending => {}
             Taken::Ready(lease) => {
                 self.waiting.remove(&borrower);
-                self.lend(borrower, request, lease);
+                self.lend(borrower, key, request, lease);
             }
             Taken::Refused(refusal) => {
                 self.waiting.remove(&borrower);
@@ -218,38 +273,43 @@ impl Bare {
         }
     }
 
-    fn interrupt(&mut self, slot: SlotId) {
-        let ticket = self.running.iter().find(|(_, task)| task.slot() == slot).map(|(key, _)| *key);
+    fn interrupt(&mut self, key: B::Key, slot: SlotId) {
+        let running = self.running.iter().find(|(_, (of, task))| *of == key && task.slot() == slot);
+        let ticket = running.map(|(ticket, _)| *ticket);
         match ticket.and_then(|ticket| self.running.remove(&ticket)) {
-            Some(Task::Connect { .. }) => {
-                let failure = ConnectFailure::TimedOut;
-                self.core.connect_failed(slot, ErrorKind::Transient, failure, self.now);
+            Some((_, Task::Connect { .. })) => {
+                let (failure, kind) = (ConnectFailure::TimedOut, ErrorKind::Transient);
+                self.known(key, |core, now| core.connect_failed(slot, kind, failure, now));
             }
             other => panic!("only a connect has no other end: {other:?}"),
         }
     }
 
     fn finish(&mut self, ticket: Ticket, verdict: Verdict) {
-        let Some(task) = self.running.remove(&ticket) else { return };
-        let (now, ok) = (self.now, verdict == Verdict::Ok);
+        let Some((key, task)) = self.running.remove(&ticket) else { return };
+        let ok = verdict == Verdict::Ok;
         match task {
             Task::Connect { slot, .. } => match verdict.result() {
-                Ok(()) => self.core.connected(slot, self.desk.session(), now),
+                Ok(()) => {
+                    let session = self.desk.of(ticket.1).session();
+                    self.known(key, |core, now| core.connected(slot, session, now));
+                }
                 Err(error) => {
                     let failure = ConnectFailure::Error(Arc::new(error));
-                    self.core.connect_failed(slot, verdict.kind(), failure, now);
+                    let kind = verdict.kind();
+                    self.known(key, |core, now| core.connect_failed(slot, kind, failure, now));
                 }
             },
             Task::Check { slot, session, .. } => {
                 let session = self.hand_back(session);
-                self.core.checked(slot, session, ok, now);
+                self.known(key, |core, now| core.checked(slot, session, ok, now));
             }
             Task::Reset { slot, session, .. } => {
                 session.dirty.fetch_and(!ok, Ordering::SeqCst);
                 let session = self.hand_back(session);
-                self.core.reset_done(slot, session, ok, now);
+                self.known(key, |core, now| core.reset_done(slot, session, ok, now));
             }
-            Task::Close { slot, .. } => self.core.closed(slot, now),
+            Task::Close { slot, .. } => self.known(key, |core, now| core.closed(slot, now)),
         }
     }
 }

@@ -18,8 +18,8 @@ pub(crate) enum Kind {
     Connect,
 }
 
-/// What waits: the kind, and the number of the session or of the connect.
-pub(crate) type Ticket = (Kind, u64);
+/// What waits: the kind, the key, and the number of the key's session or connect.
+pub(crate) type Ticket = (Kind, u8, u64);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -44,6 +44,7 @@ impl Verdict {
 
 #[derive(Debug)]
 pub(crate) struct Session {
+    pub(crate) key: u8,
     pub(crate) id: u64,
     pub(crate) dirty: AtomicBool,
     pub(crate) broken: AtomicBool,
@@ -60,15 +61,32 @@ struct Waiting {
     queue: BTreeMap<Ticket, (Option<Verdict>, Option<Waker>)>,
 }
 
-/// Clones are the same desk.
+/// The most keys of a script.
+pub(crate) const KEYS: usize = 4;
+
+/// The most sessions over all keys, until a script says otherwise.
+pub(crate) const TOTAL: usize = 3;
+
+#[derive(Debug, Default)]
+struct Numbers {
+    connects: AtomicU64,
+    sessions: AtomicU64,
+}
+
+/// Clones are the same desk, each as the backend of one key.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Desk {
     inner: Arc<(Mutex<Waiting>, Condvar)>,
-    connects: Arc<AtomicU64>,
-    sessions: Arc<AtomicU64>,
+    pub(crate) key: u8,
+    /// Connects and sessions so far, by key: two keys may connect at once.
+    numbers: Arc<[Numbers; KEYS]>,
 }
 
 impl Desk {
+    pub(crate) fn of(&self, key: u8) -> Self {
+        Self { key, ..self.clone() }
+    }
+
     /// What waits for a verdict.
     pub(crate) fn waiting(&self) -> Vec<Ticket> {
         let state = self.state();
@@ -88,12 +106,21 @@ impl Desk {
 
     /// The session that a connect brings.
     pub(crate) fn session(&self) -> Arc<Session> {
-        let id = self.sessions.fetch_add(1, Ordering::SeqCst);
-        Arc::new(Session { id, dirty: AtomicBool::default(), broken: AtomicBool::default() })
+        let id = self.numbers().sessions.fetch_add(1, Ordering::SeqCst);
+        Arc::new(Session {
+            key: self.key,
+            id,
+            dirty: AtomicBool::default(),
+            broken: AtomicBool::default(),
+        })
     }
 
     pub(crate) fn next_connect(&self) -> u64 {
-        self.connects.fetch_add(1, Ordering::SeqCst)
+        self.numbers().connects.fetch_add(1, Ordering::SeqCst)
+    }
+
+    fn numbers(&self) -> &Numbers {
+        &self.numbers[usize::from(self.key)]
     }
 
     fn pass(&self, ticket: Ticket) -> Result<(), Failed> {
@@ -142,7 +169,7 @@ impl Backend for Desk {
     type Error = Failed;
 
     fn connect(&self) -> Result<Arc<Session>, Failed> {
-        self.pass((Kind::Connect, self.next_connect()))?;
+        self.pass((Kind::Connect, self.key, self.next_connect()))?;
         Ok(self.session())
     }
 
@@ -151,11 +178,11 @@ impl Backend for Desk {
     }
 
     fn check(&self, session: &mut Arc<Session>) -> Result<(), Failed> {
-        self.pass((Kind::Check, session.id))
+        self.pass((Kind::Check, session.key, session.id))
     }
 
     fn keepalive(&self, session: &mut Arc<Session>) -> Result<(), Failed> {
-        self.pass((Kind::Keepalive, session.id))
+        self.pass((Kind::Keepalive, session.key, session.id))
     }
 
     fn needs_reset(&self, session: &mut Arc<Session>) -> bool {
@@ -163,13 +190,13 @@ impl Backend for Desk {
     }
 
     fn reset(&self, session: &mut Arc<Session>) -> Result<(), Failed> {
-        self.pass((Kind::Reset, session.id))?;
+        self.pass((Kind::Reset, session.key, session.id))?;
         session.dirty.store(false, Ordering::SeqCst);
         Ok(())
     }
 
     fn close(&self, session: Arc<Session>) {
-        let _ = self.pass((Kind::Close, session.id));
+        let _ = self.pass((Kind::Close, session.key, session.id));
     }
 
     fn classify(&self, error: &Failed) -> ErrorKind {
@@ -186,7 +213,7 @@ impl AsyncBackend for AsyncDesk {
     type Error = Failed;
 
     async fn connect(&self) -> Result<Arc<Session>, Failed> {
-        self.0.pass_async((Kind::Connect, self.0.next_connect())).await?;
+        self.0.pass_async((Kind::Connect, self.0.key, self.0.next_connect())).await?;
         Ok(self.0.session())
     }
 
@@ -195,11 +222,11 @@ impl AsyncBackend for AsyncDesk {
     }
 
     async fn check(&self, session: &mut Arc<Session>) -> Result<(), Failed> {
-        self.0.pass_async((Kind::Check, session.id)).await
+        self.0.pass_async((Kind::Check, session.key, session.id)).await
     }
 
     async fn keepalive(&self, session: &mut Arc<Session>) -> Result<(), Failed> {
-        self.0.pass_async((Kind::Keepalive, session.id)).await
+        self.0.pass_async((Kind::Keepalive, session.key, session.id)).await
     }
 
     fn needs_reset(&self, session: &mut Arc<Session>) -> bool {
@@ -207,13 +234,13 @@ impl AsyncBackend for AsyncDesk {
     }
 
     async fn reset(&self, session: &mut Arc<Session>) -> Result<(), Failed> {
-        self.0.pass_async((Kind::Reset, session.id)).await?;
+        self.0.pass_async((Kind::Reset, session.key, session.id)).await?;
         session.dirty.store(false, Ordering::SeqCst);
         Ok(())
     }
 
     async fn close(&self, session: Arc<Session>) {
-        let _ = self.0.pass_async((Kind::Close, session.id)).await;
+        let _ = self.0.pass_async((Kind::Close, session.key, session.id)).await;
     }
 
     fn classify(&self, error: &Failed) -> ErrorKind {

@@ -134,3 +134,29 @@ fn i5_every_session_and_every_borrow_is_accounted_for() {
     assert_eq!(c.closed_by_reason().map(|(_, count)| count).sum::<u64>(), 2);
     assert_eq!(rig.closed.len(), 2);
 }
+
+/// A connect has failed, which speaks against opening another, not against what is there.
+#[test]
+fn health_is_good_as_long_as_a_session_is_there_in_whatever_state() {
+    let config = Config::builder().max_size(2).check_after_idle(millis(10));
+    let mut rig = Rig::new(config.keepalive_interval(None));
+    rig.warm(1);
+    let lease = rig.get();
+    let waiter = rig.wait();
+    let slot = rig.start_connect();
+    rig.fail(slot, ErrorKind::Transient);
+    let is_ready = |rig: &Rig| rig.core.health(rig.now).is_ready();
+    assert!(is_ready(&rig), "lent");
+    rig.release(lease, Returned::Clean);
+    assert!(rig.stats().reserved == 1 && is_ready(&rig), "promised");
+    let lease = rig.take(waiter).unwrap();
+    rig.release(lease, Returned::Clean);
+    assert!(rig.stats().idle == 1 && is_ready(&rig), "idle");
+    rig.pass(millis(20));
+    rig.wait();
+    let check = rig.start().into_iter().find(|task| matches!(task, Task::Check { .. }));
+    assert!(rig.stats().checking == 1 && is_ready(&rig), "being checked");
+    let Some(Task::Check { slot, session, .. }) = check else { panic!("no check") };
+    rig.core.checked(slot, Some(session), false, rig.now);
+    assert!(!is_ready(&rig), "none is left, and none can be opened");
+}

@@ -123,3 +123,63 @@ fn i40_the_end_is_told_again_after_a_session_that_came_late() {
     rig.stats();
     assert_eq!((rig.core.is_drained(), rig.drained), (true, 2));
 }
+
+/// What waits for its check then is replaced: nobody will ever know whether it is alive.
+#[test]
+fn i39_no_check_is_started_while_too_many_hang() {
+    let config = Config::builder().max_size(6).max_connecting(1).max_maintaining(1);
+    let config = config.check_after_idle(millis(10)).keepalive_interval(None);
+    let mut rig = Rig::new(config.check_timeout(millis(10)).close_timeout(millis(10)));
+    rig.warm(6);
+    rig.pass(millis(20));
+    let waiters: Vec<_> = (0..6).map(|_| rig.wait()).collect();
+    let mut checks = 0;
+    for _ in 0..10 {
+        for task in rig.start() {
+            match task {
+                Task::Check { .. } => checks += 1,
+                other => rig.end(other),
+            }
+        }
+        rig.pass(millis(1));
+        rig.pass(millis(9));
+    }
+    // The fourth was under way when the third was given up.
+    assert_eq!((checks, rig.stats().hung_checks), (4, 4));
+    assert_eq!(rig.stats().counters.closed(CloseReason::CheckFailed), 6);
+    // They failed too young: connects have their delay.
+    rig.pass(millis(60_000));
+    rig.work();
+    let leases: Vec<_> = waiters.into_iter().filter_map(|waiter| rig.take(waiter)).collect();
+    assert_eq!(leases.len(), 6, "all are served by new sessions");
+    // A stale one is not asked any more either.
+    leases.into_iter().for_each(|lease| rig.release(lease, Returned::Clean));
+    rig.pass(millis(20));
+    rig.wait();
+    let asked = rig.start().into_iter().any(|task| matches!(task, Task::Check { .. }));
+    assert!(!asked);
+}
+
+/// Those that waited for their turn when too many hung.
+#[test]
+fn i39_resets_that_wait_while_too_many_hang_are_closes() {
+    let config = Config::builder().max_size(6).max_connecting(1).max_maintaining(1);
+    let mut rig = Rig::new(config.reset_timeout(millis(10)).close_timeout(millis(10)));
+    rig.warm(6);
+    let leases: Vec<_> = (0..6).map(|_| rig.get()).collect();
+    leases.into_iter().for_each(|lease| rig.release(lease, Returned::NeedsReset));
+    let mut resets = 0;
+    for _ in 0..10 {
+        for task in rig.start() {
+            match task {
+                Task::Reset { .. } => resets += 1,
+                other => rig.end(other),
+            }
+        }
+        rig.pass(millis(10));
+    }
+    assert_eq!((resets, rig.stats().hung_checks), (4, 4));
+    let c = rig.stats().counters;
+    let closed = (c.closed(CloseReason::Interrupted), c.closed(CloseReason::ResetFailed));
+    assert_eq!((closed, rig.stats().open()), ((4, 2), 0));
+}

@@ -164,6 +164,23 @@ fn i18_a_permanent_error_fails_all_who_wait_and_stops_the_dialling() {
     assert_eq!(rig.start().len(), 2);
 }
 
+/// Who warms the pool wants a connect, so the end of the delay is announced.
+#[test]
+fn i18_the_breaker_ends_at_the_moment_that_is_announced() {
+    let mut rig = Rig::new(Config::builder().breaker_delay(millis(100)));
+    rig.wait();
+    let slot = rig.start_connect();
+    rig.fail(slot, ErrorKind::Permanent);
+    rig.core.warm(1);
+    let end = rig.core.poll_timeout().unwrap();
+    rig.now = end - Duration::from_nanos(1);
+    assert_eq!(rig.core.hopeless(rig.now), Some("no"));
+    assert!(matches!(rig.ask(None), Acquired::Refused(Refusal::Failed("no"))));
+    rig.now = end;
+    assert_eq!(rig.core.hopeless(rig.now), None);
+    rig.wait();
+}
+
 #[test]
 fn i18_the_breaker_spares_those_whom_an_open_session_can_serve() {
     let mut rig = Rig::new(Config::builder().breaker_delay(millis(100)));

@@ -145,3 +145,19 @@ fn i9_nothing_is_lent_at_the_end_of_its_life() {
     assert!(rig.take(waiter).is_none());
     assert_eq!(rig.stats().counters.closed(CloseReason::Lifetime), 2);
 }
+
+#[test]
+fn i9_who_gave_a_sign_of_life_as_its_sibling_failed_is_not_doubted() {
+    let config = Config::builder().max_size(2).check_after_idle(millis(10));
+    let mut rig = Rig::new(config.keepalive_interval(None));
+    rig.warm(2);
+    let lease = rig.get();
+    rig.pass(millis(20));
+    let waiter = rig.wait();
+    let Task::Check { slot, session, .. } = rig.only_task() else { panic!("no check") };
+    rig.release(lease, Returned::Clean);
+    let lease = rig.take(waiter).unwrap();
+    rig.release(lease, Returned::Clean);
+    rig.core.checked(slot, Some(session), false, rig.now);
+    rig.get();
+}

@@ -1,6 +1,6 @@
 //! I20 to I23.
 
-use pool_core::core::{Purpose, Returned, Task};
+use pool_core::core::{Acquired, Purpose, Returned, Task};
 use pool_core::{CloseReason, Config, Order};
 
 use crate::rig::{Rig, millis};
@@ -258,4 +258,118 @@ fn i23_lifo_lends_the_session_used_last_and_fifo_the_one_used_first() {
         let lent = [rig.get(), rig.get(), rig.get()].map(|lease| lease.session);
         assert_eq!(lent, expected, "{order:?}");
     }
+}
+
+#[test]
+fn i23_who_never_waits_gets_the_first_in_order_that_needs_no_check() {
+    let config = Config::builder().max_size(3).order(Order::Fifo).check_after_idle(millis(10));
+    let mut rig = Rig::new(config.keepalive_interval(None));
+    for ages_apart in [6, 3, 3] {
+        rig.warm(1);
+        rig.pass(millis(ages_apart));
+    }
+    // Unused for 12, 6 and 3 ms.
+    let Acquired::Ready(lease) = rig.ask(Some(millis(0))) else { panic!("none is ready") };
+    assert_eq!(lease.session, 1);
+}
+
+/// Where no session has to be kept, none is replaced before its end.
+#[test]
+fn i30_a_session_without_a_successor_has_one_deadline() {
+    let config = Config::builder().min_idle(0).max_lifetime(Some(millis(1_000))).jitter(0.0);
+    let config = config.connect_timeout(millis(50)).idle_timeout(None);
+    let mut rig = Rig::new(config.keepalive_interval(None));
+    rig.warm(1);
+    assert_eq!(rig.core.poll_timeout(), Some(rig.now + millis(1_000)));
+}
+
+/// The timer that it had went off while it was lent.
+#[test]
+fn i30_the_end_of_a_session_promised_on_its_return_is_announced() {
+    let config = Config::builder().max_size(1).max_lifetime(Some(millis(1_000))).jitter(0.0);
+    let mut rig = Rig::new(config.keepalive_interval(Some(millis(150))).idle_timeout(None));
+    rig.warm(1);
+    let end = rig.now + millis(1_000);
+    let lease = rig.get();
+    rig.pass(millis(200));
+    rig.wait();
+    rig.release(lease, Returned::Clean);
+    assert_eq!(rig.core.poll_timeout(), Some(end));
+}
+
+#[test]
+fn i34_a_session_past_its_lifetime_is_lent_until_its_successor_is_open() {
+    let config = Config::builder().max_size(2).leases_per_session(4).idle_timeout(None);
+    let config = config.max_lifetime(Some(millis(1_000))).jitter(0.0);
+    let mut rig = Rig::shared(config.check_after_idle(millis(5_000)).keepalive_interval(None));
+    rig.warm(1);
+    let old = rig.get().slot;
+    rig.pass(millis(1_000));
+    assert!(rig.start().is_empty(), "nobody wants it any more");
+    assert_eq!(rig.get().slot, old);
+    let new = rig.start_connect();
+    assert_eq!((rig.get().slot, rig.core.retiring(old)), (old, None));
+    rig.connected(new);
+    assert_eq!(rig.core.retiring(old), Some(CloseReason::Lifetime));
+    assert_eq!(rig.get().slot, new);
+    assert!(rig.start().is_empty(), "it has its successor");
+}
+
+#[test]
+fn i37_what_was_to_go_stays_where_another_went() {
+    let mut rig = Rig::new(Config::builder().max_size(3));
+    rig.warm(3);
+    let leases = [rig.get(), rig.get(), rig.get()];
+    rig.core.resize(1, rig.now);
+    let goes = |rig: &Rig, slot| rig.core.retiring(slot) == Some(CloseReason::Resized);
+    let (mut going, mut staying): (Vec<_>, Vec<_>) =
+        leases.into_iter().partition(|lease| goes(&rig, lease.slot));
+    assert_eq!((going.len(), staying.len()), (2, 1));
+    // One that went as it should leaves no room for the other.
+    let last = going.remove(0);
+    rig.release(going.remove(0), Returned::Clean);
+    rig.work();
+    assert!(goes(&rig, last.slot));
+    // The one that stayed is gone for good.
+    rig.core.detach(staying.remove(0).id, rig.now);
+    assert!(!goes(&rig, last.slot));
+    rig.release(last, Returned::Clean);
+    assert_eq!((rig.stats().idle, rig.stats().open()), (1, 1));
+}
+
+/// Two borrowers returned a shared session that is promised to one who has not come for it; then
+/// another one has it checked.
+#[test]
+fn i30_the_end_of_a_promised_session_is_announced_after_its_check() {
+    let config = Config::builder().max_size(1).leases_per_session(2).check_after_idle(millis(10));
+    let config = config.max_lifetime(Some(millis(1_000))).jitter(0.0).idle_timeout(None);
+    let mut rig = Rig::shared(config.keepalive_interval(None));
+    rig.warm(1);
+    let end = rig.now + millis(1_000);
+    let leases = [rig.get(), rig.get()];
+    rig.wait();
+    for lease in leases {
+        rig.core.release(lease.id, None, Returned::Clean, rig.now);
+    }
+    rig.pass(millis(20));
+    rig.wait();
+    let Task::Check { slot, .. } = rig.only_task() else { panic!("no check") };
+    rig.core.checked(slot, None, true, rig.now);
+    assert_eq!((rig.stats().reserved, rig.core.poll_timeout()), (2, Some(end)));
+}
+
+/// The timer for its keepalive goes off first.
+#[test]
+fn i30_the_deadline_of_a_check_of_a_lent_session_is_announced() {
+    let config = Config::builder().max_size(1).leases_per_session(2).jitter(0.0);
+    let config = config.check_after_idle(millis(10)).keepalive_interval(Some(millis(15)));
+    let mut rig = Rig::shared(config.check_timeout(millis(40)));
+    rig.warm(1);
+    rig.get();
+    rig.pass(millis(12));
+    let deadline = rig.now + millis(40);
+    rig.wait();
+    assert!(matches!(rig.only_task(), Task::Check { .. }));
+    rig.pass(millis(3));
+    assert_eq!(rig.core.poll_timeout(), Some(deadline));
 }

@@ -28,7 +28,16 @@ pub(crate) fn millis(n: u64) -> Duration {
 impl Rig {
     pub(crate) fn new(config: ConfigBuilder) -> Self {
         let config: Config = config.seed(Some(1)).build().unwrap();
-        let core = Core::new(config, true);
+        Self::of(Core::new(config, true))
+    }
+
+    /// The same with shared sessions.
+    pub(crate) fn shared(config: ConfigBuilder) -> Self {
+        let config: Config = config.seed(Some(1)).build().unwrap();
+        Self::of(Core::shared(config, |session| *session, true))
+    }
+
+    fn of(core: Core<u32, &'static str>) -> Self {
         Self { core, now: Instant::now(), born: 0, closed: Vec::new(), drained: 0 }
     }
 

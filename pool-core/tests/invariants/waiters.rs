@@ -219,3 +219,69 @@ fn i15_everybody_is_served_when_all_goes_well() {
     }
     assert!(completions <= 103, "{completions}");
 }
+
+#[test]
+fn i12_what_who_never_waits_found_stale_is_checked_for_the_next_one() {
+    let config = Config::builder().max_size(1).check_after_idle(millis(10));
+    let mut rig = Rig::new(config.keepalive_interval(None));
+    rig.warm(1);
+    rig.pass(millis(20));
+    assert!(matches!(rig.ask(Some(millis(0))), Acquired::Refused(Refusal::TimedOut(_))));
+    let check = rig.only_task();
+    assert!(matches!(check, Task::Check { purpose: Purpose::Sweep, .. }), "{check:?}");
+    rig.end(check);
+    assert!(matches!(rig.ask(Some(millis(0))), Acquired::Ready(_)));
+}
+
+#[test]
+fn i12_a_close_is_waited_for_only_where_nothing_else_could_come() {
+    let waiting_for = |rig: &Rig| rig.core.health(rig.now).waiting_for;
+    // The one place is that of a session being closed.
+    let mut rig = Rig::new(Config::builder().max_size(1));
+    rig.warm(1);
+    let lease = rig.get();
+    rig.wait();
+    assert_eq!(waiting_for(&rig), Some(WaitPhase::Return));
+    rig.release(lease, Returned::Broken(CloseReason::Broken));
+    assert_eq!(waiting_for(&rig), Some(WaitPhase::Close));
+    // Another is lent.
+    let mut rig = Rig::new(Config::builder().max_size(2));
+    rig.warm(2);
+    let (_held, lease) = (rig.get(), rig.get());
+    rig.wait();
+    rig.release(lease, Returned::Broken(CloseReason::Broken));
+    assert_eq!(waiting_for(&rig), Some(WaitPhase::Return));
+}
+
+/// Though a session is being closed: a place is free beside it.
+#[test]
+fn i12_a_delay_is_waited_for_until_it_ends() {
+    let mut rig = Rig::new(Config::builder().max_size(2));
+    rig.warm(1);
+    let lease = rig.get();
+    rig.wait();
+    let slot = rig.start_connect();
+    rig.fail(slot, ErrorKind::Transient);
+    rig.release(lease, Returned::Broken(CloseReason::Broken));
+    let close = rig.only_task();
+    assert!(matches!(close, Task::Close { .. }));
+    let waiting_for = |rig: &Rig, at| rig.core.health(at).waiting_for;
+    let end = rig.now + rig.core.health(rig.now).retry_in.unwrap();
+    let before = end - std::time::Duration::from_nanos(1);
+    assert_eq!(waiting_for(&rig, before), Some(WaitPhase::Backoff));
+    assert_eq!(waiting_for(&rig, end), Some(WaitPhase::Connect));
+}
+
+/// What a hub asks for on behalf of a borrower under another key.
+#[test]
+fn k3_a_promise_to_somebody_who_came_before_is_kept() {
+    let mut rig = Rig::new(Config::builder().max_size(1));
+    rig.warm(1);
+    let lease = rig.get();
+    let waiter = rig.wait();
+    let ticket = rig.core.front_ticket().unwrap();
+    rig.release(lease, Returned::Clean);
+    assert!(!rig.core.give_up_one_to(ticket + 1, rig.now));
+    assert!(rig.core.give_up_one_to(ticket, rig.now));
+    assert!(rig.take(waiter).is_none());
+}

@@ -64,7 +64,7 @@ fn what_becomes_wanted_during_a_look_is_given() {
         seed: 115,
         ..KeyedSetup::default()
     };
-    holds(KeyedScript {
+    holds(&KeyedScript {
         setup,
         ops: vec![
             KeyedOp::Acquire(37, Patience::Endless),
@@ -90,7 +90,7 @@ fn millis(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-fn holds(script: KeyedScript) {
+fn holds(script: &KeyedScript) {
     if let Err(violation) = script.run() {
         panic!("{violation}");
     }

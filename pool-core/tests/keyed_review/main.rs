@@ -1,6 +1,6 @@
 //! Keyed pools: the model of their books (K1 to K7), and what users of them look at.
 
 mod machine;
-mod nosy;
+mod spy;
 mod rows;
 mod shares;

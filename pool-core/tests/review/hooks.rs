@@ -276,7 +276,7 @@ fn keepalives_resets_and_kinds_of_errors_of_the_backend_inside_work_as_ever() {
     let hooked = Hooked::new(backend.clone(), None_);
     let pool = AsyncPool::builder_on(executor.runtime(), hooked).config(config).build();
     let mut lease = executor.block_on(pool.get()).unwrap();
-    lease.soil();
+    lease.mark_dirty();
     drop(lease);
     executor.advance(31 * SECOND);
     assert_eq!((backend.0.resets.calls(), backend.0.keepalives.calls()), (1, 1));

@@ -1,6 +1,7 @@
 //! As whom to log in.
 
 pub mod login;
+mod pem;
 mod private_key;
 mod prompt;
 mod rules;

@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use ssh_key::{Kdf, PrivateKey};
 
 use super::login::{Key, KeySource};
+use super::pem;
 use crate::{KeyProblem, KeyRules, files, printable};
 
 /// The most rounds of bcrypt (`ssh-keygen -a`). Its default is 16 or 24, which takes a tenth of a
@@ -20,24 +21,26 @@ pub const MOST_ROUNDS: u32 = 1_000;
 pub enum OpenedKey {
     /// It was in OpenSSH's format, and is decrypted.
     OpenSsh(Box<PrivateKey>),
-    /// It is in PEM, which is left to the backend's library.
+    /// It is in PEM.
     Pem {
-        /// The file's text.
+        /// Its text, decrypted as far as that is known here.
         text: SecretString,
-        /// Set where it has to be decrypted.
+        /// Set where the backend's library has to decrypt it.
         passphrase: Option<SecretString>,
+        /// The public half in wire format, where it is known.
+        public: Option<Vec<u8>>,
     },
 }
 
 impl Key {
-    /// Reads it and, in OpenSSH's format, decrypts it. To be called where that may wait: files may
+    /// Reads it and decrypts it. To be called where that may wait: files may
     /// be far away, and decrypting is slow by design.
     ///
     /// # Errors
     ///
     /// If the file is not there, cannot be read, or is open to others
     /// ([`KeyRules::strict_modes`]); if it holds no private key; if its passphrase is missing,
-    /// wrong, or takes more than [`MOST_ROUNDS`] to be tried.
+    /// wrong, or takes more than [`MOST_ROUNDS`] of bcrypt, or as much of what PEM has, to be tried.
     pub fn open(&self, rules: &KeyRules) -> Result<OpenedKey, KeyProblem> {
         let text = self.text(rules)?;
         let content = text.expose_secret();
@@ -45,12 +48,7 @@ impl Key {
         if is_openssh(content) {
             return open_openssh(content.trim(), passphrase);
         }
-        let encrypted = is_encrypted_pem(content);
-        if encrypted && passphrase.is_none() {
-            return Err(KeyProblem::PassphraseNeeded);
-        }
-        let passphrase = passphrase.filter(|_| encrypted).cloned();
-        Ok(OpenedKey::Pem { text, passphrase })
+        pem::open(text, passphrase)
     }
 
     /// Whether it is encrypted. To be called where reading it may wait.
@@ -62,7 +60,7 @@ impl Key {
         let text = self.text(rules)?;
         let content = text.expose_secret();
         if !is_openssh(content) {
-            return Ok(is_encrypted_pem(content));
+            return Ok(pem::is_encrypted(content));
         }
         let key = PrivateKey::from_openssh(content.trim()).map_err(|error| unreadable(&error))?;
         Ok(key.is_encrypted())
@@ -104,11 +102,6 @@ fn read(path: &Path) -> Result<(SecretString, Option<u32>), KeyProblem> {
 
 fn is_openssh(content: &str) -> bool {
     content.contains("-----BEGIN OPENSSH PRIVATE KEY-----")
-}
-
-/// `BEGIN ENCRYPTED PRIVATE KEY` of PKCS#8, or `Proc-Type: 4,ENCRYPTED` of what was before it.
-fn is_encrypted_pem(content: &str) -> bool {
-    content.contains("ENCRYPTED")
 }
 
 fn open_openssh(content: &str, passphrase: Option<&SecretString>) -> Result<OpenedKey, KeyProblem> {

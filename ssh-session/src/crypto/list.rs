@@ -1,7 +1,8 @@
 //! Lists as users write them.
 
-use super::names::{Algorithms, is_known};
+use super::names::{Algorithms, is_known, known, only_openssh_has};
 use crate::SshError;
+use crate::pattern::{self, Case};
 
 /// A list, changed by what a user says (`ssh_config(5)`, `Ciphers`).
 pub(super) fn changed(
@@ -20,17 +21,20 @@ pub(super) fn changed(
     }
     let mut changed = current.to_vec();
     if how == "-" {
-        changed.retain(|name| !words.iter().any(|word| matches(word, name)));
+        changed.retain(|name| !words.iter().any(|word| pattern::matches(word, name, Case::Kept)));
     } else {
-        if let Some(unknown) = words.iter().find(|word| !is_known(which, word)) {
-            let unknown = crate::printable(unknown.as_bytes());
-            let problem = format!("has `{unknown}`, which is no {} known here", which.one());
-            return Err(SshError::invalid(which.field(), problem));
-        }
         let mut named: Vec<String> = Vec::new();
         for word in words {
-            if !named.iter().any(|name| name == word) {
-                named.push(word.to_owned());
+            let found = meant(which, word);
+            if found.is_empty() {
+                let unknown = crate::printable(word.as_bytes());
+                let problem = format!("has `{unknown}`, which is no {} known here", which.one());
+                return Err(SshError::invalid(which.field(), problem));
+            }
+            for name in found {
+                if !named.iter().any(|known| known == name) {
+                    named.push(name.to_owned());
+                }
             }
         }
         match how {
@@ -50,6 +54,34 @@ pub(super) fn changed(
         return Err(SshError::invalid(which.field(), "leaves nothing to agree on"));
     }
     Ok(changed)
+}
+
+/// What a word of a list stands for.
+fn meant(which: Algorithms, word: &str) -> Vec<&'static str> {
+    let is_meant = |name: &&&str| match which.takes_patterns() {
+        true => pattern::matches(word, name, Case::Kept),
+        false => **name == word,
+    };
+    known(which).iter().filter(is_meant).copied().collect()
+}
+
+/// A list of `ssh_config(5)` without the names that only `ssh` has. `None` where it then says
+/// nothing; an error, as in "`field` `problem`", where it then leaves nothing.
+pub(super) fn without_absent(which: Algorithms, list: &str) -> Result<Option<String>, String> {
+    let (how, rest) = match list.as_bytes().first() {
+        Some(b'+' | b'-' | b'^') => list.split_at(1),
+        _ => ("", list),
+    };
+    if how == "-" {
+        return Ok(Some(list.to_owned()));
+    }
+    let has = |word: &&str| is_known(which, word) || !only_openssh_has(which, word);
+    let words: Vec<&str> = rest.split(',').filter(has).collect();
+    match (words.is_empty(), how) {
+        (false, _) => Ok(Some(format!("{how}{}", words.join(",")))),
+        (true, "") => Err("names none that a library here has".to_owned()),
+        (true, _) => Ok(None),
+    }
 }
 
 pub(super) fn owned(names: &[&str]) -> Vec<String> {
@@ -72,31 +104,4 @@ fn does_aes() -> bool {
     return std::arch::is_aarch64_feature_detected!("aes");
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     return false;
-}
-
-/// Whether a name is meant by a word with `*` and `?` in it.
-fn matches(word: &str, name: &str) -> bool {
-    let (word, name) = (word.as_bytes(), name.as_bytes());
-    // Where to go on from when the last `*` has to take one more character.
-    let (mut w, mut n, mut star) = (0, 0, None);
-    while n < name.len() {
-        match word.get(w) {
-            Some(b'*') => {
-                star = Some((w + 1, n));
-                w += 1;
-            }
-            Some(byte) if *byte == b'?' || *byte == name[n] => {
-                w += 1;
-                n += 1;
-            }
-            _ => match star {
-                Some((behind, at)) => {
-                    star = Some((behind, at + 1));
-                    (w, n) = (behind, at + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    word[w..].iter().all(|byte| *byte == b'*')
 }

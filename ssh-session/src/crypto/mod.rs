@@ -6,9 +6,11 @@
 mod list;
 mod names;
 mod offer;
+mod rekey;
 
 pub use names::Algorithms;
 pub use offer::{Lists, Offer, is_aead};
+pub use rekey::RekeyLimit;
 
 use crate::SshError;
 
@@ -32,7 +34,9 @@ pub struct Crypto {
     ciphers: Vec<String>,
     macs: Vec<String>,
     ca_signatures: Vec<String>,
+    user_keys: Vec<String>,
     min_rsa_bits: u32,
+    rekey_limit: RekeyLimit,
 }
 
 impl Default for Crypto {
@@ -96,6 +100,41 @@ impl Crypto {
         Ok(self)
     }
 
+    /// The same as [`with`](Self::with), for a list of `ssh_config(5)`: names that `ssh` knows and
+    /// no library here has are passed over, as long as something is left.
+    pub(crate) fn with_configured(self, which: Algorithms, list: &str) -> Result<Self, SshError> {
+        let list = list::without_absent(which, list);
+        match list.map_err(|problem| SshError::invalid(which.field(), problem))? {
+            Some(list) => self.with(which, &list),
+            None => Ok(self),
+        }
+    }
+
+    /// Sets how often keys are agreed on anew: `RekeyLimit` of `ssh_config(5)`.
+    #[must_use]
+    pub fn with_rekey_limit(mut self, limit: RekeyLimit) -> Self {
+        self.rekey_limit = limit;
+        self
+    }
+
+    /// How often keys are agreed on anew.
+    pub fn rekey_limit(&self) -> RekeyLimit {
+        self.rekey_limit
+    }
+
+    /// Whether a key of ours may be sent to log in: of its public half or its certificate, in wire
+    /// format, the type as it is written there.
+    pub(crate) fn may_log_in_with(&self, key_type: &str) -> bool {
+        let has = |name: &str| self.has(Algorithms::UserKeys, name);
+        match key_type {
+            "ssh-rsa" => has("rsa-sha2-512") || has("rsa-sha2-256"),
+            "ssh-rsa-cert-v01@openssh.com" => {
+                has("rsa-sha2-512-cert-v01@openssh.com") || has("rsa-sha2-256-cert-v01@openssh.com")
+            }
+            other => has(other),
+        }
+    }
+
     /// One list, best first.
     pub fn names(&self, which: Algorithms) -> &[String] {
         match which {
@@ -104,6 +143,7 @@ impl Crypto {
             Algorithms::Ciphers => &self.ciphers,
             Algorithms::Macs => &self.macs,
             Algorithms::CaSignatures => &self.ca_signatures,
+            Algorithms::UserKeys => &self.user_keys,
         }
     }
 
@@ -128,10 +168,11 @@ impl Crypto {
         all.names(which).iter().filter(|name| !library(name)).cloned().collect()
     }
 
-    fn of(names: [&[&str]; 5], min_rsa_bits: u32) -> Self {
-        let [kex, host_keys, ciphers, macs, ca_signatures] = names.map(list::owned);
+    fn of(names: [&[&str]; 6], min_rsa_bits: u32) -> Self {
+        let [kex, host_keys, ciphers, macs, ca_signatures, user_keys] = names.map(list::owned);
         let ciphers = list::fastest_first(ciphers);
-        Self { kex, host_keys, ciphers, macs, ca_signatures, min_rsa_bits }
+        let rekey_limit = RekeyLimit::default();
+        Self { kex, host_keys, ciphers, macs, ca_signatures, user_keys, min_rsa_bits, rekey_limit }
     }
 
     fn list(&mut self, which: Algorithms) -> &mut Vec<String> {
@@ -141,6 +182,7 @@ impl Crypto {
             Algorithms::Ciphers => &mut self.ciphers,
             Algorithms::Macs => &mut self.macs,
             Algorithms::CaSignatures => &mut self.ca_signatures,
+            Algorithms::UserKeys => &mut self.user_keys,
         }
     }
 }
@@ -149,13 +191,7 @@ impl Crypto {
 mod tests {
     use super::{Algorithms, Crypto};
 
-    const ALL: [Algorithms; 5] = [
-        Algorithms::KeyExchange,
-        Algorithms::HostKeys,
-        Algorithms::Ciphers,
-        Algorithms::Macs,
-        Algorithms::CaSignatures,
-    ];
+    const ALL: [Algorithms; 6] = Algorithms::ALL;
 
     #[test]
     fn only_the_compatible_policy_has_sha1_cbc_and_small_groups() {
@@ -213,5 +249,46 @@ mod tests {
             let error = changed(wrong).expect_err(wrong);
             assert!(error.to_string().contains("ciphers"), "{error}");
         }
+    }
+
+    #[test]
+    fn lists_of_keys_may_name_several_at_once() {
+        let keys = |list: &str| {
+            let policy = Crypto::default().with(Algorithms::UserKeys, list).expect(list);
+            policy.names(Algorithms::UserKeys).to_vec()
+        };
+        assert_eq!(
+            keys("rsa-sha2-???,ssh-ed25519"),
+            ["rsa-sha2-512", "rsa-sha2-256", "ssh-ed25519"]
+        );
+        assert_eq!(
+            keys("^rsa-sha2-256")[..2],
+            ["rsa-sha2-256", "ssh-ed25519-cert-v01@openssh.com"]
+        );
+        assert!(Crypto::default().with(Algorithms::UserKeys, "what*").is_err());
+    }
+
+    #[test]
+    fn a_configuration_may_name_what_no_library_here_has_beside_what_one_has() {
+        let macs = |list: &str| {
+            let policy = Crypto::default().with_configured(Algorithms::Macs, list);
+            policy.map(|policy| policy.macs)
+        };
+        assert_eq!(macs("umac-64-etm@openssh.com,hmac-sha2-256").expect("one"), ["hmac-sha2-256"]);
+        assert_eq!(macs("+umac-128@openssh.com").expect("as it was"), Crypto::default().macs);
+        assert!(macs("umac-64@openssh.com").is_err(), "nothing is left");
+        assert!(macs("hmac-sha3").is_err() && macs("hmac-sha2-256,").is_err());
+        assert!(Crypto::default().with(Algorithms::Macs, "umac-64@openssh.com").is_err());
+    }
+
+    #[test]
+    fn keys_are_sent_by_their_types_and_rsa_keys_by_either_hash() {
+        let policy = |list| Crypto::default().with(Algorithms::UserKeys, list).expect(list);
+        assert!(Crypto::default().may_log_in_with("ssh-rsa"));
+        assert!(!Crypto::default().may_log_in_with("ssh-dss"));
+        assert!(policy("rsa-sha2-256").may_log_in_with("ssh-rsa"));
+        assert!(!policy("rsa-sha2-256").may_log_in_with("ssh-rsa-cert-v01@openssh.com"));
+        assert!(!policy("-rsa-*").may_log_in_with("ssh-rsa"));
+        assert!(!policy("ssh-ed25519").may_log_in_with("ssh-ed25519-cert-v01@openssh.com"));
     }
 }

@@ -15,9 +15,22 @@ pub enum Algorithms {
     Macs,
     /// By what an authority may have signed certificates: `CASignatureAlgorithms`.
     CaSignatures,
+    /// By what our own keys may sign to log in: `PubkeyAcceptedAlgorithms`. A key of a type that
+    /// is not among them is not sent. An order means nothing: the order of keys is that of `auth`.
+    UserKeys,
 }
 
 impl Algorithms {
+    /// All lists.
+    pub const ALL: [Self; 6] = [
+        Self::KeyExchange,
+        Self::HostKeys,
+        Self::Ciphers,
+        Self::Macs,
+        Self::CaSignatures,
+        Self::UserKeys,
+    ];
+
     /// The name of the setting, as errors have it.
     pub fn field(self) -> &'static str {
         match self {
@@ -26,6 +39,7 @@ impl Algorithms {
             Self::Ciphers => "ciphers",
             Self::Macs => "macs",
             Self::CaSignatures => "ca_signature_algorithms",
+            Self::UserKeys => "pubkey_accepted_algorithms",
         }
     }
 
@@ -37,24 +51,72 @@ impl Algorithms {
             Self::Ciphers => "cipher",
             Self::Macs => "MAC",
             Self::CaSignatures => "CA signature algorithm",
+            Self::UserKeys => "algorithm of a user's key",
+        }
+    }
+
+    /// Whether lists may name several at once with `*` and `?`, as in `ssh_config(5)`.
+    pub(super) fn takes_patterns(self) -> bool {
+        matches!(self, Self::HostKeys | Self::CaSignatures | Self::UserKeys)
+    }
+
+    /// The place of the list in a policy.
+    const fn index(self) -> usize {
+        match self {
+            Self::KeyExchange => 0,
+            Self::HostKeys => 1,
+            Self::Ciphers => 2,
+            Self::Macs => 3,
+            Self::CaSignatures => 4,
+            Self::UserKeys => 5,
         }
     }
 }
 
 /// Whether any library here has it.
 pub(super) fn is_known(which: Algorithms, name: &str) -> bool {
-    let index = match which {
-        Algorithms::KeyExchange => 0,
-        Algorithms::HostKeys => 1,
-        Algorithms::Ciphers => 2,
-        Algorithms::Macs => 3,
-        Algorithms::CaSignatures => 4,
+    known(which).contains(&name)
+}
+
+/// All that any library here has.
+pub(super) fn known(which: Algorithms) -> &'static [&'static str] {
+    COMPATIBLE[which.index()]
+}
+
+/// What `ssh` knows (OpenSSH up to 10.x) and no library here has. Where a configuration names them
+/// beside others they are passed over, as if the server had not got them.
+pub(super) fn only_openssh_has(which: Algorithms, name: &str) -> bool {
+    let names: &[&str] = match which {
+        Algorithms::KeyExchange => {
+            &["sntrup761x25519-sha512", "sntrup761x25519-sha512@openssh.com"]
+        }
+        Algorithms::Macs => &[
+            "hmac-md5",
+            "hmac-md5-96",
+            "hmac-md5-96-etm@openssh.com",
+            "hmac-md5-etm@openssh.com",
+            "hmac-sha1-96",
+            "hmac-sha1-96-etm@openssh.com",
+            "umac-64@openssh.com",
+            "umac-64-etm@openssh.com",
+            "umac-128@openssh.com",
+            "umac-128-etm@openssh.com",
+        ],
+        // Nobody here signs by SHA-1 or DSA to log in.
+        Algorithms::UserKeys => &[
+            "ssh-rsa",
+            "ssh-rsa-cert-v01@openssh.com",
+            "ssh-dss",
+            "ssh-dss-cert-v01@openssh.com",
+            "webauthn-sk-ecdsa-sha2-nistp256@openssh.com",
+        ],
+        _ => &[],
     };
-    COMPATIBLE[index].contains(&name)
+    names.contains(&name)
 }
 
 /// Neither library has sntrup761; libssh2 has ML-KEM only over OpenSSL 3.5 and later.
-pub(super) const DEFAULT: [&[&str]; 5] = [
+pub(super) const DEFAULT: [&[&str]; 6] = [
     &[
         "mlkem768x25519-sha256",
         "mlkem768nistp256-sha256",
@@ -85,9 +147,10 @@ pub(super) const DEFAULT: [&[&str]; 5] = [
         "hmac-sha2-256",
     ],
     SIGNATURES,
+    USER_KEYS,
 ];
 
-pub(super) const MODERN: [&[&str]; 5] = [
+pub(super) const MODERN: [&[&str]; 6] = [
     &[
         "mlkem768x25519-sha256",
         "mlkem768nistp256-sha256",
@@ -99,9 +162,10 @@ pub(super) const MODERN: [&[&str]; 5] = [
     &["aes256-gcm@openssh.com", "aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com"],
     &["hmac-sha2-512-etm@openssh.com", "hmac-sha2-256-etm@openssh.com"],
     SIGNATURES,
+    USER_KEYS,
 ];
 
-pub(super) const COMPATIBLE: [&[&str]; 5] = [
+pub(super) const COMPATIBLE: [&[&str]; 6] = [
     &[
         "mlkem768x25519-sha256",
         "mlkem768nistp256-sha256",
@@ -155,6 +219,7 @@ pub(super) const COMPATIBLE: [&[&str]; 5] = [
         "hmac-sha1",
     ],
     SIGNATURES,
+    USER_KEYS,
 ];
 
 const HOST_KEYS: &[&str] = &[
@@ -174,6 +239,26 @@ const HOST_KEYS: &[&str] = &[
 
 /// No certificate's signature is by SHA-1, whatever the policy: an authority can sign anew.
 const SIGNATURES: &[&str] = &[
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+];
+
+/// OpenSSH's default.
+const USER_KEYS: &[&str] = &[
+    "ssh-ed25519-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp256-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp384-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp521-cert-v01@openssh.com",
+    "sk-ssh-ed25519-cert-v01@openssh.com",
+    "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com",
+    "rsa-sha2-512-cert-v01@openssh.com",
+    "rsa-sha2-256-cert-v01@openssh.com",
     "ssh-ed25519",
     "ecdsa-sha2-nistp256",
     "ecdsa-sha2-nistp384",

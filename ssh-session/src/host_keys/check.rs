@@ -18,15 +18,15 @@ use crate::{KeyRules, Options, SshError, Target};
 #[derive(Debug)]
 pub struct HostKeyCheck {
     target: Target,
-    host_keys: HostKeys,
+    pub(super) host_keys: HostKeys,
     rules: KeyRules,
-    names: Names,
-    known: Known,
+    pub(super) names: Names,
+    pub(super) known: Known,
     /// What a command said before there was a key.
-    told: Known,
+    pub(super) told: Known,
     /// Until when a command may take.
     until: Option<Instant>,
-    revoked: Revoked,
+    pub(super) revoked: Revoked,
     first: FirstKey,
 }
 
@@ -238,7 +238,7 @@ impl HostKeyCheck {
     }
 
     /// That an RSA key has bits enough.
-    fn fits(&self, key: &HostKey) -> Result<(), SshError> {
+    pub(super) fn fits(&self, key: &HostKey) -> Result<(), SshError> {
         let required = self.rules.required_rsa_size;
         match key.rsa_size() {
             Some(bits) if bits < required => {

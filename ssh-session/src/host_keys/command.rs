@@ -57,7 +57,7 @@ impl KnownHostsCommand {
     }
 
     /// The program and its arguments.
-    pub(crate) fn arguments(&self) -> &[String] {
+    pub fn arguments(&self) -> &[String] {
         &self.arguments
     }
 

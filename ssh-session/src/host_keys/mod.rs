@@ -14,6 +14,7 @@ pub mod known_hosts;
 mod pins;
 mod refused;
 mod revoked;
+mod update;
 
 use std::path::PathBuf;
 
@@ -75,6 +76,10 @@ pub struct HostKeys {
     pub revoked: Vec<PathBuf>,
     /// A command that says what else is known: `KnownHostsCommand`. One that fails refuses all.
     pub command: Option<KnownHostsCommand>,
+    /// Whether other keys that a known server proves to have are recorded: `UpdateHostKeys`. Default
+    /// `None`, which is as with OpenSSH: where the user's files are the default ones. libssh2 does
+    /// not tell what a server says of its keys, so sessions over it record none.
+    pub update: Option<bool>,
     /// Whether names are recorded as hashes: `HashKnownHosts`. Default false.
     pub hash_names: bool,
     /// Whether a session fails whose new key cannot be recorded. Default false: it goes on, as with

@@ -11,7 +11,7 @@ use super::setting::Setting;
 use super::tokens::expand;
 use super::value::StrictHostKeyChecking;
 use crate::pattern::{self, Case};
-use crate::{HostKeyAlgorithms, ProxyCommand, SignatureAlgorithms, SshError};
+use crate::{Algorithms, HostKeyAlgorithms, ProxyCommand, SignatureAlgorithms, SshError};
 
 /// The most identity or certificate files of one host, as in `ssh`.
 const MOST_IDENTITIES: usize = 100;
@@ -57,9 +57,16 @@ pub(super) struct Values {
     /// `Some(None)` for `none`.
     pub(super) known_hosts_command: Option<Option<(Vec<String>, At)>>,
     pub(super) hash_known_hosts: Option<bool>,
+    pub(super) update_host_keys: Option<bool>,
+    pub(super) verify_dns: Option<bool>,
     pub(super) host_key_algorithms: Option<HostKeyAlgorithms>,
     pub(super) ca_algorithms: Option<SignatureAlgorithms>,
     pub(super) rsa_size: Option<u32>,
+    /// Lists that change those of the default policy, each once.
+    pub(super) algorithms: Vec<(Algorithms, String)>,
+    /// `Some(None)` for `default`.
+    pub(super) rekey_bytes: Option<Option<u64>>,
+    pub(super) rekey_time: Option<Duration>,
     pub(super) password: Option<bool>,
     pub(super) public_key: Option<bool>,
     pub(super) keyboard_interactive: Option<bool>,
@@ -186,6 +193,8 @@ impl Values {
                 first(&mut self.known_hosts_command, || words.clone().map(|words| (words, at())));
             }
             Setting::HashKnownHosts(hash) => first(&mut self.hash_known_hosts, || *hash),
+            Setting::UpdateHostKeys(update) => first(&mut self.update_host_keys, || *update),
+            Setting::VerifyHostKeyDns(verify) => first(&mut self.verify_dns, || *verify),
             Setting::HostKeyAlgorithms(algorithms) => {
                 first(&mut self.host_key_algorithms, || algorithms.clone());
             }
@@ -193,6 +202,15 @@ impl Values {
                 first(&mut self.ca_algorithms, || algorithms.clone());
             }
             Setting::RequiredRsaSize(bits) => first(&mut self.rsa_size, || *bits),
+            Setting::Algorithms(which, list) => {
+                if self.algorithms.iter().all(|(known, _)| known != which) {
+                    self.algorithms.push((*which, list.clone()));
+                }
+            }
+            Setting::RekeyLimit(bytes, time) => {
+                first(&mut self.rekey_bytes, || *bytes);
+                self.rekey_time = self.rekey_time.or(*time);
+            }
             Setting::PasswordAuthentication(used) => first(&mut self.password, || *used),
             Setting::PubkeyAuthentication(used) => first(&mut self.public_key, || *used),
             Setting::KbdInteractiveAuthentication(used) => {

@@ -9,8 +9,8 @@ use super::paths;
 use super::tokens;
 use super::value::StrictHostKeyChecking;
 use crate::{
-    Auth, HostKeyAlgorithms, KeyRules, KnownHostsCommand, ProxyCommand, SignatureAlgorithms,
-    SshError, known_hosts,
+    Auth, Crypto, HostKeyAlgorithms, KeyRules, KnownHostsCommand, ProxyCommand, RekeyLimit,
+    SignatureAlgorithms, SshError, known_hosts,
 };
 
 /// What the files say about one host, with every token replaced and every default filled in.
@@ -57,10 +57,17 @@ pub struct HostConfig {
     pub known_hosts_command: Option<KnownHostsCommand>,
     /// `HashKnownHosts`.
     pub hash_known_hosts: bool,
+    /// `UpdateHostKeys`; without it, whether `UserKnownHostsFile` is not said and
+    /// `VerifyHostKeyDNS` not asked for. `ask` is no, since nobody can be asked.
+    pub update_host_keys: bool,
     /// `HostKeyAlgorithms`, with its default filled in.
     pub host_key_algorithms: HostKeyAlgorithms,
     /// `CASignatureAlgorithms`, with its default filled in.
     pub ca_signature_algorithms: SignatureAlgorithms,
+    /// The default policy, as `KexAlgorithms`, `Ciphers`, `MACs`, `PubkeyAcceptedAlgorithms` and
+    /// `RekeyLimit` change it. `+`, `-` and `^` refer to our defaults, which are no longer than
+    /// `ssh`'s; names that only `ssh` has are passed over.
+    pub crypto: Crypto,
     /// `RequiredRSASize`. Less than 1,024 is as good as that.
     pub required_rsa_size: u32,
     /// `PasswordAuthentication`.
@@ -154,6 +161,13 @@ impl Evaluation<'_> {
             Some((files, at)) => files.iter().map(|file| path(file, &at)).collect(),
             None => Ok(default),
         };
+        let limit =
+            RekeyLimit { bytes: values.rekey_bytes.flatten(), time: nonzero(values.rekey_time) };
+        let mut crypto = Crypto::default().with_rekey_limit(limit);
+        for (which, list) in &values.algorithms {
+            crypto = crypto.with_configured(*which, list)?;
+        }
+        let updates = values.user_known_hosts.is_none() && !values.verify_dns.unwrap_or(false);
         let names_identity_files = !values.identity_files.is_empty();
         let (user_files, global_files) = known_hosts::default_files();
         let proxy = match (values.jump, values.command.flatten()) {
@@ -197,8 +211,10 @@ impl Evaluation<'_> {
             revoked_host_keys: list(values.revoked, Vec::new())?,
             known_hosts_command: known_hosts_command.transpose()?,
             hash_known_hosts: values.hash_known_hosts.unwrap_or(false),
+            update_host_keys: values.update_host_keys.unwrap_or(updates),
             host_key_algorithms: values.host_key_algorithms.unwrap_or_default(),
             ca_signature_algorithms: values.ca_algorithms.unwrap_or_default(),
+            crypto,
             required_rsa_size: values.rsa_size.unwrap_or(KeyRules::REQUIRED_RSA_SIZE),
             password_authentication: values.password.unwrap_or(true),
             pubkey_authentication: values.public_key.unwrap_or(true),

@@ -69,9 +69,8 @@ pub(super) const IGNORED: &[&[&str]] = &[
         "smartcarddevice",
         "usekeychain",
     ],
-    // They would have `ssh` believe more than it knows, or keep more of it; without them less is
-    // believed.
-    &["nohostauthenticationforlocalhost", "updatehostkeys", "verifyhostkeydns"],
+    // It would have `ssh` believe more than it knows.
+    &["nohostauthenticationforlocalhost"],
     // A pool has its own connections, opens them as often as it needs them, and asks nobody.
     &[
         "batchmode",
@@ -132,16 +131,7 @@ pub(super) const REFUSED: &[Refused] = &[
     refused("bindinterface", "BindInterface", never),
     refused("canonicalizehostname", "CanonicalizeHostname", is_no),
     refused("checkhostip", "CheckHostIP", is_no),
-    // Until a session's algorithms can be said.
-    refused("ciphers", "Ciphers", never),
-    refused("kexalgorithms", "KexAlgorithms", never),
-    refused("macs", "MACs", never),
     refused("proxyusefdpass", "ProxyUseFdpass", is_no),
-    refused("pubkeyacceptedalgorithms", "PubkeyAcceptedAlgorithms", adds_only),
-    refused("pubkeyacceptedkeytypes", "PubkeyAcceptedKeyTypes", adds_only),
-    refused("rekeylimit", "RekeyLimit", |values| {
-        matches!(values, ["default" | "none"] | ["default" | "none", "none"])
-    }),
 ];
 
 const fn refused(
@@ -158,12 +148,6 @@ fn never(_: &[&str]) -> bool {
 
 fn is_no(values: &[&str]) -> bool {
     matches!(values, ["no" | "false" | "none"])
-}
-
-/// What is added to a list is not used here, and an order changes nothing about which keys are
-/// sent.
-fn adds_only(values: &[&str]) -> bool {
-    matches!(values, [list] if list.starts_with(['+', '^']))
 }
 
 impl Refused {

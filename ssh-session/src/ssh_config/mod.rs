@@ -13,17 +13,19 @@
 //! * `Host`, `Match` and `Include` decide which lines count; of several values for one keyword the
 //!   first counts. Obeyed are `HostName`, `Port`, `User`, `IdentityFile`, `IdentitiesOnly`,
 //!   `IdentityAgent`, `CertificateFile`, `UserKnownHostsFile`, `GlobalKnownHostsFile`,
-//!   `RevokedHostKeys`, `KnownHostsCommand`, `HashKnownHosts`, `StrictHostKeyChecking`, `HostKeyAlias`,
-//!   `HostKeyAlgorithms`, `CASignatureAlgorithms`, `RequiredRSASize`, `PasswordAuthentication`,
+//!   `RevokedHostKeys`, `KnownHostsCommand`, `HashKnownHosts`, `UpdateHostKeys`, `StrictHostKeyChecking`, `HostKeyAlias`,
+//!   `HostKeyAlgorithms`, `CASignatureAlgorithms`, `KexAlgorithms`, `Ciphers`, `MACs`,
+//!   `PubkeyAcceptedAlgorithms`, `RequiredRSASize`, `RekeyLimit`, `PasswordAuthentication`,
 //!   `PubkeyAuthentication`, `KbdInteractiveAuthentication`, `PreferredAuthentications`,
 //!   `NumberOfPasswordPrompts` (0; more than one is never asked), `ServerAliveInterval`,
 //!   `ServerAliveCountMax`, `ConnectTimeout`, `ProxyJump`, `ProxyCommand`, `RefuseConnection`,
 //!   `Tag` and `IgnoreUnknown`.
-//! * `AddressFamily`, `BindAddress`, `BindInterface`, `CanonicalizeHostname`, `CheckHostIP`,
-//!   `Ciphers`, `KexAlgorithms`, `MACs`, `ProxyUseFdpass`,
-//!   `PubkeyAcceptedAlgorithms` and `RekeyLimit` are errors, with file and line, where a session is
+//! * `AddressFamily`, `BindAddress`, `BindInterface`, `CanonicalizeHostname`, `CheckHostIP`
+//!   and `ProxyUseFdpass` are errors, with file and line, where a session is
 //!   to be opened and they say something else than their default: skipping them would mean to trust
 //!   more than `ssh`, to be less safe, or to arrive elsewhere.
+//! * `VerifyHostKeyDNS` has no name server asked, and so nothing trusted, but turns the default of
+//!   `UpdateHostKeys` off, as in `ssh`.
 //! * Every other keyword of OpenSSH is skipped: it asks for what is not done here, and so changes
 //!   nothing (`keywords.rs` says why, for each). A word that is
 //!   none is an error with its file and line, as it is for `ssh`, since it may be a misspelt
@@ -60,6 +62,7 @@ use std::path::Path;
 pub use destination::Destination;
 pub use host::{HostConfig, IdentityAgent, Proxy};
 pub use value::StrictHostKeyChecking;
+pub(crate) use value::{rekey_bytes, time};
 
 use crate::SshError;
 use evaluate::Evaluation;

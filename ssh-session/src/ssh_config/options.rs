@@ -58,6 +58,8 @@ impl Options {
         options.host_keys.revoked = host.revoked_host_keys.clone();
         options.host_keys.command = host.known_hosts_command.clone();
         options.host_keys.hash_names = host.hash_known_hosts;
+        options.host_keys.update = Some(host.update_host_keys);
+        options.crypto = host.crypto.clone();
         options.key_rules.required_rsa_size =
             host.required_rsa_size.max(KeyRules::REQUIRED_RSA_SIZE);
         options.methods = methods(host);

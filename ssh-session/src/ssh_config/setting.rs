@@ -6,7 +6,7 @@ use super::destination::Destination;
 use super::keywords::{Refused, is_ignored};
 use super::value::{self, StrictHostKeyChecking};
 use super::words::Words;
-use crate::{HostKeyAlgorithms, ProxyCommand, SignatureAlgorithms, SshError};
+use crate::{Algorithms, Crypto, HostKeyAlgorithms, ProxyCommand, SignatureAlgorithms, SshError};
 
 /// One keyword with a value that makes sense.
 #[derive(Debug, Clone)]
@@ -24,9 +24,16 @@ pub(super) enum Setting {
     /// None for `none`.
     KnownHostsCommand(Option<Vec<String>>),
     HashKnownHosts(bool),
+    /// `ask` is no: nobody can be asked.
+    UpdateHostKeys(bool),
+    VerifyHostKeyDns(bool),
     HostKeyAlgorithms(HostKeyAlgorithms),
     CaSignatureAlgorithms(SignatureAlgorithms),
     RequiredRsaSize(u32),
+    /// A list that changes one of the default policy's.
+    Algorithms(Algorithms, String),
+    /// Bytes, none for `default`, and a time, none for `none` or none at all.
+    RekeyLimit(Option<u64>, Option<Duration>),
     PasswordAuthentication(bool),
     PubkeyAuthentication(bool),
     KbdInteractiveAuthentication(bool),
@@ -85,6 +92,10 @@ impl Setting {
             "globalknownhostsfile" => Self::GlobalKnownHostsFile(files(&keyword, arguments)?),
             "revokedhostkeys" => Self::RevokedHostKeys(files(&keyword, arguments)?),
             "hashknownhosts" => Self::HashKnownHosts(value::flag(one()?)?),
+            "updatehostkeys" => Self::UpdateHostKeys(value::flag_or_ask(one()?)?.unwrap_or(false)),
+            "verifyhostkeydns" => {
+                Self::VerifyHostKeyDns(value::flag_or_ask(one()?)?.unwrap_or(true))
+            }
             "hostkeyalgorithms" => {
                 let algorithms = HostKeyAlgorithms::parse(one()?);
                 Self::HostKeyAlgorithms(algorithms.map_err(|error| problem(&keyword, &error))?)
@@ -93,6 +104,17 @@ impl Setting {
                 let algorithms = SignatureAlgorithms::parse(one()?);
                 Self::CaSignatureAlgorithms(algorithms.map_err(|error| problem(&keyword, &error))?)
             }
+            "ciphers" => algorithms(Algorithms::Ciphers, &keyword, one()?)?,
+            "kexalgorithms" => algorithms(Algorithms::KeyExchange, &keyword, one()?)?,
+            "macs" => algorithms(Algorithms::Macs, &keyword, one()?)?,
+            "pubkeyacceptedalgorithms" | "pubkeyacceptedkeytypes" => {
+                algorithms(Algorithms::UserKeys, &keyword, one()?)?
+            }
+            "rekeylimit" => match arguments.as_slice() {
+                [bytes] => Self::RekeyLimit(value::rekey_bytes(bytes)?, None),
+                [bytes, time] => Self::RekeyLimit(value::rekey_bytes(bytes)?, value::time(time)?),
+                _ => return Err(format!("`{keyword}` has no argument, or more than two")),
+            },
             "requiredrsasize" => Self::RequiredRsaSize(value::count(one()?)?),
             "passwordauthentication" => Self::PasswordAuthentication(value::flag(one()?)?),
             "pubkeyauthentication" | "dsaauthentication" => {
@@ -121,6 +143,14 @@ impl Setting {
                 None => Self::Unknown(keyword),
             },
         })
+    }
+}
+
+/// A list of algorithms, looked at once, so that an error has its line.
+fn algorithms(which: Algorithms, keyword: &str, list: &str) -> Result<Setting, String> {
+    match Crypto::default().with_configured(which, list) {
+        Ok(_) => Ok(Setting::Algorithms(which, list.to_owned())),
+        Err(error) => Err(problem(keyword, &error)),
     }
 }
 

@@ -37,6 +37,14 @@ pub(super) fn flag(text: &str) -> Result<bool, String> {
     }
 }
 
+/// `None` for `ask`.
+pub(super) fn flag_or_ask(text: &str) -> Result<Option<bool>, String> {
+    match text.eq_ignore_ascii_case("ask") {
+        true => Ok(None),
+        false => flag(text).map(Some),
+    }
+}
+
 /// `PubkeyAuthentication`, which may say more about how keys are bound to a session.
 pub(super) fn pubkey(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
@@ -61,8 +69,34 @@ pub(super) fn count(text: &str) -> Result<u32, String> {
     }
 }
 
+/// How many bytes `RekeyLimit` says, with K, M or G for their powers of 1,024; `None` for `default`
+/// and 0.
+pub(crate) fn rekey_bytes(text: &str) -> Result<Option<u64>, String> {
+    if text == "default" {
+        return Ok(None);
+    }
+    let bad = || format!("{:?} is neither default nor a size such as 500M or 1G", shown(text));
+    let digits = text.trim_end_matches(['k', 'K', 'm', 'M', 'g', 'G']);
+    let scale: u64 = match text.strip_prefix(digits) {
+        Some("") => 1,
+        Some("k" | "K") => 1 << 10,
+        Some("m" | "M") => 1 << 20,
+        Some("g" | "G") => 1 << 30,
+        _ => return Err(bad()),
+    };
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(bad());
+    }
+    let bytes = digits.parse::<u64>().ok().and_then(|count| count.checked_mul(scale));
+    match bytes.filter(|bytes| i64::try_from(*bytes).is_ok()).ok_or_else(bad)? {
+        0 => Ok(None),
+        1..16 => Err(format!("{:?} is too small: 16 bytes are the least", shown(text))),
+        bytes => Ok(Some(bytes)),
+    }
+}
+
 /// `none` is no time at all; otherwise numbers with or without a unit, such as `90`, `1h30m`.
-pub(super) fn time(text: &str) -> Result<Option<Duration>, String> {
+pub(crate) fn time(text: &str) -> Result<Option<Duration>, String> {
     if text == "none" {
         return Ok(None);
     }
@@ -99,7 +133,7 @@ pub(super) fn time(text: &str) -> Result<Option<Duration>, String> {
 mod tests {
     use std::time::Duration;
 
-    use super::{count, port, time};
+    use super::{count, port, rekey_bytes, time};
 
     #[test]
     fn times_are_read_with_their_units() {
@@ -113,6 +147,22 @@ mod tests {
         for text in ["", "m", "1y", "-1", "99999999999", "99999999999999999999999", "1 m", "4000w"]
         {
             assert!(time(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_with_their_units() {
+        for (text, bytes) in [
+            ("default", None),
+            ("0", None),
+            ("16", Some(16)),
+            ("2k", Some(2048)),
+            ("1G", Some(1 << 30)),
+        ] {
+            assert_eq!(rekey_bytes(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "G", "none", "15", "1GG", "1T", "-1", "1.5G", "9999999999999G"] {
+            assert!(rekey_bytes(text).is_err(), "{text}");
         }
     }
 

@@ -249,6 +249,36 @@ pub(crate) const AGREED: &[Row<'_>] = &[
         &["a", "b", "c", "d", "e"],
     ),
     (
+        "ciphers, MACs and key exchanges",
+        &[(
+            "config",
+            "Host a\n Ciphers aes256-ctr,aes128-gcm@openssh.com\n MACs hmac-sha2-512,hmac-sha1\n \
+             KexAlgorithms curve25519-sha256,ecdh-sha2-nistp256\nHost b\n Ciphers +aes128-cbc\n \
+             MACs -*-etm@openssh.com\n KexAlgorithms ^ecdh-sha2-nistp521\nHost c\n Ciphers -aes*\n \
+             MACs umac-64-etm@openssh.com,hmac-sha2-256\n \
+             KexAlgorithms +diffie-hellman-group1-sha1\nHost *\n Ciphers aes192-ctr\n",
+        )],
+        &["a", "b", "c", "d"],
+    ),
+    (
+        "algorithms of one's own keys",
+        &[(
+            "config",
+            "Host a\n PubkeyAcceptedAlgorithms ssh-ed25519,rsa-sha2-*\nHost b\n \
+             PubkeyAcceptedAlgorithms +ssh-rsa\nHost c\n PubkeyAcceptedKeyTypes -rsa-*,*-cert-*\n",
+        )],
+        &["a", "b", "c", "d"],
+    ),
+    (
+        "how often keys are agreed on anew",
+        &[(
+            "config",
+            "Host a\n RekeyLimit 1G 1h\nHost b\n RekeyLimit 512K\nHost c\n RekeyLimit default none\n\
+             Host *\n RekeyLimit 2M 90\n",
+        )],
+        &["a", "b", "c", "d"],
+    ),
+    (
         "sizes of keys",
         &[("config", "Host a\n RequiredRSASize 3072\nHost *\n RequiredRSASize 2048\n")],
         &["a", "b"],
@@ -257,6 +287,16 @@ pub(crate) const AGREED: &[Row<'_>] = &[
         "hashed names",
         &[("config", "Host a\n HashKnownHosts yes\nHost b\n HashKnownHosts no\n")],
         &["a", "b", "c"],
+    ),
+    (
+        "keys that a server announces",
+        &[(
+            "config",
+            "Host a\n UpdateHostKeys no\nHost b\n UpdateHostKeys yes\n UserKnownHostsFile /x\nHost c\n \
+             UserKnownHostsFile /x\nHost d\n VerifyHostKeyDNS ask\nHost e\n UpdateHostKeys ask\nHost f\n \
+             VerifyHostKeyDNS no\nHost g\n VerifyHostKeyDNS yes\n UpdateHostKeys yes\n",
+        )],
+        &["a", "b", "c", "d", "e", "f", "g", "h"],
     ),
     (
         "revoked keys",
@@ -434,12 +474,7 @@ pub(crate) const NOT_OBEYED: &[(&str, &[&str], &[&str])] = &[
     ("BindInterface", &["eth0"], &[]),
     ("CanonicalizeHostname", &["yes", "always"], &["no", "none"]),
     ("CheckHostIP", &["yes"], &["no"]),
-    ("Ciphers", &["aes256-ctr", "+3des-cbc", "^aes128-ctr", "-aes*"], &[]),
-    ("KexAlgorithms", &["curve25519-sha256", "+diffie-hellman-group1-sha1"], &[]),
-    ("MACs", &["hmac-sha2-512", "-*-etm@openssh.com"], &[]),
     ("ProxyUseFdpass", &["yes"], &["no"]),
-    ("PubkeyAcceptedAlgorithms", &["ssh-ed25519", "-rsa*"], &["+ssh-rsa", "^ssh-ed25519"]),
-    ("RekeyLimit", &["1G", "default 1h", "1G 1h"], &["default", "none", "default none"]),
 ];
 
 /// Keywords that change nothing about what is done here; `keywords.rs` says why.
@@ -504,8 +539,6 @@ pub(crate) const SKIPPED: &[&str] = &[
     "TCPKeepAlive",
     "Tunnel",
     "TunnelDevice",
-    "UpdateHostKeys",
-    "VerifyHostKeyDNS",
     "VersionAddendum",
     "VisualHostKey",
     "WarnWeakCrypto",
@@ -533,6 +566,15 @@ pub(crate) const REFUSED: &[(&str, &str, usize)] = &[
     ("authority's algorithm", "CASignatureAlgorithms what\n", 1),
     ("method", "PasswordAuthentication perhaps\n", 1),
     ("size", "RequiredRSASize large\n", 1),
+    ("whether keys are updated", "UpdateHostKeys perhaps\n", 1),
+    ("cipher", "Ciphers aes256-ctr,what\n", 1),
+    ("ciphers at once", "Ciphers aes*\n", 1),
+    ("key exchange", "Host b\nKexAlgorithms +what\n", 2),
+    ("MAC", "MACs ^what\n", 1),
+    ("user's keys", "PubkeyAcceptedAlgorithms what\n", 1),
+    ("size before keys are agreed on anew", "RekeyLimit 15\n", 1),
+    ("no size before keys are agreed on anew", "RekeyLimit none\n", 1),
+    ("time before keys are agreed on anew", "RekeyLimit default soon\n", 1),
     ("jump host", "ProxyJump u@\n", 1),
     ("jump port", "ProxyJump h:x\n", 1),
     ("match without criterion", "Match\n", 1),

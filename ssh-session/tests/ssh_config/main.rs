@@ -1,185 +1,23 @@
 //! Our reading of configuration files beside that of `ssh -G`.
 
 mod cases;
+mod generated;
+mod lists;
+mod readings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use cases::{AGREED, KEYWORDS_OF_SSH, NOT_OBEYED, REFUSED, SKIPPED};
+use readings::{KEYWORDS, Values, home, ours, theirs};
 use ssh_session::login::Method;
-use ssh_session::ssh_config::{HostConfig, Proxy, StrictHostKeyChecking};
-use ssh_session::{Options, SshConfig, SshError};
+use ssh_session::ssh_config::HostConfig;
+use ssh_session::{Algorithms, Crypto, Options, RekeyLimit, SshConfig, SshError};
 use tempfile::TempDir;
-
-/// What both say about a host: a value, or several, for each keyword.
-type Values = BTreeMap<&'static str, Vec<String>>;
-
-const KEYWORDS: [&str; 25] = [
-    "casignaturealgorithms",
-    "certificatefile",
-    "connecttimeout",
-    "globalknownhostsfile",
-    "hashknownhosts",
-    "hostkeyalgorithms",
-    "hostkeyalias",
-    "hostname",
-    "identitiesonly",
-    "identityfile",
-    "kbdinteractiveauthentication",
-    "numberofpasswordprompts",
-    "passwordauthentication",
-    "port",
-    "preferredauthentications",
-    "proxycommand",
-    "proxyjump",
-    "pubkeyauthentication",
-    "requiredrsasize",
-    "revokedhostkeys",
-    "serveralivecountmax",
-    "serveraliveinterval",
-    "stricthostkeychecking",
-    "user",
-    "userknownhostsfile",
-];
-
-fn home() -> String {
-    std::env::home_dir().expect("a home").to_str().expect("text").to_owned()
-}
-
-/// What `ssh -G` says; `None` if it refuses.
-fn theirs(file: &Path, alias: &str) -> Option<Values> {
-    let output = Command::new("ssh")
-        .arg("-G")
-        .arg("-F")
-        .arg(file)
-        .arg("--")
-        .arg(alias)
-        .output()
-        .expect("ssh runs (Debian package openssh-client)");
-    if !output.status.success() {
-        return None;
-    }
-    let mut values = Values::new();
-    let text = String::from_utf8(output.stdout).expect("text");
-    for line in text.lines() {
-        let (keyword, value) = line.split_once(' ').unwrap_or((line, ""));
-        let Some(keyword) = KEYWORDS.iter().find(|known| **known == keyword) else { continue };
-        let entry = values.entry(keyword).or_default();
-        match *keyword {
-            "userknownhostsfile" | "globalknownhostsfile" | "revokedhostkeys" => {
-                entry.extend(value.split(' ').map(str::to_owned));
-            }
-            _ => entry.push(value.to_owned()),
-        }
-    }
-    let one = |values: &Values, keyword| values.get(keyword).map(|all| all[0].clone());
-    let (host, port, user) =
-        (one(&values, "hostname")?, one(&values, "port")?, one(&values, "user")?);
-    // `-G` shows these as written; `ssh` replaces them when it reads the files.
-    for keyword in ["identityfile", "certificatefile"] {
-        for value in values.get_mut(keyword).into_iter().flatten() {
-            let tokens = [
-                ("%%", "\u{1}"),
-                ("%d", &home()),
-                ("%u", &local_user()),
-                ("%h", &host),
-                ("%n", alias.rsplit('@').next().expect("a name")),
-                ("%p", &port),
-                ("%r", &user),
-                ("${HOME}", &home()),
-                ("\u{1}", "%"),
-            ];
-            for (token, means) in tokens {
-                *value = value.replace(token, means);
-            }
-            if let Some(rest) = value.strip_prefix("~/") {
-                *value = format!("{}/{rest}", home());
-            }
-        }
-    }
-    // Keys in devices and of retired kinds are none of ours.
-    let ours = ["id_rsa", "id_ecdsa", "id_ed25519"];
-    if let Some(files) = values.get_mut("identityfile") {
-        files.retain(|file| {
-            let default = file.strip_prefix(&format!("{}/.ssh/", home())).unwrap_or("x");
-            file != "none" && (!default.starts_with("id_") || ours.contains(&default))
-        });
-    }
-    for keyword in KEYWORDS {
-        let value = values.entry(keyword).or_default();
-        value.retain(|value| !matches!(value.as_str(), "none" | "" | "0"));
-    }
-    Some(values)
-}
-
-fn local_user() -> String {
-    let output = Command::new("id").arg("-un").output().expect("id runs");
-    String::from_utf8(output.stdout).expect("text").trim().to_owned()
-}
-
-fn ours(host: &HostConfig) -> Values {
-    let paths = |paths: &[PathBuf]| -> Vec<String> {
-        paths.iter().map(|path| path.to_str().expect("text").to_owned()).collect()
-    };
-    let seconds = |time: Option<std::time::Duration>| {
-        Vec::from_iter(time.map(|time| time.as_secs().to_string()))
-    };
-    let strict = match host.strict_host_key_checking {
-        Some(StrictHostKeyChecking::Yes) => "true",
-        Some(StrictHostKeyChecking::No) => "false",
-        Some(StrictHostKeyChecking::AcceptNew) => "accept-new",
-        Some(StrictHostKeyChecking::Ask) | None => "ask",
-    };
-    let (mut command, mut jump) = (Vec::new(), Vec::new());
-    match &host.proxy {
-        Proxy::Direct => {}
-        Proxy::Command(template) => command.push(template.template().to_owned()),
-        Proxy::Jump(hosts) => {
-            let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
-            jump.push(hosts.join(","));
-        }
-    }
-    let count = host.server_alive_count_max.to_string();
-    let yes = |yes: bool| vec![if yes { "yes" } else { "no" }.to_owned()];
-    let truth = |yes: bool| vec![yes.to_string()];
-    let mut values = Values::from([
-        ("casignaturealgorithms", vec![host.ca_signature_algorithms.names().join(",")]),
-        ("certificatefile", paths(&host.certificate_files)),
-        ("connecttimeout", seconds(host.connect_timeout)),
-        ("globalknownhostsfile", paths(&host.global_known_hosts_files)),
-        ("hashknownhosts", yes(host.hash_known_hosts)),
-        ("hostkeyalgorithms", vec![host.host_key_algorithms.names().join(",")]),
-        ("hostkeyalias", Vec::from_iter(host.host_key_alias.clone())),
-        ("hostname", vec![host.host_name.clone()]),
-        ("identitiesonly", vec![if host.identities_only { "yes" } else { "no" }.into()]),
-        ("identityfile", paths(&host.identity_files)),
-        ("kbdinteractiveauthentication", yes(host.kbd_interactive_authentication)),
-        ("numberofpasswordprompts", vec![host.number_of_password_prompts.to_string()]),
-        ("passwordauthentication", yes(host.password_authentication)),
-        ("port", vec![host.port.to_string()]),
-        (
-            "preferredauthentications",
-            Vec::from_iter(host.preferred_authentications.as_ref().map(|names| names.join(","))),
-        ),
-        ("proxycommand", command),
-        ("proxyjump", jump),
-        ("pubkeyauthentication", truth(host.pubkey_authentication)),
-        ("requiredrsasize", vec![host.required_rsa_size.to_string()]),
-        ("revokedhostkeys", paths(&host.revoked_host_keys)),
-        ("serveralivecountmax", vec![count]),
-        ("serveraliveinterval", seconds(host.server_alive_interval)),
-        ("stricthostkeychecking", vec![strict.into()]),
-        ("user", vec![host.user.clone()]),
-        ("userknownhostsfile", paths(&host.user_known_hosts_files)),
-    ]);
-    for value in values.values_mut() {
-        value.retain(|value| value != "0");
-    }
-    values
-}
 
 /// A folder with the files of one case.
 struct Case {
@@ -212,11 +50,42 @@ fn ssh_and_we_read_the_same_configurations_the_same_way() {
             let theirs = theirs(&case.config(), alias).unwrap_or_else(|| panic!("{what}: {alias}"));
             let host = SshConfig::load(case.config()).and_then(|config| config.host(alias));
             let host = host.unwrap_or_else(|error| panic!("{what}: {alias}: {error}"));
-            assert_eq!(ours(&host), theirs, "{what}: {alias} (left ours, right theirs)");
+            assert_same(&host, theirs, &format!("{what}: {alias}"));
             compared += 1;
         }
     }
     println!("{} configurations, {compared} hosts: all equal", AGREED.len());
+}
+
+/// That both say the same: lists of algorithms as far as both know them, all else to the letter.
+fn assert_same(host: &HostConfig, theirs: Values, what: &str) {
+    let (ours, theirs) = lists::compared(ours(host), theirs, what);
+    assert_eq!(ours, theirs, "{what} (left ours, right theirs)");
+}
+
+#[test]
+fn ssh_and_we_read_forty_made_up_configurations_the_same_way() {
+    let (mut compared, mut said) = (0, BTreeSet::new());
+    for seed in 0..40 {
+        let (config, included) = generated::configuration(seed);
+        let case = Case::new(&[("config", &config), ("inner", &included)]);
+        let text = || format!("seed {seed}:\n{config}\nDIR/inner:\n{included}");
+        said.extend(config.lines().chain(included.lines()).filter_map(|line| {
+            line.trim().split([' ', '=', '\t']).next().map(str::to_ascii_lowercase)
+        }));
+        for alias in generated::ALIASES {
+            let theirs =
+                theirs(&case.config(), alias).unwrap_or_else(|| panic!("ssh, {alias}, {}", text()));
+            let host = SshConfig::load(case.config()).and_then(|config| config.host(alias));
+            let host = host.unwrap_or_else(|error| panic!("{alias}: {error}, {}", text()));
+            assert_same(&host, theirs, &format!("{alias}, {}", text()));
+            compared += 1;
+        }
+    }
+    for keyword in KEYWORDS.iter().chain(&["host", "match", "include"]) {
+        assert!(said.contains(*keyword), "{keyword} is in one of the configurations");
+    }
+    println!("40 configurations, {compared} hosts, {} keywords: all equal", said.len());
 }
 
 #[test]
@@ -250,20 +119,32 @@ fn all_of_theirs(file: &Path) -> BTreeMap<String, String> {
     text.lines().map(line).collect()
 }
 
+/// The keywords that ssh_config(5) has a paragraph for.
+fn manual() -> Vec<String> {
+    let page = "/usr/share/man/man5/ssh_config.5.gz";
+    let output = Command::new("zcat").arg(page).output().expect("zcat runs (Debian package gzip)");
+    assert!(output.status.success(), "{page} is there (Debian package openssh-client)");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let keywords = text.lines().filter_map(|line| line.strip_prefix(".It Cm "));
+    // Values have paragraphs of their own; they begin with a small letter.
+    let keywords = keywords.filter(|word| word.starts_with(|c: char| c.is_ascii_uppercase()));
+    keywords.map(|word| word.split(' ').next().unwrap_or_default().to_owned()).collect()
+}
+
 #[test]
 fn every_keyword_of_ssh_is_obeyed_refused_by_name_or_changes_nothing() {
     let mut counts = [0; 3];
     let obeyed = |keyword: &str| {
+        // Those that `ssh -G` says nothing of, or not as such.
         let also = [
             "host",
-            "knownhostscommand",
             "match",
             "include",
             "hostname",
-            "identityagent",
             "ignoreunknown",
             "tag",
             "refuseconnection",
+            "verifyhostkeydns",
         ];
         KEYWORDS.contains(&keyword) || also.contains(&keyword)
     };
@@ -304,18 +185,33 @@ fn every_keyword_of_ssh_is_obeyed_refused_by_name_or_changes_nothing() {
         let known = KEYWORDS_OF_SSH.iter().any(|name| name.eq_ignore_ascii_case(keyword));
         assert!(known, "{keyword} is in the list");
     }
+    // So is what the manual of the one that is installed has.
+    let manual = manual();
+    assert!(manual.len() > 90, "{}", manual.len());
+    for keyword in &manual {
+        assert!(KEYWORDS_OF_SSH.contains(&keyword.as_str()), "{keyword} is in the list");
+    }
     println!("{} obeyed, {} refused by name, {} without effect", counts[0], counts[1], counts[2]);
 }
 
 #[test]
 fn what_a_configuration_says_of_keys_and_methods_is_what_a_session_is_opened_with() {
-    let text = "Host h\n HostKeyAlgorithms ssh-ed25519\n CASignatureAlgorithms +ssh-rsa\n \
+    let text = "Host h\n Ciphers aes256-ctr\n KexAlgorithms -curve*\n MACs +hmac-sha1\n \
+                PubkeyAcceptedAlgorithms ssh-ed25519\n RekeyLimit 1G 1h\n HostKeyAlgorithms ssh-ed25519\n CASignatureAlgorithms +ssh-rsa\n \
                 RequiredRSASize 3072\n HashKnownHosts yes\n RevokedHostKeys /r ~/q\n \
                 PasswordAuthentication no\n PreferredAuthentications gssapi-with-mic,publickey,password\n\
                 Host prompts\n NumberOfPasswordPrompts 0\nHost low\n RequiredRSASize 10\n";
     let config = SshConfig::parse(text, "/x").expect("a configuration");
     let options = |alias: &str| Options::from_ssh_config(alias, &config).expect("options");
     let h = options("h");
+    assert_eq!(h.crypto.names(Algorithms::Ciphers), ["aes256-ctr"]);
+    let usual = Crypto::default().with(Algorithms::KeyExchange, "-curve*").expect("a list");
+    assert_eq!(h.crypto.names(Algorithms::KeyExchange), usual.names(Algorithms::KeyExchange));
+    assert!(h.crypto.has(Algorithms::Macs, "hmac-sha1"));
+    assert_eq!(h.crypto.names(Algorithms::UserKeys), ["ssh-ed25519"]);
+    let limit = RekeyLimit { bytes: Some(1 << 30), time: Some(Duration::from_secs(3600)) };
+    assert_eq!(h.crypto.rekey_limit(), limit);
+    assert_eq!(options("other").crypto, Crypto::default());
     assert_eq!(h.host_keys.algorithms.names(), ["ssh-ed25519"]);
     assert!(h.host_keys.ca_algorithms.names().contains(&"ssh-rsa".to_owned()));
     assert_eq!(h.key_rules.required_rsa_size, 3072);

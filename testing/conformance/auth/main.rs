@@ -7,7 +7,7 @@
 
 mod backend;
 mod cell;
-mod lab;
+mod fixture;
 mod method;
 mod server;
 
@@ -21,8 +21,8 @@ use anyhow::{Context as _, Result};
 use backend::Backend;
 use cell::Cell;
 use clap::Parser;
-use conformance::suite::Place;
-use lab::Lab;
+use conformance::suite::ServerKind;
+use fixture::Fixture;
 use method::Method;
 use test_servers::agent::Agent;
 
@@ -36,7 +36,7 @@ struct Arguments {
     #[arg(long, value_parser = Backend::ALL.map(Backend::name))]
     backend: Option<String>,
     /// Only this server.
-    #[arg(long, value_parser = Place::ALL.map(Place::name))]
+    #[arg(long, value_parser = ServerKind::ALL.map(ServerKind::name))]
     server: Option<String>,
     /// How many cells are run at once.
     #[arg(long, default_value_t = 3)]
@@ -51,13 +51,13 @@ fn main() -> Result<ExitCode> {
     if std::env::var_os(OURS).is_none() {
         return in_own_environment();
     }
-    let lab = Lab::new()?;
+    let fixture = Fixture::new()?;
     let chosen: Vec<_> = Method::ALL
         .into_iter()
         .filter(|method| {
             arguments.method.as_deref().is_none_or(|part| method.name().contains(part))
         })
-        .flat_map(|method| Place::ALL.map(|place| (method, place)))
+        .flat_map(|method| ServerKind::ALL.map(|place| (method, place)))
         .filter(|(_, place)| arguments.server.as_deref().is_none_or(|name| place.name() == name))
         .flat_map(|(method, place)| Backend::ALL.map(|backend| (method, place, backend)))
         .filter(|(.., backend)| {
@@ -71,7 +71,7 @@ fn main() -> Result<ExitCode> {
                 while let Some((method, place, backend)) =
                     chosen.get(next.fetch_add(1, Ordering::Relaxed)).copied()
                 {
-                    let cell = Cell::run(&lab, method, place, backend);
+                    let cell = Cell::run(&fixture, method, place, backend);
                     cells.lock().expect("no panic before").push(cell);
                 }
             });
@@ -86,7 +86,7 @@ fn main() -> Result<ExitCode> {
 /// Starts this program again with a home and an agent made for it.
 fn in_own_environment() -> Result<ExitCode> {
     let home = tempfile::tempdir()?;
-    lab::fill_home(home.path())?;
+    fixture::fill_home(home.path())?;
     // There, and with nothing in it: what `Auto` finds has to be in the home.
     let agent = Agent::start()?;
     let mut command = Command::new(std::env::current_exe()?);
@@ -97,13 +97,13 @@ fn in_own_environment() -> Result<ExitCode> {
 }
 
 /// The grid as a table of Markdown, what there is not, and what went wrong.
-fn print(chosen: &[(Method, Place, Backend)], cells: &[Cell]) {
+fn print(chosen: &[(Method, ServerKind, Backend)], cells: &[Cell]) {
     let of = |method, place, backend| {
         cells
             .iter()
             .find(|cell| (cell.method, cell.place, cell.backend) == (method, place, backend))
     };
-    let places: Vec<_> = Place::ALL
+    let places: Vec<_> = ServerKind::ALL
         .into_iter()
         .filter(|place| chosen.iter().any(|(_, it, _)| it == place))
         .collect();

@@ -1,9 +1,9 @@
 //! The methods: what each sends, and which server it needs.
 
-use conformance::suite::Place;
+use conformance::suite::ServerKind;
 use ssh_session::{Auth, Prompt, SecretString, Target};
 
-use crate::lab::{Lab, Side};
+use crate::fixture::{Fixture, Side};
 use crate::server::Server;
 
 /// A way to log in.
@@ -26,7 +26,7 @@ pub(crate) enum Method {
     KeyAndPassword,
 }
 
-/// What a server has to be like, beside taking the lab's keys and its user's password.
+/// What a server has to be like, beside taking the fixture's keys and its user's password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wants {
     Nothing,
@@ -36,7 +36,7 @@ pub(crate) enum Wants {
     AskingMore,
     /// To want a key and then the password.
     Both,
-    /// To take no key of the lab.
+    /// To take no key of the fixture.
     NoKeys,
 }
 
@@ -90,12 +90,13 @@ impl Method {
     }
 
     /// Why a server cannot do it.
-    pub(crate) fn missing(self, place: Place) -> Option<&'static str> {
+    pub(crate) fn missing(self, place: ServerKind) -> Option<&'static str> {
         match (self, place) {
-            (Self::PasswordAsAnswer | Self::OnePrompt | Self::SeveralPrompts, Place::Dropbear) => {
-                Some("it is built without PAM and does not ask")
-            }
-            (Self::Certificate | Self::AgentCertificate, Place::Dropbear) => {
+            (
+                Self::PasswordAsAnswer | Self::OnePrompt | Self::SeveralPrompts,
+                ServerKind::Dropbear,
+            ) => Some("it is built without PAM and does not ask"),
+            (Self::Certificate | Self::AgentCertificate, ServerKind::Dropbear) => {
                 Some("it does not know certificates")
             }
             _ => None,
@@ -128,14 +129,14 @@ impl Method {
     }
 
     /// What is sent.
-    pub(crate) fn auth(self, lab: &Lab, side: Side, server: &Server) -> Vec<Auth> {
-        let key = |name: &str| lab.key(side, name);
+    pub(crate) fn auth(self, fixture: &Fixture, side: Side, server: &Server) -> Vec<Auth> {
+        let key = |name: &str| fixture.key(side, name);
         let password = match side {
             Side::Right => server.password().to_owned(),
             Side::Wrong => "not the password".to_owned(),
         };
-        let text = |name: &str| std::fs::read_to_string(key(name)).expect("a key of the lab");
-        let agent = |only| Auth::AgentWith { socket: Some(lab.agent(side)), only };
+        let text = |name: &str| std::fs::read_to_string(key(name)).expect("a key of the fixture");
+        let agent = |only| Auth::AgentWith { socket: Some(fixture.agent(side)), only };
         match self {
             Self::Password | Self::PasswordAsAnswer => vec![Auth::password(password)],
             Self::AskedPassword => {
@@ -146,28 +147,28 @@ impl Method {
             }
             Self::KeyFile(name) => vec![Auth::key_file(key(name))],
             Self::EncryptedKeyFile(name) => {
-                vec![Auth::encrypted_key_file(key(name), lab.passphrase())]
+                vec![Auth::encrypted_key_file(key(name), fixture.passphrase())]
             }
             Self::KeyData => vec![Auth::key_data(text("ed25519"))],
             Self::EncryptedKeyData => vec![Auth::KeyData {
                 key: text("encrypted").into(),
-                passphrase: Some(lab.passphrase().into()),
+                passphrase: Some(fixture.passphrase().into()),
             }],
             Self::Agent => vec![agent(Vec::new())],
             Self::AgentOnly => {
-                let socket = Some(lab.full_agent());
+                let socket = Some(fixture.full_agent());
                 vec![Auth::AgentWith { socket, only: vec![key("ed25519")] }]
             }
             Self::Certificate => {
                 vec![Auth::key_file(key("certified")).with_certificate(key("certified-cert.pub"))]
             }
             Self::AgentCertificate => {
-                let socket = Some(lab.certified_agent(side));
+                let socket = Some(fixture.certified_agent(side));
                 vec![Auth::AgentWith { socket, only: Vec::new() }]
             }
             Self::Auto => vec![Auth::Auto],
             Self::KeyAndPassword => {
-                vec![Auth::key_file(lab.key(Side::Right, "ed25519")), Auth::password(password)]
+                vec![Auth::key_file(fixture.key(Side::Right, "ed25519")), Auth::password(password)]
             }
         }
     }

@@ -6,14 +6,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use conformance::suite::Place;
+use conformance::suite::ServerKind;
 use ssh_session::{Auth, HostKeyPolicy, HostKeys, Options, Target};
 use test_servers::dropbear::Dropbear;
 use test_servers::embedded::{self, EmbeddedServer, EmbeddedServerBuilder, Round};
 use test_servers::keys::random_secret;
-use test_servers::sshd::{PasswordUser, Sshd, Truth};
+use test_servers::sshd::{PasswordUser, ServerCounters, Sshd};
 
-use crate::lab::Lab;
+use crate::fixture::Fixture;
 use crate::method::{CODE, Wants};
 
 /// How long a server's log may lag behind.
@@ -40,12 +40,12 @@ pub(crate) struct Counts {
 }
 
 impl Server {
-    pub(crate) fn start(lab: &Lab, place: Place, wants: Wants) -> Result<Self> {
-        let keys = if wants == Wants::NoKeys { Vec::new() } else { lab.authorized()? };
+    pub(crate) fn start(fixture: &Fixture, place: ServerKind, wants: Wants) -> Result<Self> {
+        let keys = if wants == Wants::NoKeys { Vec::new() } else { fixture.authorized()? };
         Ok(match place {
-            Place::Sshd => {
-                let mut builder = Sshd::builder().user_authority(lab.authority());
-                let mut user = Arc::clone(lab.user());
+            ServerKind::Sshd => {
+                let mut builder = Sshd::builder().user_authority(fixture.authority());
+                let mut user = Arc::clone(fixture.user());
                 match wants {
                     Wants::Nothing | Wants::NoKeys => {}
                     Wants::Asking => builder = builder.pam(),
@@ -60,8 +60,8 @@ impl Server {
                 keys.iter().try_for_each(|line| server.authorize(line))?;
                 Self::Sshd { server: Box::new(server), user }
             }
-            Place::Embedded => {
-                let mut builder = EmbeddedServer::builder().user_authority(lab.authority());
+            ServerKind::Embedded => {
+                let mut builder = EmbeddedServer::builder().user_authority(fixture.authority());
                 let password = random_secret();
                 builder = match wants {
                     Wants::Nothing | Wants::NoKeys => builder.password(&password),
@@ -86,7 +86,7 @@ impl Server {
                 builder = keys.iter().fold(builder, EmbeddedServerBuilder::authorized_key);
                 Self::Embedded(Box::new(builder.start()?))
             }
-            Place::Dropbear => {
+            ServerKind::Dropbear => {
                 let server = match wants {
                     Wants::Both => Dropbear::start_with(&["-t"])?,
                     // It would take the password instead of asking.
@@ -194,8 +194,8 @@ impl Counts {
     }
 }
 
-impl From<&Truth> for Counts {
-    fn from(truth: &Truth) -> Self {
+impl From<&ServerCounters> for Counts {
+    fn from(truth: &ServerCounters) -> Self {
         let refused = truth.refused;
         Self {
             accepted: truth.authentications,

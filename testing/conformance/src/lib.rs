@@ -7,17 +7,19 @@
 //! all backends must not show or allow.
 #![forbid(unsafe_code)]
 
-pub mod suite;
-
+mod pooled;
 mod server_bytes;
+pub mod suite;
 mod tap;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::suite::{Blocking, Place, Report, Subject, run, runtime};
+use crate::suite::{Blocking, Report, ServerKind, Subject, run, runtime};
 use backend_russh::RusshSession;
 use backend_russh::blocking::BlockingSession;
 use backend_ssh2::Ssh2Session;
+pub use pooled::{Pooled, Waited};
 pub use server_bytes::server_bytes;
 use ssh_session::{AsyncSession as _, Command, Options, SshError};
 pub use tap::{Agreed, Tap};
@@ -54,7 +56,9 @@ impl Subject for Russh {
     }
 
     fn connect(&self, options: &Options) -> Result<Self::Session, SshError> {
-        runtime().block_on(RusshSession::connect(options)).map(Blocking)
+        runtime()
+            .block_on(RusshSession::connect(options))
+            .map(|session| Blocking(Arc::new(session)))
     }
 
     /// Drops the future of the whole call, wherever it is.
@@ -89,7 +93,7 @@ impl Subject for BlockingRussh {
 pub const SESSIONS: [&str; 3] = ["ssh2", "russh", "blocking-russh"];
 
 /// Runs one cell of the grid; `None` if there is no session of that name.
-pub fn cell(session: &str, place: Place, filter: Option<&str>) -> Option<Report> {
+pub fn cell(session: &str, place: ServerKind, filter: Option<&str>) -> Option<Report> {
     match session {
         "ssh2" => Some(run(&Ssh2, place, filter)),
         "russh" => Some(run(&Russh, place, filter)),

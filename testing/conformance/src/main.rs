@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
-use conformance::suite::{Place, Report};
+use conformance::suite::{Report, ServerKind};
 use conformance::{SESSIONS, cell};
 use serde::Serialize;
 
@@ -21,7 +21,7 @@ struct Arguments {
     #[arg(long, value_parser = SESSIONS)]
     session: Option<String>,
     /// Only this kind of server.
-    #[arg(long, value_parser = Place::ALL.map(Place::name))]
+    #[arg(long, value_parser = ServerKind::ALL.map(ServerKind::name))]
     server: Option<String>,
     /// Only cases with this in their name.
     #[arg(long)]
@@ -73,7 +73,7 @@ fn run_all(arguments: &Arguments) -> Vec<Report> {
     let cells: VecDeque<_> = SESSIONS
         .into_iter()
         .filter(|session| chosen(session, &arguments.session))
-        .flat_map(|session| Place::ALL.map(|place| (session, place)))
+        .flat_map(|session| ServerKind::ALL.map(|place| (session, place)))
         .filter(|(_, place)| chosen(place.name(), &arguments.server))
         .enumerate()
         .collect();
@@ -104,7 +104,7 @@ fn as_json(report: &Report) -> Cell<'_> {
 }
 
 fn print_grid(reports: &[Report]) {
-    let mut servers: Vec<_> = Place::ALL.map(Place::name).to_vec();
+    let mut servers: Vec<_> = ServerKind::ALL.map(ServerKind::name).to_vec();
     servers.retain(|server| reports.iter().any(|report| report.server == *server));
     print!("{:<16}", "passed/all");
     servers.iter().for_each(|server| print!("{server:>20}"));

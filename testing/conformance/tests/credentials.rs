@@ -6,28 +6,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command as Program;
 use std::time::{Duration, Instant};
 
+use base64ct::{Base64, Encoding as _};
+use conformance::for_all;
 use conformance::suite::Subject;
 use conformance::{BlockingRussh, Russh, Ssh2};
-use ssh_session::{Auth, HostKeyPolicy, HostKeys, KeyProblem, Kind, Options, SshError, Target};
+use ssh_session::{
+    Algorithms, Auth, Crypto, HostKeyPolicy, HostKeys, KeyProblem, Kind, Options, SshError, Target,
+};
 use tempfile::TempDir;
 use test_servers::embedded::{EmbeddedServer, Method};
 use test_servers::keys::KeyPair;
 use test_servers::sshd::{PasswordUser, Sshd};
-
-/// Each case for each kind of session.
-macro_rules! for_all {
-    ($($case:ident),* $(,)?) => {
-        mod ssh2 {
-            $(#[test] fn $case() { super::$case(&super::Ssh2); })*
-        }
-        mod russh {
-            $(#[test] fn $case() { super::$case(&super::Russh); })*
-        }
-        mod blocking_russh {
-            $(#[test] fn $case() { super::$case(&super::BlockingRussh); })*
-        }
-    };
-}
 
 for_all![
     a_passphrase_is_not_sent_as_a_password,
@@ -36,6 +25,8 @@ for_all![
     a_pipe_is_no_key_and_waits_for_nobody,
     a_key_with_rounds_without_end_costs_no_time,
     a_short_rsa_key_of_ours_is_not_sent,
+    a_pem_key_opens_by_its_passphrase_only_and_says_its_size_before_it_is_sent,
+    a_pem_key_with_rounds_without_end_costs_no_time,
     only_the_methods_that_are_allowed_are_used,
 ];
 
@@ -212,6 +203,90 @@ fn a_short_rsa_key_of_ours_is_not_sent<S: Subject>(subject: &S) {
     assert_eq!(error.kind(), Kind::KeyFile);
     to.key_rules.required_rsa_size = 1023;
     assert_eq!(refusal(subject, &to).kind(), Kind::InvalidInput);
+}
+
+/// PEM as `ssh-keygen` writes it, old and new, encrypted or not.
+fn a_pem_key_opens_by_its_passphrase_only_and_says_its_size_before_it_is_sent<S: Subject>(
+    subject: &S,
+) {
+    let folder = TempDir::new().expect("a folder");
+    for (format, passphrase) in [("PEM", ""), ("PEM", "geheim"), ("PKCS8", ""), ("PKCS8", "geheim")]
+    {
+        let what = format!("{format} {passphrase}");
+        let path = folder.path().join(what.replace(' ', "-"));
+        keygen(&["-N", passphrase, "-t", "rsa", "-b", "1024", "-m", format], &path);
+        let public = fs::read_to_string(path.with_extension("pub")).expect("a public key");
+        let server = EmbeddedServer::builder().authorized_key(public.trim()).start();
+        let server = server.expect("embedded server");
+        let auth = |passphrase: &str| match passphrase {
+            "" => Auth::key_file(&path),
+            some => Auth::encrypted_key_file(&path, some),
+        };
+        let mut to_it = to(&server, auth(passphrase));
+        subject.connect(&to_it).expect(&what);
+        to_it.key_rules.required_rsa_size = 1025;
+        let error = refusal(subject, &to_it);
+        assert!(error.to_string().contains("1024 bits, fewer than 1025"), "{what}: {error}");
+        let without = Crypto::default().with(Algorithms::UserKeys, "-rsa-*").expect("a list");
+        let error = refusal(subject, &to(&server, auth(passphrase)).crypto(without));
+        assert!(error.to_string().contains("pubkey_accepted_algorithms"), "{what}: {error}");
+        assert_eq!(server.failed_authentications(), 0, "{what}: it was not sent");
+        if !passphrase.is_empty() {
+            for (wrong, problem) in [("falsch", "passphrase"), ("", "passphrase")] {
+                let error = refusal(subject, &to(&server, auth(wrong)));
+                assert_eq!(error.kind(), Kind::KeyFile, "{what}: {error}");
+                assert!(error.to_string().contains(problem), "{what}: {error}");
+            }
+        }
+    }
+}
+
+/// 2^31 rounds of PBKDF2, and gigabytes for scrypt.
+fn a_pem_key_with_rounds_without_end_costs_no_time<S: Subject>(subject: &S) {
+    let folder = TempDir::new().expect("a folder");
+    let server = EmbeddedServer::start().expect("embedded server");
+    let path = folder.path().join("key");
+    for (number, expected) in [(1_u32 << 31, "rounds"), (100_000_000, "rounds")] {
+        fs::write(&path, with_pbkdf2_rounds(number)).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("mode");
+        let mut to = to(&server, Auth::encrypted_key_file(&path, "geheim"));
+        to.connect_timeout = Duration::from_secs(2);
+        let start = Instant::now();
+        let error = refusal(subject, &to);
+        assert!(start.elapsed() < Duration::from_secs(3), "{:?}: {error}", start.elapsed());
+        assert_eq!(error.kind(), Kind::KeyFile, "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+/// A key encrypted by AES-256-CBC and PBKDF2 with HMAC-SHA-256, as PKCS#8 has it (RFC 8018), that
+/// says it takes so many rounds.
+fn with_pbkdf2_rounds(rounds: u32) -> String {
+    fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let content = parts.concat();
+        let length = u8::try_from(content.len()).expect("short");
+        match length {
+            0..0x80 => [&[tag, length], &content[..]].concat(),
+            _ => [&[tag, 0x81, length], &content[..]].concat(),
+        }
+    }
+    const PBES2: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0d";
+    const PBKDF2: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0c";
+    const SHA256: &[u8] = b"\x06\x08\x2a\x86\x48\x86\xf7\x0d\x02\x09";
+    const AES: &[u8] = b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x01\x2a";
+    let count = der(2, &[&[0], &rounds.to_be_bytes()]);
+    let hash = der(0x30, &[SHA256, b"\x05\x00"]);
+    let derivation = der(0x30, &[PBKDF2, &der(0x30, &[&der(4, &[b"saltsalt"]), &count, &hash])]);
+    let cipher = der(0x30, &[AES, &der(4, &[&[7; 16]])]);
+    let scheme = der(0x30, &[PBES2, &der(0x30, &[&derivation, &cipher])]);
+    let key = der(0x30, &[&scheme, &der(4, &[&[9; 64]])]);
+    let text = Base64::encode_string(&key);
+    let lines: Vec<&str> =
+        (0..text.len()).step_by(64).map(|at| &text[at..text.len().min(at + 64)]).collect();
+    format!(
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\n{}\n-----END ENCRYPTED PRIVATE KEY-----\n",
+        lines.join("\n")
+    )
 }
 
 fn only_the_methods_that_are_allowed_are_used<S: Subject>(subject: &S) {

@@ -1,10 +1,10 @@
 //! What may be agreed on: with usual servers, and with old ones that have nothing good.
 
-use conformance::suite::{Place, Setup, Subject};
+use conformance::suite::{ServerKind, Setup, Subject};
 use conformance::{BlockingRussh, Russh, Ssh2, Tap};
 use ssh_session::{
-    Algorithms, Auth, Command, Crypto, HostKeyPolicy, HostKeys, Kind, Options, Session as _,
-    SshError, Target, is_aead,
+    Algorithms, Auth, Command, Crypto, HostKeyPolicy, HostKeys, Kind, Options, RekeyLimit,
+    Session as _, SshError, Target, is_aead,
 };
 use test_servers::keys::KeyKind;
 use test_servers::sshd::{Sshd, SshdBuilder};
@@ -28,7 +28,7 @@ fn run(subject: &impl Subject, options: &Options) -> Result<(), SshError> {
     Ok(())
 }
 
-fn every_policy_is_kept(subject: &impl Subject, place: Place) {
+fn every_policy_is_kept(subject: &impl Subject, place: ServerKind) {
     let server = place.start(&Setup::default(), None);
     for name in ["default", "modern", "compatible"] {
         let what = format!("{}, {}, {name}", subject.name(), place.name());
@@ -68,17 +68,17 @@ fn every_policy_is_kept(subject: &impl Subject, place: Place) {
 
 #[test]
 fn ssh2_keeps_every_policy_on_every_server() {
-    Place::ALL.into_iter().for_each(|place| every_policy_is_kept(&Ssh2, place));
+    ServerKind::ALL.into_iter().for_each(|place| every_policy_is_kept(&Ssh2, place));
 }
 
 #[test]
 fn russh_keeps_every_policy_on_every_server() {
-    Place::ALL.into_iter().for_each(|place| every_policy_is_kept(&Russh, place));
+    ServerKind::ALL.into_iter().for_each(|place| every_policy_is_kept(&Russh, place));
 }
 
 #[test]
 fn blocking_russh_keeps_every_policy_on_every_server() {
-    Place::ALL.into_iter().for_each(|place| every_policy_is_kept(&BlockingRussh, place));
+    ServerKind::ALL.into_iter().for_each(|place| every_policy_is_kept(&BlockingRussh, place));
 }
 
 /// An sshd with these and nothing else.
@@ -192,4 +192,39 @@ fn rsa_keys_shorter_than_asked_for_are_refused() {
     let just = Crypto::default().with_min_rsa_bits(2048).expect("in range");
     run(&Ssh2, &of_sshd(&server).crypto(just.clone())).expect("just long enough");
     run(&Russh, &of_sshd(&server).crypto(just)).expect("just long enough");
+}
+
+/// `RekeyLimit`: russh begins a new exchange by itself, libssh2 never does.
+#[test]
+fn keys_are_agreed_on_anew_as_often_as_is_asked_for() {
+    let server = Sshd::builder().option("LogLevel DEBUG3").start().expect("sshd");
+    let exchanges = |options: &Options, subject: &dyn Fn(&Options) -> Result<(), SshError>| {
+        let before = server.log().matches("SSH2_MSG_KEXINIT received").count();
+        subject(options).expect("run");
+        server.log().matches("SSH2_MSG_KEXINIT received").count() - before
+    };
+    let options = of_sshd(&server);
+    let often = RekeyLimit { bytes: Some(64 << 10), time: None };
+    let often = options.clone().crypto(Crypto::default().with_rekey_limit(often));
+    let russh = |options: &Options| much(&Russh, options);
+    let blocking = |options: &Options| much(&BlockingRussh, options);
+    for subject in [&russh as &dyn Fn(&Options) -> _, &blocking] {
+        assert_eq!(exchanges(&options, subject), 1, "by default not for a megabyte");
+        let count = exchanges(&often, subject);
+        assert!(count > 2, "{count} exchanges for a megabyte");
+    }
+    let error = run(&Ssh2, &often).expect_err("libssh2 cannot");
+    assert_eq!(error.kind(), Kind::InvalidInput, "{error}");
+    let text = error.to_string();
+    assert!(text.contains("rekey_limit") && text.contains("russh"), "{text}");
+}
+
+/// Commands with a megabyte of output.
+fn much(subject: &impl Subject, options: &Options) -> Result<(), SshError> {
+    let session = subject.connect(options)?;
+    for _ in 0..8 {
+        let output = session.exec(&Command::new("head -c 131072 /dev/zero"))?;
+        assert_eq!(output.stdout.len(), 131_072);
+    }
+    Ok(())
 }

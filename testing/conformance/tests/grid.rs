@@ -3,15 +3,15 @@
 use std::sync::{PoisonError, RwLock};
 
 use conformance::cell;
-use conformance::suite::Place;
+use conformance::suite::ServerKind;
 
 /// Dropbear's cells run alone; see `.config/nextest.toml`, which says so where each test is a
 /// process.
 static ALONE: RwLock<()> = RwLock::new(());
 
-fn every_case_passes(session: &str, place: Place) {
+fn every_case_passes(session: &str, place: ServerKind) {
     let (_alone, _beside) = match place {
-        Place::Dropbear => (Some(ALONE.write().unwrap_or_else(PoisonError::into_inner)), None),
+        ServerKind::Dropbear => (Some(ALONE.write().unwrap_or_else(PoisonError::into_inner)), None),
         _ => (None, Some(ALONE.read().unwrap_or_else(PoisonError::into_inner))),
     };
     let report = cell(session, place, None).expect("a kind of session");
@@ -31,7 +31,7 @@ macro_rules! grid {
         $(
             #[test]
             fn $name() {
-                every_case_passes($session, Place::$place);
+                every_case_passes($session, ServerKind::$place);
             }
         )*
     };

@@ -7,12 +7,8 @@ use std::process::Command as Program;
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use backend_russh::RusshBackend;
-use backend_russh::blocking::BlockingBackend;
-use backend_ssh2::Ssh2Backend;
-use conformance::suite::{Subject, runtime};
-use conformance::{BlockingRussh, Russh, Ssh2};
-use pool_core::{AsyncBackend as _, Backend as _};
+use conformance::{Pooled, for_all};
+use pool_core::Backend as _;
 use ssh_session::{
     Auth, CertificateProblem, HostKeyPolicy, HostKeyProblem, HostKeys, Kind, KnownHosts, Options,
     Pin, SshError, Target,
@@ -24,44 +20,9 @@ use test_servers::sshd::Sshd;
 /// Opens session after session, as a pool does.
 type Dialer = Box<dyn Fn() -> Result<(), SshError> + Send + Sync>;
 
-trait Pooled: Subject {
-    fn dialer(&self, options: Options) -> Dialer;
-}
-
-impl Pooled for Ssh2 {
-    fn dialer(&self, options: Options) -> Dialer {
-        let backend = Ssh2Backend::new(options).expect("valid options");
-        Box::new(move || backend.connect().map(drop))
-    }
-}
-
-impl Pooled for Russh {
-    fn dialer(&self, options: Options) -> Dialer {
-        let backend = RusshBackend::new(options).expect("valid options");
-        Box::new(move || runtime().block_on(backend.connect()).map(drop))
-    }
-}
-
-impl Pooled for BlockingRussh {
-    fn dialer(&self, options: Options) -> Dialer {
-        let backend = BlockingBackend::new(options).expect("valid options");
-        Box::new(move || backend.connect().map(drop))
-    }
-}
-
-/// Each case for each kind of session.
-macro_rules! for_all {
-    ($($case:ident),* $(,)?) => {
-        mod ssh2 {
-            $(#[test] fn $case() { super::$case(&super::Ssh2); })*
-        }
-        mod russh {
-            $(#[test] fn $case() { super::$case(&super::Russh); })*
-        }
-        mod blocking_russh {
-            $(#[test] fn $case() { super::$case(&super::BlockingRussh); })*
-        }
-    };
+fn dialer<S: Pooled>(subject: &S, options: Options) -> Dialer {
+    let backend = subject.backend(options);
+    Box::new(move || backend.connect().map(drop))
 }
 
 for_all![
@@ -141,7 +102,7 @@ fn two_known_keys_behind_one_address_are_both_believed<S: Pooled>(subject: &S) {
     for policy in [HostKeyPolicy::Strict, HostKeyPolicy::AcceptNew] {
         let lines = |known: &[String]| known.join("\n") + "\n";
         fs::write(host.file(), lines(&known)).expect("written");
-        let dial = subject.dialer(host.with(policy.clone()));
+        let dial = dialer(subject, host.with(policy.clone()));
         dial().expect("the first key is known");
         host.change();
         assert!(matches!(problem(dial()), HostKeyProblem::Changed { .. }), "{policy:?}");
@@ -169,7 +130,7 @@ fn two_certified_keys_behind_one_address_are_both_believed<S: Pooled>(subject: &
     let mut host = Host { server, folder: TempDir::new().expect("a folder") };
     host.know(&[&format!("@cert-authority * {}", public(place, "ca"))]);
     for policy in [HostKeyPolicy::Strict, HostKeyPolicy::AcceptNew] {
-        let dial = subject.dialer(host.with(policy));
+        let dial = dialer(subject, host.with(policy));
         for _ in 0..2 {
             dial().expect("certified");
             certify();
@@ -182,7 +143,7 @@ fn two_certified_keys_behind_one_address_are_both_believed<S: Pooled>(subject: &
 fn a_rotation_mended_in_known_hosts_is_accepted_at_the_next_dial<S: Pooled>(subject: &S) {
     let mut host = Host::start();
     host.know(&[]);
-    let dial = subject.dialer(host.with(HostKeyPolicy::AcceptNew));
+    let dial = dialer(subject, host.with(HostKeyPolicy::AcceptNew));
     dial().expect("trusted on first use");
     assert_eq!(host.known().trim(), host.server.known_hosts_line());
     dial().expect("known by now");
@@ -207,7 +168,7 @@ fn a_key_that_cannot_be_recorded_binds_the_pool<S: Pooled>(subject: &S) {
     for files in [nowhere, below_a_file, KnownHosts::files(["/dev/null"])] {
         let mut host_keys = HostKeys::new(HostKeyPolicy::AcceptNew);
         host_keys.files = files.clone();
-        let dial = subject.dialer(host.options(host_keys));
+        let dial = dialer(subject, host.options(host_keys));
         dial().expect("trusted on first use");
         dial().expect("the same");
         host.change();
@@ -231,19 +192,19 @@ fn a_key_that_must_be_recorded_and_cannot_be_is_an_error<S: Pooled>(subject: &S)
         let mut host_keys = HostKeys::new(HostKeyPolicy::AcceptNew);
         host_keys.files = files.clone();
         host_keys.must_record = true;
-        let error = subject.dialer(host.options(host_keys))().expect_err("not recorded");
+        let error = dialer(subject, host.options(host_keys))().expect_err("not recorded");
         assert_eq!(error.kind(), Kind::KnownHosts, "{files:?}: {error}");
     }
     let mut host_keys = HostKeys::new(HostKeyPolicy::AcceptNew).files([host.file()]);
     host_keys.must_record = true;
     host_keys.hash_names = true;
-    subject.dialer(host.options(host_keys))().expect("recorded");
+    dialer(subject, host.options(host_keys))().expect("recorded");
     let known = host.known();
     assert!(known.starts_with("|1|") && !known.contains("127.0.0.1"), "{known}");
     // `ssh` finds it as we do.
     let name = format!("[{}]:{}", host.server.host(), host.server.port());
     keygen(&["-F", &name, "-f", "known_hosts"], host.folder.path());
-    subject.dialer(host.with(HostKeyPolicy::Strict))().expect("known");
+    dialer(subject, host.with(HostKeyPolicy::Strict))().expect("known");
 }
 
 fn of_two_keys_met_at_once_one_is_believed<S: Pooled>(subject: &S) {
@@ -254,7 +215,7 @@ fn of_two_keys_met_at_once_one_is_believed<S: Pooled>(subject: &S) {
     ];
     for (host_keys, recorded) in both {
         let _ = fs::remove_file(host.file());
-        let dial = Arc::new(subject.dialer(host.options(host_keys)));
+        let dial = Arc::new(dialer(subject, host.options(host_keys)));
         let barrier = Arc::new(Barrier::new(4));
         let dials: Vec<_> = (0..4)
             .map(|_| {
@@ -284,7 +245,7 @@ fn the_type_of_a_pinned_key_is_asked_for<S: Pooled>(subject: &S) {
         keys.push(public(host.server.dir(), &format!("host_key_{number}")));
     }
     let pin = |key: &str| key.parse::<Pin>().expect("a public key");
-    let dial = |pins: &[Pin]| subject.dialer(host.with(HostKeyPolicy::pinned(pins.to_vec())))();
+    let dial = |pins: &[Pin]| dialer(subject, host.with(HostKeyPolicy::pinned(pins.to_vec())))();
     for key in &keys {
         dial(&[pin(key)]).unwrap_or_else(|error| panic!("{key}: {error}"));
         let (kind, print) = (pin(key).algorithm().expect("typed").to_owned(), pin(key));
@@ -312,15 +273,15 @@ fn a_short_host_key_is_refused_before_any_credential<S: Pooled>(subject: &S) {
     for policy in [HostKeyPolicy::AcceptNew, HostKeyPolicy::DangerAcceptAny] {
         let mut options = host.with(policy);
         options.key_rules.required_rsa_size = 2049;
-        let problem = problem(subject.dialer(options.clone())());
+        let problem = problem(dialer(subject, options.clone())());
         assert!(
             matches!(problem, HostKeyProblem::TooShort { bits: 2048, required: 2049 }),
             "{problem:?}"
         );
         options.key_rules.required_rsa_size = 2048;
-        assert_eq!(host.server.truth().authentications, 0);
+        assert_eq!(host.server.counters().authentications, 0);
         if matches!(options.host_keys.policy, HostKeyPolicy::DangerAcceptAny) {
-            subject.dialer(options)().expect("as many bits as are required");
+            dialer(subject, options)().expect("as many bits as are required");
         }
     }
 }
@@ -342,7 +303,7 @@ fn a_certificate_by_a_short_or_weak_signature_is_refused<S: Pooled>(subject: &S)
     let mut host = Host { server: server.start().expect("sshd"), folder };
     host.know(&[&format!("@cert-authority * {}", public(host.folder.path(), "ca"))]);
     for policy in [HostKeyPolicy::Strict, HostKeyPolicy::AcceptNew] {
-        let problem = problem(subject.dialer(host.with(policy))());
+        let problem = problem(dialer(subject, host.with(policy))());
         let HostKeyProblem::Certificate { problem, .. } = problem else { panic!("{problem:?}") };
         let sha1 = CertificateProblem::SignatureAlgorithm { name: "ssh-rsa".into() };
         assert_eq!(problem, sha1);
@@ -351,10 +312,10 @@ fn a_certificate_by_a_short_or_weak_signature_is_refused<S: Pooled>(subject: &S)
     let sign = ["-s", "ca", "-I", "id", "-h", "-n", "127.0.0.1", "-t", "rsa-sha2-512", "key.pub"];
     keygen(&sign, &place);
     host.server.restart().expect("restarted");
-    subject.dialer(host.with(HostKeyPolicy::Strict))().expect("signed with SHA-2");
+    dialer(subject, host.with(HostKeyPolicy::Strict))().expect("signed with SHA-2");
     let mut options = host.with(HostKeyPolicy::Strict);
     options.key_rules.required_rsa_size = 1025;
-    let refused = problem(subject.dialer(options)());
+    let refused = problem(dialer(subject, options)());
     assert!(
         matches!(
             refused,
@@ -368,7 +329,7 @@ fn a_certificate_by_a_short_or_weak_signature_is_refused<S: Pooled>(subject: &S)
     let mut options = host.with(HostKeyPolicy::Strict);
     options.host_keys.ca_algorithms =
         ssh_session::SignatureAlgorithms::parse("ssh-ed25519").expect("a list");
-    assert!(matches!(problem(subject.dialer(options)()), HostKeyProblem::Certificate { .. }));
+    assert!(matches!(problem(dialer(subject, options)()), HostKeyProblem::Certificate { .. }));
 }
 
 fn revoked_keys_are_refused_whoever_else_believes_them<S: Pooled>(subject: &S) {
@@ -383,19 +344,19 @@ fn revoked_keys_are_refused_whoever_else_believes_them<S: Pooled>(subject: &S) {
     for policy in policies {
         let mut options = host.with(policy);
         options.host_keys.revoked = vec![list.clone()];
-        let problem = problem(subject.dialer(options.clone())());
+        let problem = problem(dialer(subject, options.clone())());
         assert!(matches!(problem, HostKeyProblem::Revoked { line: 4, .. }), "{problem:?}");
         // What a file that is not there would say is not known.
         options.host_keys.revoked = vec![list.clone(), host.folder.path().join("absent")];
-        let error = subject.dialer(options)().expect_err("unreadable");
+        let error = dialer(subject, options)().expect_err("unreadable");
         assert_eq!(error.kind(), Kind::KnownHosts, "{error}");
     }
-    assert_eq!(host.server.truth().authentications, 0);
+    assert_eq!(host.server.counters().authentications, 0);
     let mut options = host.with(HostKeyPolicy::Strict);
     let other = TempDir::new().expect("a folder");
     keygen(&["-N", "", "-t", "ed25519", "-f", "other"], other.path());
     options.host_keys.revoked = vec![other.path().join("other.pub")];
-    subject.dialer(options)().expect("another key is revoked");
+    dialer(subject, options)().expect("another key is revoked");
 }
 
 fn only_the_host_key_algorithms_that_are_named_are_asked_for<S: Pooled>(subject: &S) {
@@ -412,13 +373,13 @@ fn only_the_host_key_algorithms_that_are_named_are_asked_for<S: Pooled>(subject:
         host.know(&[]);
         let mut options = host.with(HostKeyPolicy::AcceptNew);
         options.host_keys.algorithms = ssh_session::HostKeyAlgorithms::parse(list).expect("a list");
-        subject.dialer(options)().unwrap_or_else(|error| panic!("{list}: {error}"));
+        dialer(subject, options)().unwrap_or_else(|error| panic!("{list}: {error}"));
         assert!(host.known().contains(recorded), "{list}: {}", host.known());
     }
     let mut options = host.with(HostKeyPolicy::AcceptNew);
     options.host_keys.algorithms =
         ssh_session::HostKeyAlgorithms::parse("ecdsa-sha2-nistp384").expect("a list");
-    let error = subject.dialer(options)().expect_err("nothing in common");
+    let error = dialer(subject, options)().expect_err("nothing in common");
     assert_eq!(error.kind(), Kind::Handshake, "{error}");
 }
 
@@ -447,7 +408,7 @@ fn a_command_says_what_is_known_as_it_does_for_ssh<S: Pooled>(subject: &S) {
     fs::write(&file, &config).expect("written");
     let read = ssh_session::SshConfig::load(&file).expect("a configuration");
     let options = Options::from_ssh_config("h", &read).expect("options");
-    let dial = subject.dialer(options.clone());
+    let dial = dialer(subject, options.clone());
 
     write(&format!("echo '{line}'"));
     let mut ssh = Program::new("timeout");
@@ -475,6 +436,6 @@ fn a_command_says_what_is_known_as_it_does_for_ssh<S: Pooled>(subject: &S) {
     let start = std::time::Instant::now();
     let mut options = options;
     options.connect_timeout = std::time::Duration::from_secs(2);
-    let error = subject.dialer(options)().expect_err("it hangs");
+    let error = dialer(subject, options)().expect_err("it hangs");
     assert!(start.elapsed().as_secs() < 8, "{:?}: {error}", start.elapsed());
 }

@@ -1,12 +1,18 @@
 //! Prints what is offered and agreed on (`crypto`), and what hostile servers cost (`bounds`).
 
+use std::collections::BTreeMap;
 use std::io;
 use std::process::{Command as Program, ExitCode};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use conformance::suite::{Place, Setup, Subject, hostile};
+use conformance::suite::{ServerKind, Setup, Subject, hostile};
 use conformance::{BlockingRussh, Russh, SESSIONS, Ssh2, Tap};
-use ssh_session::{Command, Crypto, Options, Session as _};
+use ssh_session::{Auth, Command, Crypto, HostKeyPolicy, HostKeys, Options, Session as _};
+use test_servers::keys::KeyKind;
+use test_servers::sshd::{Sshd, SshdBuilder};
 
 /// What is agreed on with servers, and what bad ones cost.
 #[derive(Parser)]
@@ -24,6 +30,12 @@ enum What {
         /// Only servers with this in their name.
         #[arg(long, default_value = "")]
         only: String,
+        /// How long floods go on, in seconds; deadlines are a second longer then.
+        #[arg(long, default_value_t = 4)]
+        flood: u64,
+        /// How many are measured at once, each in a process of its own.
+        #[arg(long, default_value_t = 1)]
+        jobs: usize,
     },
     /// One of these, met by one kind of session: what is measured is this process.
     #[command(hide = true)]
@@ -32,6 +44,8 @@ enum What {
         session: String,
         /// The server's name.
         server: String,
+        /// How long floods go on, in seconds.
+        flood: u64,
     },
 }
 
@@ -46,8 +60,8 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
-        What::Bounds { only } => bounds(&only),
-        What::One { session, server } => one(&session, &server),
+        What::Bounds { only, flood, jobs } => bounds(&only, flood, jobs),
+        What::One { session, server, flood } => one(&session, &server, flood),
     }
 }
 
@@ -55,11 +69,11 @@ fn crypto() -> io::Result<()> {
     println!("| client, policy | server | key exchange | host key | cipher | MAC |");
     println!("|---|---|---|---|---|---|");
     let mut offers = Vec::new();
-    for place in Place::ALL {
+    for place in ServerKind::ALL {
         let server = place.start(&Setup::default(), None);
         for policy in POLICIES {
-            offers.push(row(&Ssh2, place, &server.options(), server.addr(), policy)?);
-            offers.push(row(&Russh, place, &server.options(), server.addr(), policy)?);
+            offers.push(row(&Ssh2, place.name(), &server.options(), server.addr(), policy)?);
+            offers.push(row(&Russh, place.name(), &server.options(), server.addr(), policy)?);
         }
         let tap = Tap::start(server.addr())?;
         let port = tap.addr().port().to_string();
@@ -68,8 +82,9 @@ fn crypto() -> io::Result<()> {
         ssh.args(options).args(["-o", "UserKnownHostsFile=/dev/null", "-p", &port]);
         // It need not get in.
         ssh.args(["nobody@127.0.0.1", "true"]).output()?;
-        print_row("`ssh`", place, &tap);
+        print_row("`ssh`", place.name(), &tap);
     }
+    old_server()?;
     println!();
     println!("Offered, whatever the server:");
     println!();
@@ -79,9 +94,33 @@ fn crypto() -> io::Result<()> {
     Ok(())
 }
 
+/// What was good in 2005, and nothing else.
+const OLD: [&str; 4] = [
+    "KexAlgorithms diffie-hellman-group14-sha1",
+    "Ciphers aes128-cbc",
+    "MACs hmac-sha1",
+    "HostKeyAlgorithms ssh-rsa",
+];
+
+/// An sshd that has only what is old.
+fn old_server() -> io::Result<()> {
+    let builder = Sshd::builder().host_keys([KeyKind::Rsa2048]);
+    let server = OLD.into_iter().fold(builder, SshdBuilder::option).start()?;
+    let target = ssh_session::Target::new(server.host(), server.port(), server.user());
+    let options = Options::new(target.map_err(io::Error::other)?)
+        .auth(Auth::key_file(server.identity()))
+        .host_keys(HostKeys::new(HostKeyPolicy::DangerAcceptAny));
+    let address = server.addr();
+    for policy in POLICIES {
+        row(&Ssh2, "old sshd", &options, address, policy)?;
+        row(&Russh, "old sshd", &options, address, policy)?;
+    }
+    Ok(())
+}
+
 fn row(
     subject: &impl Subject,
-    place: Place,
+    place: &str,
     options: &Options,
     server: std::net::SocketAddr,
     policy: &str,
@@ -96,7 +135,7 @@ fn row(
     let ran = subject.connect(&options).and_then(|session| session.exec(&Command::new("true")));
     match ran {
         Ok(_) => print_row(&who, place, &tap),
-        Err(error) => println!("| {who} | {} | {error} |||||", place.name()),
+        Err(error) => println!("| {who} | {place} | {error} |||||"),
     }
     let offered = tap.offered().unwrap_or_default();
     let lists = [offered.kex, offered.host_keys, offered.ciphers[0].clone()];
@@ -105,46 +144,65 @@ fn row(
     Ok((who, texts.join("; ")))
 }
 
-fn print_row(who: &str, place: Place, tap: &Tap) {
+fn print_row(who: &str, place: &str, tap: &Tap) {
     match tap.agreed() {
         Some(agreed) => println!(
-            "| {who} | {} | {} | {} | {} | {} |",
-            place.name(),
+            "| {who} | {place} | {} | {} | {} | {} |",
             agreed.kex,
             agreed.host_key,
             agreed.cipher,
             agreed.mac.as_deref().unwrap_or("–")
         ),
-        None => println!("| {who} | {} | nothing |||||", place.name()),
+        None => println!("| {who} | {place} | nothing |||||"),
     }
 }
 
-fn bounds(only: &str) -> ExitCode {
+fn bounds(only: &str, flood: u64, jobs: usize) -> ExitCode {
     println!("| server | ssh2 | russh | blocking russh |");
     println!("|---|---|---|---|");
-    let mut wrong = false;
-    for case in hostile::all().iter().filter(|case| case.name.contains(only)) {
-        let cells = SESSIONS.map(|session| {
-            let own = std::env::current_exe();
-            let met =
-                own.and_then(|own| Program::new(own).args(["one", session, &case.name]).output());
-            match met {
-                Ok(met) => {
-                    wrong |= !met.status.success();
-                    String::from_utf8_lossy(&met.stdout).trim().to_owned()
+    let cases = hostile::all();
+    let cases: Vec<_> = cases.iter().filter(|case| case.name.contains(only)).collect();
+    let (next, wrong) = (AtomicUsize::new(0), AtomicBool::new(false));
+    // Rows that came before those above them.
+    let rows: Mutex<BTreeMap<usize, String>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::SeqCst);
+                    let Some(case) = cases.get(number) else { return };
+                    let cells =
+                        SESSIONS.map(|session| match measured(session, &case.name, flood) {
+                            Ok((said, is_right)) => {
+                                wrong.fetch_or(!is_right, Ordering::SeqCst);
+                                said
+                            }
+                            Err(error) => {
+                                wrong.store(true, Ordering::SeqCst);
+                                error.to_string()
+                            }
+                        });
+                    let row = format!("| {} | {} |", case.name, cells.join(" | "));
+                    rows.lock().unwrap_or_else(PoisonError::into_inner).insert(number, row);
                 }
-                Err(error) => {
-                    wrong = true;
-                    error.to_string()
-                }
-            }
-        });
-        println!("| {} | {} |", case.name, cells.join(" | "));
+            });
+        }
+    });
+    for row in rows.into_inner().unwrap_or_else(PoisonError::into_inner).values() {
+        println!("{row}");
     }
-    if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if wrong.into_inner() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-fn one(session: &str, server: &str) -> ExitCode {
+/// What one server costs one kind of session, and whether that is right.
+fn measured(session: &str, server: &str, flood: u64) -> io::Result<(String, bool)> {
+    let own = std::env::current_exe()?;
+    let met = Program::new(own).args(["one", session, server, &flood.to_string()]).output()?;
+    Ok((String::from_utf8_lossy(&met.stdout).trim().to_owned(), met.status.success()))
+}
+
+fn one(session: &str, server: &str, flood: u64) -> ExitCode {
+    hostile::flood_for(Duration::from_secs(flood));
     let cases = hostile::all();
     let Some(case) = cases.iter().find(|case| case.name == server) else {
         eprintln!("no such server");

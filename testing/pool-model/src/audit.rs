@@ -2,12 +2,12 @@
 
 use pool_core::Stats;
 
-use super::Truth;
+use super::SessionCounters;
 
 /// I5 and I3 for a pool at rest that never gave an operation up: panics with the figures and the
 /// given context where they do not add up.
 #[track_caller]
-pub fn audit(stats: &Stats, truth: &Truth, context: &dyn std::fmt::Debug) {
+pub fn audit(stats: &Stats, truth: &SessionCounters, context: &dyn std::fmt::Debug) {
     let c = &stats.counters;
     let ended = c.served + c.timed_out + c.cancelled + c.failed + c.refused_closed;
     assert_eq!(c.acquires, ended + stats.waiting as u64, "I5, borrows: {context:?} {stats:?}");

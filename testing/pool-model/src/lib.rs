@@ -8,7 +8,7 @@ mod audit;
 mod clock;
 mod executor;
 mod gate;
-mod nosy;
+mod spy;
 #[macro_use]
 pub mod script;
 pub mod keyed_script;
@@ -22,7 +22,7 @@ pub use self::audit::audit;
 pub use self::clock::ManualClock;
 pub use self::executor::{Executor, draw};
 pub use self::gate::{Behaviour, Gate};
-pub use self::nosy::{Call, Nosy, NosyBackend, NosySession};
+pub use self::spy::{Call, CallbackSpy, SpyBackend, SpySession};
 
 /// What a fake operation reports when it fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl std::error::Error for FakeError {}
 
 /// The server's truth: what really happened, whatever the pool believes.
 #[derive(Debug, Default)]
-pub struct Truth {
+pub struct SessionCounters {
     created: AtomicU64,
     closed: AtomicU64,
     dropped: AtomicU64,
@@ -46,7 +46,7 @@ pub struct Truth {
     most_alive: AtomicI64,
 }
 
-impl Truth {
+impl SessionCounters {
     /// Sessions opened so far.
     pub fn created(&self) -> u64 {
         self.created.load(Ordering::SeqCst)
@@ -73,14 +73,14 @@ impl Truth {
 pub struct FakeSession {
     /// Unique within its backend, in order of birth from 0.
     pub id: u64,
-    truth: Arc<Truth>,
+    truth: Arc<SessionCounters>,
     broken: Arc<AtomicBool>,
     dirty: bool,
     used: AtomicBool,
 }
 
 impl FakeSession {
-    fn new(truth: &Arc<Truth>) -> Self {
+    fn new(truth: &Arc<SessionCounters>) -> Self {
         let id = truth.created.fetch_add(1, Ordering::SeqCst);
         let alive = truth.alive.fetch_add(1, Ordering::SeqCst) + 1;
         truth.most_alive.fetch_max(alive, Ordering::SeqCst);
@@ -108,7 +108,7 @@ impl FakeSession {
     }
 
     /// Leaves something behind that a reset removes.
-    pub fn soil(&mut self) {
+    pub fn mark_dirty(&mut self) {
         self.dirty = true;
     }
 }
@@ -124,7 +124,7 @@ impl Drop for FakeSession {
 #[derive(Debug, Clone, Default)]
 pub struct FakeBackend {
     /// What really happened.
-    pub truth: Arc<Truth>,
+    pub truth: Arc<SessionCounters>,
     /// Decides about each `connect`.
     pub connects: Gate,
     /// Decides about each `check`.

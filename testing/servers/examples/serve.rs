@@ -43,7 +43,7 @@ fn sshd(options: Vec<String>) -> io::Result<()> {
     each_line(|line| {
         match line {
             "truth" => {
-                let truth = server.truth();
+                let truth = server.counters();
                 return Ok(json!({
                     "connections": truth.connections,
                     "authentications": truth.authentications,

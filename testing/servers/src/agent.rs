@@ -48,6 +48,19 @@ impl Agent {
         self.ssh_add(&["-q", "-k", "-d"], key)
     }
 
+    /// Gives it a private key that is for hosts with this key only, as a line of known_hosts has it
+    /// behind the name (`ssh-add -h`).
+    ///
+    /// # Errors
+    ///
+    /// Where `ssh-add` won't.
+    pub fn add_for(&self, key: &Path, host_key: &str) -> io::Result<()> {
+        let known = self.folder.path().join("destinations");
+        std::fs::write(&known, format!("destination {host_key}\n"))?;
+        let known = known.to_string_lossy();
+        self.ssh_add(&["-q", "-H", &known, "-h", "destination"], key)
+    }
+
     /// What `SSH_AUTH_SOCK` is to be.
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join("socket")

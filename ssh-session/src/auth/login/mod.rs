@@ -20,7 +20,8 @@ use std::collections::HashSet;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::host_keys::rsa_size;
-use crate::{Answers, AskPassword, KeyProblem, Options, SshError, printable};
+use crate::opening::take;
+use crate::{Algorithms, Answers, AskPassword, KeyProblem, Options, SshError, printable};
 
 pub use dialogue::Dialogue;
 pub use way::{Agent, Key, KeySource};
@@ -199,6 +200,11 @@ impl<'a> Login<'a> {
     /// Whether a key may be sent, and was not before, whatever it is called: by its public half, or
     /// its certificate, in wire format. It counts as sent from now on.
     pub fn is_new_key(&mut self, public: &[u8]) -> bool {
+        let key_type = key_type(public);
+        if let Some(key_type) = key_type.filter(|name| !self.options.crypto.may_log_in_with(name)) {
+            self.not_accepted(&printable(key_type.as_bytes()));
+            return false;
+        }
         let policy = self.options.crypto.min_rsa_bits();
         let required = self.options.key_rules.required_rsa_size.max(policy);
         if let Some(bits) = rsa_size(public).filter(|bits| *bits < required) {
@@ -312,10 +318,35 @@ impl<'a> Login<'a> {
         SshError::AuthenticationFailed { target, tried, offered }
     }
 
+    /// By which algorithms an RSA key may sign, of the two that any library here has, best first.
+    /// `certified` is whether it does for a certificate.
+    pub fn rsa_algorithms(&self, certified: bool) -> impl Iterator<Item = &'static str> {
+        let crypto = &self.options.crypto;
+        let both = [
+            ("rsa-sha2-512", "rsa-sha2-512-cert-v01@openssh.com"),
+            ("rsa-sha2-256", "rsa-sha2-256-cert-v01@openssh.com"),
+        ];
+        both.into_iter()
+            .filter(move |(plain, of_certificate)| {
+                crypto.has(Algorithms::UserKeys, if certified { of_certificate } else { plain })
+            })
+            .map(|(plain, _)| plain)
+    }
+
+    /// A key of ours is of a type that is not to be sent.
+    fn not_accepted(&mut self, key_type: &str) {
+        let field = Algorithms::UserKeys.field();
+        self.unfit(format!("{key_type} is not among those to log in with ({field})"));
+    }
+
     /// A key of ours is an RSA key with too few bits.
     fn too_short(&mut self, bits: u32, required: u32) {
+        self.unfit(format!("it is an RSA key of {bits} bits, fewer than {required}"));
+    }
+
+    /// A key of ours is not sent, for this reason.
+    fn unfit(&mut self, detail: String) {
         let target = self.options.target.clone();
-        let detail = format!("it is an RSA key of {bits} bits, fewer than {required}");
         self.local.push(match &self.ways[self.current].kind {
             Kind::Key(key) => SshError::KeyFile {
                 target,
@@ -350,4 +381,9 @@ impl<'a> Login<'a> {
         tracing::debug!(%error, "credential not sent");
         self.local.push(error);
     }
+}
+
+/// The type of a key, or of a certificate, in wire format; `None` where it is none.
+fn key_type(mut public: &[u8]) -> Option<&str> {
+    take(&mut public).and_then(|name| std::str::from_utf8(name).ok())
 }

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+
 use super::unusable;
 use crate::SshError;
 
@@ -39,9 +41,19 @@ fn open(path: &Path) -> io::Result<Append> {
             Err(TryLockError::WouldBlock) if Instant::now() < patience_ends => {
                 thread::sleep(Duration::from_millis(2));
             }
+            // OpenSSH locks nothing, anywhere.
+            Err(TryLockError::Error(error)) if has_no_locks(&error) => return Ok(Append(file)),
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Whether a file system knows no such locks, as some over a network do: then a line is added
+/// without, in one write.
+fn has_no_locks(error: &io::Error) -> bool {
+    let unknown = [Errno::NOLCK, Errno::NOSYS, Errno::OPNOTSUPP, Errno::INVAL];
+    let code = error.raw_os_error().map(Errno::from_raw_os_error);
+    error.kind() == io::ErrorKind::Unsupported || code.is_some_and(|code| unknown.contains(&code))
 }
 
 impl Append {
@@ -57,5 +69,24 @@ impl Append {
             }
         }
         self.0.write_all(text.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use rustix::io::Errno;
+
+    use super::has_no_locks;
+
+    #[test]
+    fn a_file_system_without_locks_is_told_from_one_that_fails() {
+        let is_one = |code: Errno| has_no_locks(&io::Error::from_raw_os_error(code.raw_os_error()));
+        assert!(
+            [Errno::NOLCK, Errno::NOSYS, Errno::OPNOTSUPP, Errno::INVAL].into_iter().all(is_one)
+        );
+        assert!(has_no_locks(&io::Error::from(io::ErrorKind::Unsupported)));
+        assert!(![Errno::IO, Errno::INTR, Errno::BADF, Errno::WOULDBLOCK].into_iter().any(is_one));
     }
 }

@@ -55,6 +55,13 @@ impl Line {
         Ok(Hosts::parse(text.get(self.hosts.clone()).unwrap_or_default())?.is_about(name))
     }
 
+    /// Whether its names stand for one host, so that what is known of it may be added to.
+    pub(super) fn is_of_one_host(&self, text: &[u8]) -> bool {
+        let hosts = text.get(self.hosts.clone()).unwrap_or_default();
+        let commas = hosts.iter().filter(|byte| **byte == b',').count();
+        commas <= 1 && !hosts.iter().any(|byte| matches!(byte, b'*' | b'?' | b'!'))
+    }
+
     /// The line's key.
     pub(super) fn key(&self, text: &[u8]) -> Result<HostKey, &'static str> {
         let rest = text.get(self.hosts.end..self.end).unwrap_or_default();

@@ -19,6 +19,7 @@ mod append;
 mod content;
 mod line;
 mod name;
+mod record;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ use content::Content;
 use line::Marker;
 
 pub(crate) use name::{DEFAULT_PORT, Names};
+pub(crate) use record::Recorded;
 
 use crate::{HostCertificate, HostKey, SshError};
 
@@ -82,6 +84,8 @@ struct Found {
     key: HostKey,
     path: PathBuf,
     line: usize,
+    /// Whether the line is about this host only: one name, maybe with an address, or a hash.
+    is_own: bool,
 }
 
 /// OpenSSH's: `~/.ssh/known_hosts` (written), `~/.ssh/known_hosts2`, and the same two names with
@@ -172,54 +176,6 @@ impl KnownHosts {
         }
         Ok(known)
     }
-
-    /// Adds a line for a host, unless one is there by now.
-    pub(crate) fn record(
-        &self,
-        names: &Names,
-        key: &HostKey,
-        hash_names: bool,
-    ) -> Result<Recorded, SshError> {
-        let Some(path) = self.written() else { return Ok(Recorded::Nowhere(None)) };
-        if !names.can_be_written() {
-            let text = "the host's name would be a pattern or a comment in it";
-            return Err(unusable(path, io::Error::new(io::ErrorKind::InvalidInput, text)));
-        }
-        let failed = |source| unusable(path, source);
-        // Another process may have met the host first: two keys for one host would hide a change.
-        let known = || {
-            let known = self.read(&Names { without_port: None, ..names.clone() })?;
-            Ok(match known.lookup(key) {
-                Lookup::Known => Some(Recorded::Known),
-                Lookup::Changed { key, path, line } => Some(Recorded::Other { key, path, line }),
-                Lookup::Revoked { .. } | Lookup::Unknown => None,
-            })
-        };
-        append::locked(path, |append| {
-            if let Some(known) = known()? {
-                return Ok(known);
-            }
-            let name = match hash_names {
-                true => name::hashed(&names.own)
-                    .ok_or_else(|| failed(io::Error::other("no randomness to hash its name")))?,
-                false => names.own.clone(),
-            };
-            append.line(&format!("{name} {}", key.to_text())).map_err(failed)?;
-            // Such as /dev/null takes every line and keeps none.
-            Ok(known()?.unwrap_or_else(|| Recorded::Nowhere(Some(path.clone()))))
-        })
-    }
-}
-
-/// What became of a line that was to be added.
-#[derive(Debug)]
-pub(crate) enum Recorded {
-    /// The files know the host by this key now.
-    Known,
-    /// They know it by another one, by now.
-    Other { key: HostKey, path: PathBuf, line: usize },
-    /// There is no file to be written to, or this one keeps nothing.
-    Nowhere(Option<PathBuf>),
 }
 
 /// What the files say about a host.
@@ -246,6 +202,26 @@ impl Known {
         self.own.extend(other.own);
         self.without_port.extend(other.without_port);
         self
+    }
+
+    /// Whether no line has this key, not even to revoke it.
+    pub(crate) fn misses(&self, key: &HostKey) -> bool {
+        self.own.iter().all(|found| found.key != *key)
+    }
+
+    /// Whether one of these files knows the host by a key, on a line that is about no other host,
+    /// and no authority covers it.
+    pub(crate) fn is_for_one_host(&self, key: &HostKey, files: &[PathBuf]) -> bool {
+        let is_own = |found: &Found| {
+            let plain = found.is_own && found.marker.is_none();
+            plain && found.key == *key && files.contains(&found.path)
+        };
+        self.own.iter().any(is_own) && self.authority().is_none()
+    }
+
+    /// Whether no line names a key for the host.
+    pub(crate) fn is_new(&self) -> bool {
+        self.own.is_empty() && self.without_port.is_empty()
     }
 
     pub(crate) fn lookup(&self, key: &HostKey) -> Lookup {
@@ -301,6 +277,7 @@ fn found(content: &Content, name: &str, path: &Path) -> Vec<Found> {
                 key,
                 path: path.to_owned(),
                 line: line.number,
+                is_own: line.is_of_one_host(content.text()),
             }),
             Err(problem) => content::skipped(path, line.number, problem),
         }

@@ -1,6 +1,6 @@
 //! An async session as a sync one, and nothing added.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use ssh_session::{
@@ -22,7 +22,7 @@ pub fn runtime() -> &'static Runtime {
 
 /// An async session whose futures are waited for on [`runtime`].
 #[derive(Debug)]
-pub struct Blocking<S>(pub S);
+pub struct Blocking<S>(pub Arc<S>);
 
 /// A process of a [`Blocking`] session.
 #[derive(Debug)]

@@ -30,7 +30,7 @@ fn running(marker: &str) -> usize {
 /// Waits until no process has this in its command line. A server that loses commands leaves some
 /// running.
 fn all_have_ended<S: Subject>(case: &Case<S>, marker: &str) {
-    let lost = if case.facts().keeps_commands_apart { 0 } else { 5 };
+    let lost = if case.capabilities().keeps_commands_apart { 0 } else { 5 };
     wait_until("all of them have ended", || running(marker) <= lost);
 }
 
@@ -43,7 +43,7 @@ fn give_up<S: Subject>(case: &Case<S>, session: &S::Session, command: &Command, 
 
 /// As many commands at once as can be used back to back, so that a slot which is lost shows.
 fn has_its_slots<S: Subject>(case: &Case<S>, session: &S::Session) {
-    if !case.facts().limits_sessions {
+    if !case.capabilities().limits_sessions {
         return;
     }
     let start = Instant::now();
@@ -106,7 +106,7 @@ fn giving_up_does_not_disturb_a_neighbour<S: Subject>(case: &Case<S>) {
     match neighbour.wait() {
         Ok(status) => assert!(status.success()),
         Err(error) => {
-            assert!(!case.facts().keeps_commands_apart, "{error}");
+            assert!(!case.capabilities().keeps_commands_apart, "{error}");
             assert_eq!(error.kind(), Kind::NoExitStatus, "{error}");
         }
     }

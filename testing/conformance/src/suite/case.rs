@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ssh_session::{Chunk, Command, Kind, Options, Output, Process, Session, SshError};
 
-use super::{Facts, Place, Server, Setup, Subject};
+use super::{Capabilities, Server, ServerKind, Setup, Subject};
 use test_servers::proxy::FaultProxy;
 use test_servers::sshd::PasswordUser;
 
@@ -17,7 +17,7 @@ pub(super) const SOON: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Case<S> {
     pub(super) subject: S,
-    pub(super) place: Place,
+    pub(super) place: ServerKind,
     pub(super) server: Arc<Server>,
     pub(super) user: Option<Arc<PasswordUser>>,
     /// Servers started for this case alone.
@@ -32,8 +32,8 @@ pub(super) struct Line<'c, S: Subject> {
 
 impl<S: Subject> Case<S> {
     /// What the server does where servers differ.
-    pub(super) fn facts(&self) -> Facts {
-        self.place.facts()
+    pub(super) fn capabilities(&self) -> Capabilities {
+        self.place.capabilities()
     }
 
     /// A session on the server that all cases share.
@@ -82,7 +82,7 @@ impl<S: Subject> Case<S> {
             match work() {
                 Err(error)
                     if error.kind() == Kind::NoExitStatus
-                        && !self.facts().keeps_commands_apart
+                        && !self.capabilities().keeps_commands_apart
                         && start.elapsed() < SOON => {}
                 result => return result,
             }
@@ -131,7 +131,8 @@ impl<S: Subject> Line<'_, S> {
                 Err(error) => error,
             };
             let its_fault = matches!(error.kind(), Kind::NoExitStatus | Kind::ConnectionLost);
-            if self.case.facts().keeps_commands_apart || !its_fault || start.elapsed() > SOON {
+            if self.case.capabilities().keeps_commands_apart || !its_fault || start.elapsed() > SOON
+            {
                 return Err(error);
             }
             if error.kind() == Kind::ConnectionLost {

@@ -117,7 +117,7 @@ fn long_commands_run<S: Subject>(case: &Case<S>) {
     for length in [8_000, 33_000, Command::LONGEST - 20] {
         let command = format!("echo {}", "x".repeat(length));
         let result = session.exec(&Command::new(&command));
-        if length < case.facts().longest_command {
+        if length < case.capabilities().longest_command {
             let output = result.expect("output");
             assert_eq!((output.stdout.len(), output.success()), (length + 1, true));
         } else {
@@ -157,7 +157,7 @@ fn a_variable_arrives_where_the_server_takes_it<S: Subject>(case: &Case<S>) {
     let command = Command::new("printf %s \"$GREETING\"").env("GREETING", "héllo  'you'\n$HOME");
     for _ in 0..2 {
         let result = session.exec(&command);
-        match case.facts().environment {
+        match case.capabilities().environment {
             Environment::Listed | Environment::Any => {
                 assert_eq!(result.expect("output").stdout_text(), Ok("héllo  'you'\n$HOME"));
             }
@@ -175,7 +175,7 @@ fn a_variable_that_is_refused_is_an_error<S: Subject>(case: &Case<S>) {
     let command = Command::new("echo run; touch /tmp/$OTHER").env("GREETING", "x").env("OTHER", "");
     for _ in 0..12 {
         let result = session.exec(&command);
-        let named = match case.facts().environment {
+        let named = match case.capabilities().environment {
             Environment::Any => {
                 result.expect("output");
                 continue;
@@ -196,7 +196,7 @@ fn a_missing_exit_status_is_an_error_with_the_output<S: Subject>(case: &Case<S>)
     let session = case.connect(&server.options());
     server.omit_exit_status(true);
     let result = session.exec(&Command::new("echo hi"));
-    if case.facts().omits_status {
+    if case.capabilities().omits_status {
         let error = refused(result, Kind::NoExitStatus);
         assert_eq!(&error.partial_output().expect("output").stdout[..], b"hi\n");
         assert!(error.may_have_started() && !error.is_retryable());

@@ -49,7 +49,7 @@ fn a_refused_channel_is_not_a_dead_session<S: Subject>(case: &Case<S>) {
         read_until(&process, "held\n");
         process
     });
-    if !case.facts().limits_sessions {
+    if !case.capabilities().limits_sessions {
         return case.works(&session);
     }
     for _ in 0..3 {
@@ -108,7 +108,7 @@ fn ten_slots_serve_ten_commands_at_once<S: Subject>(case: &Case<S>) {
         })
         .collect();
     let eleventh = session.exec(&Command::new("echo works"));
-    if case.facts().limits_sessions {
+    if case.capabilities().limits_sessions {
         is_a_refusal(eleventh);
     } else {
         assert_eq!(eleventh.expect("output").stdout_text(), Ok("works\n"));

@@ -1,15 +1,16 @@
 //! One suite for every kind of session, on every kind of server.
 //!
 //! A [`Subject`] says how sessions of one kind are opened; [`run`] puts it through all cases on a
-//! server of one [`Place`]. The cases are written once, over the sync traits; a session that is
+//! server of one [`ServerKind`]. The cases are written once, over the sync traits; a session that is
 //! async is tested through [`Blocking`], which does nothing but wait for it.
 //!
-//! What a server can't do is a fact about its kind ([`Facts`]), and the cases expect the error it
+//! What a server can't do is a fact about its kind ([`Capabilities`]), and the cases expect the error it
 //! leads to. So every case runs in every cell of the grid, and none is skipped.
 
 mod blocking;
 mod cancelling;
 mod case;
+mod channels;
 mod commands;
 mod deadlines;
 mod endings;
@@ -17,7 +18,7 @@ mod heartbeats;
 pub mod hostile;
 mod limits;
 mod networks;
-mod place;
+mod server_kind;
 mod processes;
 mod rekeying;
 mod run;
@@ -31,8 +32,8 @@ use ssh_session::{Command, Options, Session, SshError};
 
 pub use blocking::{Blocking, BlockingProcess, runtime};
 pub use case::Case;
-pub use place::{Environment, Facts, Place, Server, Setup};
 pub use run::{Outcome, Report, names, run};
+pub use server_kind::{Capabilities, Environment, Server, ServerKind, Setup};
 
 /// A kind of session.
 pub trait Subject: Clone + Send + Sync + 'static {

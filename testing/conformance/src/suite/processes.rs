@@ -190,7 +190,7 @@ fn a_process_ends_at_its_deadline<S: Subject>(case: &Case<S>) {
     let command = Command::new("sleep 600").timeout(limit).stdin_piped();
     let process = case.spawn(&session, &command);
     let written = soon("a write", || process.write(&vec![0; 20_000_000]));
-    if case.facts().holds_input_back {
+    if case.capabilities().holds_input_back {
         refused(written, Kind::Timeout);
     }
     refused(process.read(), Kind::Timeout);

@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{
-    Case, Entry, Place, Setup, Subject, cancelling, commands, deadlines, endings, heartbeats,
-    limits, networks, processes, rekeying, sharing, streams, terminals,
+    Case, Entry, ServerKind, Setup, Subject, cancelling, channels, commands, deadlines, endings,
+    heartbeats, limits, networks, processes, rekeying, sharing, streams, terminals,
 };
 use test_servers::sshd::PasswordUser;
 
@@ -72,8 +72,8 @@ pub fn names<S: Subject>() -> Vec<&'static str> {
 /// # Panics
 ///
 /// Where a server can't be started: something is missing on this machine, and the panic names it.
-pub fn run<S: Subject>(subject: &S, place: Place, filter: Option<&str>) -> Report {
-    let user = (place == Place::Sshd)
+pub fn run<S: Subject>(subject: &S, place: ServerKind, filter: Option<&str>) -> Report {
+    let user = (place == ServerKind::Sshd)
         .then(|| Arc::new(PasswordUser::create().expect("a user for sshd; run as root")));
     let fresh = || Case {
         subject: subject.clone(),
@@ -138,7 +138,7 @@ fn put<S: Subject>(run: fn(&Case<S>), case: &Case<S>) -> Result<(), String> {
             }
             false => {
                 losses += 1;
-                case.facts().keeps_commands_apart || losses >= LOSSES
+                case.capabilities().keeps_commands_apart || losses >= LOSSES
             }
         };
         if result.is_ok() || enough {
@@ -155,6 +155,7 @@ fn entries<S: Subject>() -> Vec<Entry<S>> {
         streams::table(),
         sharing::table(),
         limits::table(),
+        channels::table(),
         deadlines::table(),
         heartbeats::table(),
         cancelling::table(),

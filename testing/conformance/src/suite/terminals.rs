@@ -13,7 +13,7 @@ super::table![
 
 /// Whether the server has terminals; where it has none, asking for one is refused.
 fn has_terminals<S: Subject>(case: &Case<S>, session: &impl Session) -> bool {
-    if !case.facts().terminals {
+    if !case.capabilities().terminals {
         let command = Command::new("echo run").pty(Pty::default());
         let error = refused(session.exec(&command), Kind::RequestRefused);
         assert!(!error.may_have_started());
@@ -21,7 +21,7 @@ fn has_terminals<S: Subject>(case: &Case<S>, session: &impl Session) -> bool {
         refused(session.spawn(&command), Kind::RequestRefused);
         case.works(session);
     }
-    case.facts().terminals
+    case.capabilities().terminals
 }
 
 fn a_terminal_has_its_type_and_size<S: Subject>(case: &Case<S>) {

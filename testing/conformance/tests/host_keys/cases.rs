@@ -1,8 +1,8 @@
 //! The table: what is known, what is shown, and what becomes of it.
 
-use crate::lab::Shows;
+use crate::fixture::Shows;
 
-/// One row. `{a}` and its like in the files are keys; see `lab.rs`.
+/// One row. `{a}` and its like in the files are keys; see `fixture.rs`.
 #[derive(Clone, Copy)]
 pub(crate) struct Row {
     pub(crate) what: &'static str,

@@ -93,7 +93,7 @@ pub(super) fn max_startups(stage: &mut Stage) -> Result<Outcome> {
         borrower.join().ok().context("a borrower panicked")??;
     }
     let all = start.elapsed();
-    let truth = stage.server.truth();
+    let truth = stage.server.counters();
     ensure!(truth.refused_startups == 0, "{} dials refused by the server", truth.refused_startups);
     ensure!(truth.authentications == wanted, "{} logins", truth.authentications);
     let saw = format!("{wanted} of {wanted} in {:.1} s, 0 refused in the log", all.as_secs_f64());

@@ -17,7 +17,7 @@ use pool_core::{CloseReason, ErrorKind, KeyedConfig, Machine, Said};
 use super::view::Session;
 use super::{Back, KeyedOp, KeyedScript, KeyedSetup};
 use crate::script::{End, Patience, Span};
-use crate::{FakeError, FakeSession, Truth};
+use crate::{FakeError, FakeSession, SessionCounters};
 
 /// The configuration of both.
 pub type AloneSetup = KeyedSetup;
@@ -67,7 +67,7 @@ struct Player<M: Machine> {
     machine: M,
     key: M::Key,
     setup: KeyedSetup,
-    truth: Arc<Truth>,
+    truth: Arc<SessionCounters>,
     now: Instant,
     start: Instant,
     waiters: Vec<WaiterId>,

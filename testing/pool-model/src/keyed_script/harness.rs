@@ -1,6 +1,6 @@
 //! The player of scripts: the books, the world around them, and the model beside them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,8 @@ use pool_core::{CloseReason, Event, Machine, Said};
 use super::view::{Session, View};
 use super::{KeyedOp, KeyedSetup, KeyedViolation};
 use crate::script::Span;
-use crate::script::breach::Checked;
-use crate::{FakeError, Truth};
+use crate::script::violation::Checked;
+use crate::{FakeError, SessionCounters};
 
 /// Plays a script step by step, and checks all that can be checked after each.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct KeyedHarness {
     pub(super) setup: KeyedSetup,
     steps: Vec<KeyedOp>,
     pub(super) core: KeyedCore<Session, FakeError>,
-    pub(super) truth: Arc<Truth>,
+    pub(super) truth: Arc<SessionCounters>,
     pub(super) now: Instant,
     /// The clock was set back once.
     pub(super) went_back: bool,
@@ -30,6 +30,8 @@ pub struct KeyedHarness {
     pub(super) ends: u32,
     pub(super) ended: bool,
     pub(super) names: Vec<Name>,
+    /// All keys that were ever known.
+    pub(super) seen: HashSet<KeyId>,
     pub(super) waiters: Vec<Waiting>,
     pub(super) held: Vec<Held>,
     pub(super) running: Vec<Running>,
@@ -128,6 +130,7 @@ impl KeyedHarness {
             ends: 0,
             ended: false,
             names: (0..setup.keys).map(name).collect(),
+            seen: HashSet::new(),
             waiters: Vec::new(),
             held: Vec::new(),
             running: Vec::new(),
@@ -161,9 +164,9 @@ impl KeyedHarness {
     }
 
     fn blame(&self, done: Checked) -> Result<(), KeyedViolation> {
-        done.map_err(|breach| KeyedViolation {
-            invariant: breach.0,
-            detail: breach.1,
+        done.map_err(|violation| KeyedViolation {
+            invariant: violation.0,
+            detail: violation.1,
             setup: Box::new(self.setup),
             steps: self.steps.clone(),
         })

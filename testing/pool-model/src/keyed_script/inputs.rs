@@ -13,7 +13,7 @@ use pool_core::{CloseReason, ErrorKind, Machine};
 use super::Back;
 use super::harness::{Held, KeyedHarness, Running, Waiting, Work};
 use super::view::Session;
-use crate::script::breach::Checked;
+use crate::script::violation::Checked;
 use crate::script::{End, Patience};
 use crate::{FakeError, FakeSession};
 
@@ -30,6 +30,7 @@ impl KeyedHarness {
         let id = self.core.open_key(self.now);
         ensure!(id.is_none() == self.closed, "K5", "a new key: {id:?}, closed: {}", self.closed);
         let Some(id) = id else { return Ok(None) };
+        ensure!(self.seen.insert(id), "K5", "{id:?} is known again");
         let known = &mut self.names[name];
         (known.id, known.used, known.max_size) = (Some(id), false, self.setup.max_size);
         (known.quiet_since, known.idle_since) = (None, None);

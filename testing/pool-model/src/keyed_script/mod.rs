@@ -7,7 +7,7 @@
 //! that can be seen (K7).
 
 mod alone;
-mod epilogue;
+mod wind_down;
 mod harness;
 mod inputs;
 mod op;
@@ -101,7 +101,7 @@ pub struct KeyedViolation {
     pub detail: String,
     /// The configuration.
     pub setup: Box<KeyedSetup>,
-    /// The steps up to the one after which it was found; the epilogue has none.
+    /// The steps up to the one after which it was found; the wind_down has none.
     pub steps: Vec<KeyedOp>,
 }
 

@@ -8,7 +8,7 @@ use pool_core::keyed_core::KeyId;
 
 use super::harness::KeyedHarness;
 use super::view::{KeyView, View};
-use crate::script::breach::Checked;
+use crate::script::violation::Checked;
 
 /// How long a key is known, at the least, before anybody has used it.
 const BEFORE_FIRST_USE: Duration = Duration::from_secs(1);
@@ -30,6 +30,8 @@ impl KeyedHarness {
         let (open, was) = (self.view.open(), before.open());
         ensure!(open <= self.total.max(was), "K1", "{open} open, {was} before");
         ensure!(self.core.open() == open, "K1", "{open} open, told {}", self.core.open());
+        let (staying, spare) = (self.view.staying(), self.view.spare());
+        ensure!(staying <= self.total || spare == 0, "K1", "{staying} stay, {spare} to spare");
         for key in &self.view.keys {
             let was = before.key(key.id).map_or(0, |key| key.stats.open());
             let (open, most) = (key.stats.open(), key.stats.max_size);
@@ -61,6 +63,9 @@ impl KeyedHarness {
 
     /// I11: whoever waits has something to wait for.
     fn check_waiters(&self) -> Checked {
+        let fronts: Vec<u64> = self.view.keys.iter().filter_map(|key| key.front).collect();
+        let places: std::collections::HashSet<_> = fronts.iter().collect();
+        ensure!(places.len() == fronts.len(), "K2", "two with the same place: {fronts:?}");
         for key in &self.view.keys {
             let KeyView { stats, front, wants, id, .. } = key;
             if front.is_none() {
@@ -74,7 +79,8 @@ impl KeyedHarness {
         Ok(())
     }
 
-    /// K3: an idle session is given up only for somebody who waits under another key.
+    /// K3: a session is given up only for a key that starves, one for each; an idle one only for
+    /// somebody who waits under another key.
     fn check_displaced(&mut self, before: &View) -> Checked {
         let mut given_up: Vec<KeyId> = Vec::new();
         for &(key, session, reason) in &self.news.closed {
@@ -84,14 +90,20 @@ impl KeyedHarness {
                 given_up.push(key);
             }
         }
-        if given_up.is_empty() || before.open() > self.total || self.view.open() > self.total {
+        let lent = self.view.keys.iter().map(|key| {
+            key.displaced.saturating_sub(before.key(key.id).map_or(0, |key| key.displaced))
+        });
+        let lent: usize = lent.sum();
+        let none = given_up.len() + lent == 0;
+        if none || before.open() > self.total || self.view.open() > self.total {
             return Ok(());
         }
         self.displaced += given_up.len() as u64;
         let starving: Vec<_> = before.starving().chain(self.view.starving()).collect();
         let keys: std::collections::HashSet<_> = starving.iter().map(|(_, key)| *key).collect();
         let count = given_up.len();
-        ensure!(count <= keys.len(), "K3", "{count} idle ones given up for {} keys", keys.len());
+        let most = keys.len();
+        ensure!(count + lent <= most, "K3", "{count} idle, {lent} lent given up for {most} keys");
         for key in given_up {
             let other = keys.iter().any(|starving| *starving != key);
             ensure!(other, "K3", "{key:?} gave one up for nobody else");

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use pool_core::core::{Phase, SlotId};
 use pool_core::keyed_core::{KeyId, KeyedCore};
-use pool_core::{Machine, Stats};
+use pool_core::{CloseReason, Machine, Stats};
 
 use crate::{FakeError, FakeSession};
 
@@ -32,6 +32,12 @@ pub(super) struct KeyView {
     /// It has work to be run.
     pub(super) works: bool,
     pub(super) idle: Vec<SlotId>,
+    /// Sessions that are not on their way out.
+    pub(super) staying: usize,
+    /// Those of them that no task works on.
+    pub(super) spare: usize,
+    /// Sessions that go with their last lease, for another key.
+    pub(super) displaced: usize,
     /// A waiter or an outcome that nobody collected, a session, or something that hangs.
     pub(super) busy: bool,
 }
@@ -42,6 +48,13 @@ impl View {
             let core = core.core(id)?;
             let stats = core.stats();
             let idle = core.phases().filter(|(_, phase)| *phase == Phase::Idle);
+            let gone = |phase| matches!(phase, Phase::Vacant | Phase::Closing | Phase::Orphan);
+            let stays = |(slot, phase): &_| !gone(*phase) && core.retiring(*slot).is_none();
+            let free = |phase| matches!(phase, Phase::Idle | Phase::Reserved | Phase::Lent);
+            let staying = core.phases().filter(stays);
+            let displaced = core.phases().filter_map(|(slot, _)| core.retiring(slot));
+            let displaced = displaced.filter(|reason| *reason == CloseReason::Displaced).count();
+            let spare = core.phases().filter(stays).filter(|(_, phase)| free(*phase)).count();
             Some(KeyView {
                 id,
                 stats,
@@ -50,6 +63,9 @@ impl View {
                 wants: core.wants_connect(now),
                 works: core.has_task(now),
                 idle: idle.map(|(slot, _)| slot).collect(),
+                staying: staying.count(),
+                spare,
+                displaced,
                 busy: stats.open() + stats.orphans + stats.waiting + stats.hung() > 0,
             })
         });
@@ -62,6 +78,14 @@ impl View {
 
     pub(super) fn sum(&self, of: impl Fn(&Stats) -> usize) -> usize {
         self.keys.iter().map(|key| of(&key.stats)).sum()
+    }
+
+    pub(super) fn staying(&self) -> usize {
+        self.keys.iter().map(|key| key.staying).sum()
+    }
+
+    pub(super) fn spare(&self) -> usize {
+        self.keys.iter().map(|key| key.spare).sum()
     }
 
     pub(super) fn open(&self) -> usize {

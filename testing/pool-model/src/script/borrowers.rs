@@ -6,10 +6,10 @@ use std::time::Duration;
 use pool_core::CloseReason;
 use pool_core::core::{Acquired, Lease, Phase, Refusal, Request, Returned, Taken};
 
-use super::breach::Checked;
 use super::facts::{Held, Waiting};
 use super::handle::Handle;
 use super::harness::Harness;
+use super::violation::Checked;
 use super::{Patience, Return};
 use crate::FakeError;
 

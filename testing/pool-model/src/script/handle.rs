@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{FakeSession, Truth};
+use crate::{FakeSession, SessionCounters};
 
 /// How many handles were made and dropped.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ pub(super) struct Handle {
 }
 
 impl Handle {
-    pub(super) fn new(truth: &Arc<Truth>, count: &Arc<Handles>) -> Self {
+    pub(super) fn new(truth: &Arc<SessionCounters>, count: &Arc<Handles>) -> Self {
         Self::of(Arc::new(FakeSession::new(truth)), count)
     }
 

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pool_core::core::{Core, LeaseId, Notice, Phase, SlotId, WaiterId};
-use pool_core::{CloseReason, Event, NotAcquired, Stats};
+use pool_core::{CloseReason, Event, Stats};
 
 use super::books::Book;
-use super::breach::Checked;
 use super::facts::{Facts, Held, Running, Tally, Waiting};
 use super::gate::GateModel;
 use super::handle::{Handle, Handles};
 use super::keyed::Leave;
 use super::limits::LimitModel;
+use super::violation::Checked;
 use super::{Op, Setup, Span, Violation};
-use crate::{FakeError, Truth};
+use crate::{FakeError, SessionCounters};
 
 /// Plays a script step by step, and checks all that can be checked after each.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub struct Harness {
     pub(super) setup: Setup,
     steps: Vec<Op>,
     pub(super) core: Core<Handle, FakeError>,
-    pub(super) truth: Arc<Truth>,
+    pub(super) truth: Arc<SessionCounters>,
     pub(super) handles: Arc<Handles>,
     /// Handles that the harness dropped; the core must not drop any.
     pub(super) dropped: u64,
@@ -51,6 +51,8 @@ pub struct Harness {
     /// Which session lives in a slot.
     pub(super) home: HashMap<SlotId, u64>,
     pub(super) seen: HashSet<SlotId>,
+    /// The numbers of all sessions so far.
+    pub(super) numbers: HashSet<u64>,
     pub(super) gone_waiter: Option<WaiterId>,
     pub(super) gone_slot: Option<SlotId>,
     pub(super) gone_lease: Option<LeaseId>,
@@ -74,10 +76,13 @@ pub(super) struct News {
     /// Which session, why, at what age.
     pub(super) closed: Vec<(u64, CloseReason, Duration)>,
     pub(super) interrupted: Vec<SlotId>,
-    pub(super) not_acquired: Vec<NotAcquired>,
+    /// How many borrowers were told to have no session.
+    pub(super) not_acquired: u64,
     /// Of which session, for how long.
     pub(super) held_long: Vec<(u64, Duration)>,
     pub(super) learned: Option<usize>,
+    /// Those who wait for sessions to be opened were told.
+    pub(super) progress: bool,
 }
 
 impl Harness {
@@ -117,6 +122,7 @@ impl Harness {
             facts: HashMap::new(),
             home: HashMap::new(),
             seen: HashSet::new(),
+            numbers: HashSet::new(),
             gone_waiter: None,
             gone_slot: None,
             gone_lease: None,
@@ -184,9 +190,9 @@ impl Harness {
     }
 
     fn blame(&self, done: Checked) -> Result<(), Violation> {
-        done.map_err(|breach| Violation {
-            invariant: breach.0,
-            detail: breach.1,
+        done.map_err(|violation| Violation {
+            invariant: violation.0,
+            detail: violation.1,
             setup: Box::new(self.setup),
             steps: self.steps.clone(),
         })
@@ -256,6 +262,12 @@ impl Harness {
         // Again where a session came late.
         self.ends += u32::from(ended(&self.book) && !ended(&before));
         ensure!(self.drained == self.ends, "I25", "drained was said {} times", self.drained);
+        let outcomes = |book: &Book| {
+            let c = &book.stats.counters;
+            c.timed_out + c.cancelled + c.failed + c.overloaded + c.refused_closed
+        };
+        let (told, new) = (self.news.not_acquired, outcomes(&self.book) - outcomes(&before));
+        ensure!(told == new, "I5", "{told} outcomes without a session told, {new} counted");
         let dropped = self.handles.dropped();
         ensure!(dropped == self.dropped, "I28", "the core dropped a session itself");
         self.check_rules(&before)?;
@@ -272,12 +284,13 @@ impl Harness {
                 Notice::Event(Event::Closed { session, reason, age }) => {
                     self.news.closed.push((session, reason, age));
                 }
-                Notice::Event(Event::NotAcquired { why, .. }) => self.news.not_acquired.push(why),
+                Notice::Event(Event::NotAcquired { .. }) => self.news.not_acquired += 1,
                 Notice::Event(Event::HeldLong { session, held, .. }) => {
                     self.news.held_long.push((session, held));
                 }
                 Notice::Event(Event::LimitLearned { leases }) => self.news.learned = Some(leases),
-                Notice::Event(_) | Notice::Progress => {}
+                Notice::Event(_) => {}
+                Notice::Progress => self.news.progress = true,
                 Notice::Interrupt(slot) => self.news.interrupted.push(slot),
                 Notice::Drained => self.drained += 1,
             }
@@ -286,6 +299,8 @@ impl Harness {
         ensure!(silent, "I11", "a notice is left that was not announced");
         let learned = self.news.learned.is_none_or(|leases| leases == self.core.lease_limit());
         ensure!(learned, "I35", "told of {:?} leases", self.news.learned);
+        let idle_talk = self.news.progress && self.warm == 0;
+        ensure!(!idle_talk, "I20", "progress is told, though nobody waits for it");
         Ok(())
     }
 

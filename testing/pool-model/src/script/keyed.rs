@@ -5,8 +5,8 @@ use pool_core::core::Phase;
 
 use super::Keyed;
 use super::books::{Book, Entry};
-use super::breach::Checked;
 use super::harness::Harness;
+use super::violation::Checked;
 
 /// What the core may do, by the leave of its hub.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl Harness {
         self.core.allow_connects(connects.map_or(usize::MAX, usize::from));
         let due = self.core.has_task(self.now);
         ensure!(busy || starved || !due, "I11", "it was held back and did not say so");
-        let free = starved && self.gate.is_over(self.now);
+        let free = starved && self.gate.is_over(self.now) && self.leave.permits();
         ensure!(!free || due, "I11", "it starved and has nothing to open");
         self.observe().map(drop)
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use pool_core::core::{Phase, SlotId};
 
 use super::books::Book;
-use super::breach::Checked;
+use super::violation::Checked;
 
 #[derive(Debug)]
 pub(super) struct LimitModel {
@@ -38,10 +38,10 @@ impl LimitModel {
         self.grows_at = again;
     }
 
-    /// Time has passed; the book is that from before.
-    pub(super) fn told(&mut self, before: &Book, now: Instant, recovery: Duration) {
+    /// Time has passed; the book is that from before. Whether one more lease is tried.
+    pub(super) fn told(&mut self, before: &Book, now: Instant, recovery: Duration) -> bool {
         if self.grows_at.is_none_or(|at| at > now) {
-            return;
+            return false;
         }
         self.learned = (self.learned + 1).min(self.most);
         for limit in self.slots.values_mut() {
@@ -51,6 +51,7 @@ impl LimitModel {
         let short = |(slot, limit): (&SlotId, &usize)| *limit < self.most && !closing(*slot);
         let grown = self.learned == self.most && !self.slots.iter().any(short);
         self.grows_at = if grown { None } else { now.checked_add(recovery) };
+        true
     }
 
     /// A closed pool tries nothing.

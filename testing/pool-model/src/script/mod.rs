@@ -6,10 +6,10 @@
 //! all run this.
 
 #[macro_use]
-pub(crate) mod breach;
+pub(crate) mod violation;
 mod books;
 mod borrowers;
-mod epilogue;
+mod wind_down;
 mod facts;
 mod gate;
 mod handle;
@@ -28,11 +28,11 @@ mod strays;
 mod tasks;
 mod ticks;
 
-pub use self::breach::Violation;
 pub use self::harness::Harness;
 pub use self::keepalive::run_keepalive;
 pub use self::op::{End, Keyed, Op, Patience, Return, Span};
 pub use self::setup::{SETUP_BYTES, Setup};
+pub use self::violation::Violation;
 
 /// A configuration and what is done to it.
 #[derive(Debug, Clone, PartialEq)]

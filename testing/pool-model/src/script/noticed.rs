@@ -7,10 +7,10 @@ use pool_core::core::{Operation, Phase, Purpose, SlotId};
 use pool_core::{CloseReason, ErrorKind};
 
 use super::books::Book;
-use super::breach::Checked;
 use super::facts::Work;
 use super::gate::GateModel;
 use super::harness::Harness;
+use super::violation::Checked;
 
 impl Harness {
     /// Who was told to end, and whether a check that took too long counts as a failed connect.
@@ -48,6 +48,8 @@ impl Harness {
         let born = self.book.slots.iter().filter(|entry| before.entry(entry.slot).is_none());
         for entry in born {
             ensure!(self.seen.insert(entry.slot), "I4", "lives again: {entry:?}");
+            let number = entry.slot.number();
+            ensure!(self.numbers.insert(number), "I4", "another {number}: {entry:?}");
         }
         let gone = before.slots.iter().filter(|entry| self.book.entry(entry.slot).is_none());
         let gone: Vec<_> = gone.copied().collect();
@@ -102,6 +104,8 @@ impl Harness {
                 }
             }
         }
+        let told = self.news.progress || self.warm == 0;
+        ensure!(failed == 0 || told, "I20", "nobody was told of {failed} failures");
         for _ in 0..failed {
             self.connect_failed(ErrorKind::Transient);
         }

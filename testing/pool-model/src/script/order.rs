@@ -7,8 +7,8 @@ use pool_core::Order;
 use pool_core::core::{Operation, Phase, SlotId};
 
 use super::books::{Book, Entry};
-use super::breach::Checked;
 use super::harness::Harness;
+use super::violation::Checked;
 
 impl Harness {
     /// I10, I11, I13, I31.
@@ -32,6 +32,10 @@ impl Harness {
                 let unasked = promised.is_some_and(|facts| each_time && facts.touched);
                 ensure!(!unasked, "I9", "{:?} was promised what was not asked", waiter.id);
             }
+        }
+        for id in &self.news.woken {
+            let changed = before.place(*id) != self.book.place(*id);
+            ensure!(changed, "I11", "{id:?} was woken for nothing");
         }
         let known = |id| self.waiters.iter().any(|waiter| waiter.id == id);
         ensure!(self.news.woken.iter().all(|id| known(*id)), "I13", "woke somebody unknown");

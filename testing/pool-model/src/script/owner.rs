@@ -5,11 +5,11 @@ use pool_core::core::Phase;
 
 use super::books::{Book, Entry};
 use super::borrowers::pick;
-use super::breach::Checked;
 use super::facts::Facts;
 use super::gate::GateModel;
 use super::handle::Handle;
 use super::harness::Harness;
+use super::violation::Checked;
 
 impl Harness {
     pub(super) fn resize(&mut self, max_size: usize) -> Checked {
@@ -100,10 +100,12 @@ impl Harness {
     }
 
     pub(super) fn close(&mut self) -> Checked {
+        let told = self.closed || self.warm == 0;
         self.closed = true;
         self.limits.closed();
         self.core.close(self.now);
         let before = self.observe()?;
+        ensure!(told || self.news.progress, "I20", "who waits for a warm pool was not told");
         let (was, is) = (before.stats.counters, self.book.stats.counters);
         let refused = is.refused_closed - was.refused_closed;
         ensure!(refused == before.stats.waiting as u64, "I24", "{refused} waiters refused");

@@ -3,9 +3,9 @@
 use pool_core::core::{Operation, Phase, Purpose, SlotId};
 
 use super::books::{Book, Entry};
-use super::breach::Checked;
 use super::facts::{Facts, Running, Work, least};
 use super::harness::Harness;
+use super::violation::Checked;
 
 /// No script has more at once.
 const MOST_SLOTS: usize = 8;

@@ -4,8 +4,8 @@ use pool_core::CloseReason;
 use pool_core::core::Phase;
 
 use super::books::{Book, Entry};
-use super::breach::Checked;
 use super::harness::Harness;
+use super::violation::Checked;
 
 impl Harness {
     /// I7, I8, I32, I33, I37, I38.

@@ -3,10 +3,10 @@
 use pool_core::CloseReason;
 use pool_core::core::{Phase, Refusal, Returned, Taken};
 
-use super::breach::Checked;
 use super::facts::Facts;
 use super::handle::Handle;
 use super::harness::Harness;
+use super::violation::Checked;
 
 impl Harness {
     pub(super) fn stray(&mut self, n: u8) -> Checked {

@@ -6,10 +6,10 @@ use pool_core::core::{ConnectFailure, Operation, Phase, Purpose, SlotId, Task};
 use super::End;
 use super::books::Entry;
 use super::borrowers::pick;
-use super::breach::Checked;
 use super::facts::{Facts, Running, Work, least};
 use super::handle::Handle;
 use super::harness::Harness;
+use super::violation::Checked;
 use crate::FakeError;
 
 impl Harness {
@@ -275,6 +275,8 @@ impl Harness {
             let hopeless = failed == Some(ErrorKind::Permanent) || nobody_there;
             let left = self.book.queued();
             ensure!(!hopeless || left == 0, "I18", "waiters outlived {failed:?}");
+            let told = self.news.progress || self.warm == 0;
+            ensure!(told, "I20", "who waits for a warm pool was not told of {slot:?}");
             self.check_succession(&before, failed.is_none())?;
         }
         Ok(())

@@ -6,16 +6,17 @@ use pool_core::CloseReason;
 use pool_core::core::Phase;
 
 use super::books::Book;
-use super::breach::Checked;
 use super::facts::{Work, least};
 use super::harness::Harness;
+use super::violation::Checked;
 
 impl Harness {
     /// Tells the core the time, twice.
     pub(super) fn tick(&mut self) -> Checked {
-        self.limits.told(&self.book, self.now, self.setup.limit_recovery);
+        let tries = self.limits.told(&self.book, self.now, self.setup.limit_recovery);
         self.core.handle_timeout(self.now);
         let before = self.observe()?;
+        ensure!(tries == self.news.learned.is_some(), "I35", "one more is tried: {tries}");
         self.check_deadlines()?;
         self.check_retired(&before)?;
         self.check_held_long()?;

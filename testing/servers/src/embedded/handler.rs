@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use russh::keys::Certificate;
 use russh::server::{
@@ -113,7 +114,7 @@ impl Handler for Connection {
         let slot = (!refused).then(|| Slot::take(&self.shared, &self.slots, limit)).flatten();
         let Some(slot) = slot else {
             // What OpenSSH says at MaxSessions.
-            reply.reject(ChannelOpenFailure::ConnectFailed).await;
+            late(delay, reply.reject(ChannelOpenFailure::ConnectFailed)).await;
             return Ok(());
         };
         let id = channel.id();
@@ -130,14 +131,7 @@ impl Handler for Connection {
                 let _ = handle.close(id).await;
             });
         }
-        if delay.is_zero() {
-            reply.accept().await;
-        } else {
-            tokio::spawn(async move {
-                tokio::time::sleep(delay).await;
-                reply.accept().await;
-            });
-        }
+        late(delay, reply.accept()).await;
         Ok(())
     }
 
@@ -318,4 +312,15 @@ impl Handler for Connection {
         self.channels.remove(&id);
         Ok(())
     }
+}
+
+/// Gives an answer at once, or so much later without keeping the connection waiting.
+async fn late(delay: Duration, answer: impl Future<Output = ()> + Send + 'static) {
+    if delay.is_zero() {
+        return answer.await;
+    }
+    tokio::spawn(async move {
+        tokio::time::sleep(delay).await;
+        answer.await;
+    });
 }

@@ -157,7 +157,8 @@ impl EmbeddedServer {
         switches.refused_opens.push(number);
     }
 
-    /// Answers every session channel open this much later. Default: zero.
+    /// Answers every session channel open this much later, also those that it refuses. Default:
+    /// zero.
     pub fn delay_opens(&self, delay: Duration) {
         self.shared.switches().open_delay = delay;
     }

@@ -13,7 +13,7 @@ pub enum Direction {
 
 /// Faults of one direction.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Way {
+pub(super) struct DirectionFaults {
     pub(super) delay: Duration,
     pub(super) jitter: Duration,
     pub(super) bytes_per_second: Option<u64>,
@@ -23,7 +23,7 @@ pub(super) struct Way {
     pub(super) corrupt_at: Option<u64>,
 }
 
-impl Way {
+impl DirectionFaults {
     /// How many more bytes may pass before all is silence, when so many have; `None` for any.
     pub(super) fn room(&self, passed: u64) -> Option<u64> {
         if self.held { Some(0) } else { Some(self.hold_after?.saturating_sub(passed)) }
@@ -32,8 +32,8 @@ impl Way {
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Faults {
-    pub(super) to_server: Way,
-    pub(super) to_client: Way,
+    pub(super) to_server: DirectionFaults,
+    pub(super) to_client: DirectionFaults,
     /// Connections are accepted, and that was all.
     pub(super) silent: bool,
     pub(super) slow_banner: Option<Duration>,
@@ -41,14 +41,14 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    pub(super) fn way(&self, direction: Direction) -> &Way {
+    pub(super) fn way(&self, direction: Direction) -> &DirectionFaults {
         match direction {
             Direction::ToServer => &self.to_server,
             Direction::ToClient => &self.to_client,
         }
     }
 
-    pub(super) fn way_mut(&mut self, direction: Direction) -> &mut Way {
+    pub(super) fn way_mut(&mut self, direction: Direction) -> &mut DirectionFaults {
         match direction {
             Direction::ToServer => &mut self.to_server,
             Direction::ToClient => &mut self.to_client,

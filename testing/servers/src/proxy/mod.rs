@@ -34,7 +34,7 @@ use crate::background::Background;
 use crate::port::{bind_again, bind_free};
 use connection::{Blow, Shared};
 pub use faults::Direction;
-use faults::{Faults, Way};
+use faults::{DirectionFaults, Faults};
 
 /// A running proxy; dropping it ends its connections.
 #[derive(Debug)]
@@ -229,7 +229,7 @@ impl FaultProxy {
         Ok(Listening { task, ended })
     }
 
-    fn each_way(&self, change: impl Fn(&mut Way)) {
+    fn each_way(&self, change: impl Fn(&mut DirectionFaults)) {
         self.faults.send_modify(|faults| {
             change(&mut faults.to_server);
             change(&mut faults.to_client);

@@ -58,7 +58,12 @@ impl Kex {
         }
     }
 
-    fn sign(&self, hash: &[u8]) -> io::Result<Vec<u8>> {
+    /// Signs as it signs key exchanges, in wire format.
+    ///
+    /// # Errors
+    ///
+    /// None that are known.
+    pub fn sign(&self, hash: &[u8]) -> io::Result<Vec<u8>> {
         if let Some(signature) = &self.signature {
             return Ok(signature.clone());
         }

@@ -1,5 +1,6 @@
 //! A connection as a script sees it.
 
+use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub struct Wire {
     pub(super) offer: Vec<u8>,
     /// The client's half of the last exchange.
     pub(super) ephemeral: Vec<u8>,
+    /// Packets that were passed over, to be received yet.
+    kept: VecDeque<Vec<u8>>,
 }
 
 /// What goes into a packet, put together.
@@ -81,6 +84,7 @@ impl Wire {
             session: None,
             offer: Vec::new(),
             ephemeral: Vec::new(),
+            kept: VecDeque::new(),
         })
     }
 
@@ -121,6 +125,9 @@ impl Wire {
 
     /// The next packet's payload.
     pub fn receive(&mut self) -> io::Result<Vec<u8>> {
+        if let Some(packet) = self.kept.pop_front() {
+            return Ok(packet);
+        }
         self.incoming.open(&mut self.stream)
     }
 
@@ -132,6 +139,22 @@ impl Wire {
                 return Ok(packet);
             }
         }
+    }
+
+    /// The next packet of this type; those before it are left to be received.
+    pub fn receive_ahead(&mut self, kind: u8) -> io::Result<Vec<u8>> {
+        loop {
+            let packet = self.incoming.open(&mut self.stream)?;
+            if packet.first() == Some(&kind) {
+                return Ok(packet);
+            }
+            self.kept.push_back(packet);
+        }
+    }
+
+    /// The session's identifier (RFC 4253, 7.2); empty before keys are agreed on.
+    pub fn session_id(&self) -> Vec<u8> {
+        self.session.clone().unwrap_or_default()
     }
 
     /// Reads whatever the client sends, until it hangs up.

@@ -10,7 +10,7 @@ use crate::Attempts;
 /// The log lags behind what a client sees by some milliseconds: a test waits for the figure it
 /// expects with [`Sshd::wait_for`](super::Sshd::wait_for).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Truth {
+pub struct ServerCounters {
     /// TCP connections that sshd took on. Those dropped by `MaxStartups` are not among them.
     pub connections: usize,
     /// Logins that succeeded, by any method. A key that is first asked about and then used is one.
@@ -28,7 +28,7 @@ pub struct Truth {
     pub sessions: usize,
 }
 
-impl Truth {
+impl ServerCounters {
     pub(super) fn read(path: &Path) -> io::Result<Self> {
         Ok(Self::count(&read_log(path)?))
     }
@@ -71,7 +71,7 @@ pub(super) fn read_log(path: &Path) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Attempts, Truth};
+    use super::{Attempts, ServerCounters};
 
     #[test]
     fn a_login_with_a_key_asked_about_first_is_counted_once() {
@@ -86,7 +86,7 @@ mod tests {
             Accepted publickey for root from 127.0.0.1 port 5 ssh2: ED25519 SHA256:y\r\n\
             Starting session: command for root from 127.0.0.1 port 5 id 0\r\n\
             drop connection #2 from [127.0.0.1]:6 on [127.0.0.1]:9 past MaxStartups\r\n";
-        let expected = Truth {
+        let expected = ServerCounters {
             connections: 1,
             authentications: 1,
             failed_authentications: 3,
@@ -94,6 +94,6 @@ mod tests {
             refused_startups: 1,
             sessions: 1,
         };
-        assert_eq!(Truth::count(log), expected);
+        assert_eq!(ServerCounters::count(log), expected);
     }
 }

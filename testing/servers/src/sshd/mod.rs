@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 pub use builder::SshdBuilder;
-pub use log::Truth;
+pub use log::ServerCounters;
 pub use user::PasswordUser;
 
 use crate::Attempts;
@@ -140,6 +140,27 @@ impl Sshd {
         self.launch_again()
     }
 
+    /// Starts anew on the same port without the first of its host keys; the others stay.
+    ///
+    /// # Errors
+    ///
+    /// As [`restart`](Self::restart).
+    pub fn retire_first_host_key(&mut self) -> io::Result<()> {
+        let path = self.dir().join("sshd_config");
+        let config = fs::read_to_string(&path)?;
+        let mut is_first = true;
+        let kept = config.lines().filter(|line| {
+            let retired = is_first && line.starts_with("HostKey ");
+            is_first &= !retired;
+            !retired
+        });
+        fs::write(&path, kept.map(|line| format!("{line}\n")).collect::<String>())?;
+        if !self.host_public_keys.is_empty() {
+            self.host_public_keys.remove(0);
+        }
+        self.restart()
+    }
+
     /// Starts on the port it had. A child that was being forked off as its parent was killed may
     /// hold that for a moment.
     fn launch_again(&mut self) -> io::Result<()> {
@@ -170,11 +191,11 @@ impl Sshd {
     pub fn wait_for(
         &self,
         patience: Duration,
-        mut wanted: impl FnMut(&Truth) -> bool,
-    ) -> io::Result<Truth> {
+        mut wanted: impl FnMut(&ServerCounters) -> bool,
+    ) -> io::Result<ServerCounters> {
         let deadline = Instant::now() + patience;
         loop {
-            let truth = Truth::read(&self.log_path())?;
+            let truth = ServerCounters::read(&self.log_path())?;
             if wanted(&truth) {
                 return Ok(truth);
             }
@@ -187,33 +208,33 @@ impl Sshd {
     }
 
     /// All figures at once, as the log has them now.
-    pub fn truth(&self) -> Truth {
-        Truth::read(&self.log_path()).unwrap_or_default()
+    pub fn counters(&self) -> ServerCounters {
+        ServerCounters::read(&self.log_path()).unwrap_or_default()
     }
 
-    /// TCP connections taken on so far; see [`Truth::connections`].
+    /// TCP connections taken on so far; see [`ServerCounters::connections`].
     pub fn connections(&self) -> usize {
-        self.truth().connections
+        self.counters().connections
     }
 
-    /// Logins that succeeded so far; see [`Truth::authentications`].
+    /// Logins that succeeded so far; see [`ServerCounters::authentications`].
     pub fn authentications(&self) -> usize {
-        self.truth().authentications
+        self.counters().authentications
     }
 
-    /// Refused attempts so far; see [`Truth::failed_authentications`].
+    /// Refused attempts so far; see [`ServerCounters::failed_authentications`].
     pub fn failed_authentications(&self) -> usize {
-        self.truth().failed_authentications
+        self.counters().failed_authentications
     }
 
     /// Refused attempts so far, by kind of credential.
     pub fn refused(&self) -> Attempts {
-        self.truth().refused
+        self.counters().refused
     }
 
     /// Connections dropped by `MaxStartups` so far.
     pub fn refused_startups(&self) -> usize {
-        self.truth().refused_startups
+        self.counters().refused_startups
     }
 
     /// One more key that opens this server for every user, as one line of `authorized_keys(5)`.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ssh_session::Kind;
 
 use super::Expected::{Fails, FailsBy};
-use super::{FLOOD, Hostile};
+use super::{Hostile, flood_time};
 use test_servers::keys::{KeyKind, KeyPair};
 use test_servers::scripted::{Kex, Packet, Wire};
 
@@ -34,7 +34,7 @@ pub(super) fn table() -> Vec<Hostile> {
         Hostile::new("lines without end before its greeting", Fails, |wire| {
             let start = std::time::Instant::now();
             let line = "no greeting\r\n".repeat(1000);
-            while start.elapsed() < FLOOD {
+            while start.elapsed() < flood_time() {
                 wire.send_bytes(line.as_bytes())?;
             }
             Ok(())
@@ -42,7 +42,7 @@ pub(super) fn table() -> Vec<Hostile> {
         Hostile::new("a greeting without end", Fails, |wire| {
             wire.send_bytes(b"SSH-2.0-")?;
             let start = std::time::Instant::now();
-            while start.elapsed() < FLOOD {
+            while start.elapsed() < flood_time() {
                 wire.send_bytes(&[b'x'; 8192])?;
             }
             Ok(())

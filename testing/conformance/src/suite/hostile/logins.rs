@@ -45,6 +45,18 @@ pub(super) fn table() -> Vec<Hostile> {
             wire.send(&prompt.number(u32::MAX))?;
             wire.wait()
         }),
+        Hostile::new("refusals without end that name fifteen thousand methods", Fails, |wire| {
+            wire.shake_hands(&Kex::default())?;
+            wire.serve_login()?;
+            flood(wire, &Packet::new(51).string("a,".repeat(15_000) + "password").byte(0))
+        }),
+        Hostile::new("prompts without end, of three thousand questions each", Fails, |wire| {
+            wire.shake_hands(&Kex::default())?;
+            wire.serve_login()?;
+            let prompt = Packet::new(60).string("n").string("i").string("").number(3_000);
+            let prompt = (0..3_000).fold(prompt, |prompt, _| prompt.string("what?").byte(0));
+            flood(wire, &prompt)
+        }),
         Hostile::new("a channel that never opens", Fails, |wire| {
             wire.begin(&Kex::default())?;
             wire.wait()
@@ -53,7 +65,7 @@ pub(super) fn table() -> Vec<Hostile> {
             let kex = Kex::default();
             wire.begin(&kex)?;
             let start = std::time::Instant::now();
-            while start.elapsed() < super::FLOOD {
+            while start.elapsed() < super::flood_time() {
                 wire.agree(&kex)?;
             }
             Ok(())

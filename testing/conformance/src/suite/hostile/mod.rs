@@ -14,7 +14,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ssh_session::{
@@ -31,13 +31,28 @@ const CONNECT: Duration = Duration::from_secs(3);
 const RUN: Duration = Duration::from_secs(5);
 
 /// How long anything may take in all: both of these, and what a busy machine adds.
-pub const LONGEST: Duration = Duration::from_secs(12);
+const LONGEST: Duration = Duration::from_secs(12);
 
 /// How much memory a case may need at its peak, the server's part included.
 pub const MOST: u64 = 64 << 20;
 
-/// How long a flood goes on.
-const FLOOD: Duration = Duration::from_secs(4);
+/// How long a flood goes on, in milliseconds.
+static FLOOD: AtomicU64 = AtomicU64::new(4_000);
+
+/// Has floods go on for this long instead of 4 s, and sessions wait for them to end: the deadlines
+/// of [`Hostile::put`] are a second longer than them.
+pub fn flood_for(time: Duration) {
+    FLOOD.store(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
+}
+
+fn flood_time() -> Duration {
+    Duration::from_millis(FLOOD.load(Ordering::SeqCst))
+}
+
+/// A deadline, or a longer one where floods take longer.
+fn deadline(usual: Duration) -> Duration {
+    if flood_time() > RUN { flood_time() + Duration::from_secs(1) } else { usual }
+}
 
 /// One server, and what is to come of it.
 #[derive(Clone)]
@@ -97,11 +112,11 @@ impl Hostile {
         let mut options = Options::new(target)
             .auth(Auth::password("p"))
             .host_keys(HostKeys::new(HostKeyPolicy::DangerAcceptAny));
-        options.connect_timeout = CONNECT;
+        options.connect_timeout = deadline(CONNECT);
         let memory = Memory::start();
         let start = Instant::now();
         let result = subject.connect(&options).and_then(|session| {
-            let output = session.exec(&Command::new("echo works").timeout(RUN));
+            let output = session.exec(&Command::new("echo works").timeout(deadline(RUN)));
             drop(session);
             output
         });
@@ -123,7 +138,7 @@ impl Hostile {
         };
         let wrong = if !as_expected {
             Some(format!("expected {:?}", self.expected))
-        } else if elapsed > LONGEST {
+        } else if elapsed > LONGEST.max(deadline(CONNECT) + deadline(RUN)) {
             Some("too slow".into())
         } else if peak > MOST {
             Some("too much memory".into())
@@ -163,7 +178,7 @@ impl fmt::Debug for Hostile {
 /// Sends a packet over and over for a while.
 fn flood(wire: &mut Wire, packet: &Packet) -> io::Result<()> {
     let start = Instant::now();
-    while start.elapsed() < FLOOD {
+    while start.elapsed() < flood_time() {
         wire.flood(packet, 64)?;
     }
     Ok(())

@@ -73,6 +73,25 @@ pub(super) fn table() -> Vec<Hostile> {
             let status = Packet::new(98).number(command).string("exit-status").byte(0).number(0);
             flood(wire, &status)
         }),
+        Hostile::new("announcements of its other keys without end", Fails, |wire| {
+            wire.begin(&Kex::default())?;
+            wire.command()?;
+            let key = Packet::default().string("ssh-ed25519").string([7; 32]).0;
+            let all = Packet::new(80).string("hostkeys-00@openssh.com").byte(0);
+            flood(wire, &(0..500).fold(all, |all, _| all.string(&key)))
+        }),
+        Hostile::new("channels that it opens without end, of kinds of its own", Fails, |wire| {
+            wire.begin(&Kex::default())?;
+            wire.command()?;
+            let kind = Packet::new(90).string("x".repeat(1000));
+            flood(wire, &kind.number(0).number(1 << 20).number(32_768))
+        }),
+        Hostile::new("requests of thirty thousand bytes on the command's channel", Fails, |wire| {
+            wire.begin(&Kex::default())?;
+            let command = wire.command()?;
+            let request = Packet::new(98).number(command).string("x".repeat(30_000)).byte(1);
+            flood(wire, &request)
+        }),
         Hostile::new("a signal's name of thirty thousand bytes", Fails, |wire| {
             wire.begin(&Kex::default())?;
             let command = wire.command()?;
