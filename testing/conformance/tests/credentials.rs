@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use base64ct::{Base64, Encoding as _};
 use conformance::for_all;
 use conformance::suite::Subject;
-use conformance::{BlockingRussh, Russh, Ssh2};
 use ssh_session::{
     Algorithms, Auth, Crypto, HostKeyPolicy, HostKeys, KeyProblem, Kind, Options, SshError, Target,
 };
