@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use russh::client::Msg;
 use russh::{ChannelMsg, ChannelOpenFailure, ChannelReadHalf, ChannelWriteHalf, Sig};
+use ssh_session::channels::{RECENTLY_CLOSED, RETRY_PAUSES};
 use ssh_session::{Phase, SshError};
 use tokio::time::{sleep, timeout};
 
@@ -30,25 +31,12 @@ const AGAIN: usize = 3;
 /// How long each of these waits for a slot.
 const SLOT_WAIT: Duration = Duration::from_millis(300);
 
-/// How long after a channel was closed its slot may not be free yet.
-const LATELY: Duration = Duration::from_secs(1);
-
-/// The pauses before a refused channel is asked for again because of that.
-const PAUSES: [Duration; 6] = [
-    Duration::ZERO,
-    Duration::from_millis(1),
-    Duration::from_millis(5),
-    Duration::from_millis(20),
-    Duration::from_millis(50),
-    Duration::from_millis(100),
-];
-
 impl Link {
     /// Opens a channel. Not to be dropped half-way: the server's slot would be lost.
     pub(crate) async fn open(&self) -> Result<Lane, SshError> {
         let mut leftovers = self.leftovers.subscribe();
         let mut hope = AGAIN;
-        let mut pauses = PAUSES.into_iter();
+        let mut pauses = RETRY_PAUSES.into_iter();
         loop {
             let left = *leftovers.borrow_and_update();
             let slot = Slot::take(&self.parking.slots);
@@ -68,7 +56,7 @@ impl Link {
             if left > 0 && hope > 0 {
                 hope -= 1;
                 let _ = timeout(SLOT_WAIT, leftovers.changed()).await;
-            } else if self.parking.slots.closed_within(LATELY)
+            } else if self.parking.slots.closed_within(RECENTLY_CLOSED)
                 && let Some(pause) = pauses.next()
             {
                 sleep(pause).await;

@@ -17,15 +17,12 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg};
+use ssh_session::channels::{PREFETCH_LIMIT, prefetch_limit_after_refusal};
 use tokio::sync::oneshot;
 use tokio::task::unconstrained;
 use tokio::time::Instant;
 
 use crate::link::Link;
-
-/// Channels open at once above which none is parked: half of sshd's default `MaxSessions`, as it
-/// frees slots late.
-const MOST: usize = 5;
 
 /// A channel for a command, counted as one of its session's until it is dropped.
 pub(crate) struct Lane {
@@ -125,8 +122,8 @@ impl Link {
     /// Learns from a refused channel, whose slot is not counted any more.
     pub(crate) fn was_refused(&self) {
         let limit = self.parking.slots.taken() + *self.leftovers.borrow();
-        let half = (limit / 2).max(1);
-        self.parking.below.fetch_min(half, Ordering::Relaxed);
+        let below = prefetch_limit_after_refusal(limit);
+        self.parking.below.fetch_min(below, Ordering::Relaxed);
     }
 }
 
@@ -193,7 +190,11 @@ impl Parking {
 
 impl Default for Parking {
     fn default() -> Self {
-        Self { slots: Arc::default(), next: Mutex::new(None), below: AtomicUsize::new(MOST) }
+        Self {
+            slots: Arc::default(),
+            next: Mutex::new(None),
+            below: AtomicUsize::new(PREFETCH_LIMIT),
+        }
     }
 }
 

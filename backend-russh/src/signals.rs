@@ -1,10 +1,11 @@
 //! Signals by the names of RFC 4254, 6.10.
 
 use russh::Sig;
-use ssh_session::SshError;
+use ssh_session::{SshError, check_signal};
 
 /// The signal with this name, which has no `SIG` before it.
 pub(crate) fn named(name: &str) -> Result<Sig, SshError> {
+    check_signal(name)?;
     Ok(match name {
         "ABRT" => Sig::ABRT,
         "ALRM" => Sig::ALRM,
@@ -19,14 +20,7 @@ pub(crate) fn named(name: &str) -> Result<Sig, SshError> {
         "TERM" => Sig::TERM,
         "USR1" => Sig::USR1,
         // russh has no word of its own for it.
-        "USR2" => Sig::Custom(name.to_owned()),
-        _ => {
-            return Err(SshError::invalid(
-                "signal",
-                "is none of ABRT, ALRM, FPE, HUP, ILL, INT, KILL, PIPE, QUIT, SEGV, TERM, USR1 \
-                 and USR2",
-            ));
-        }
+        _ => Sig::Custom(name.to_owned()),
     })
 }
 

@@ -58,9 +58,7 @@ impl Backend for Ssh2Backend {
     }
 
     fn connect_interruptible(&self, interrupt: &Interrupt) -> Result<Arc<Ssh2Session>, SshError> {
-        let session = Ssh2Session::connect_as_before(self.options(), &self.first_keys, interrupt)?;
-        session.keep_alive_when_idle();
-        Ok(Arc::new(session))
+        Ssh2Session::connect_as_before(self.options(), &self.first_keys, interrupt).map(Arc::new)
     }
 
     fn kill_switch(&self, session: &mut Arc<Ssh2Session>) -> Option<KillSwitch> {

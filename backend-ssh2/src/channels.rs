@@ -9,30 +9,15 @@ use std::collections::VecDeque;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use ssh_session::channels::{
+    PREFETCH_LIMIT, RECENTLY_CLOSED, RETRY_PAUSES, prefetch_limit_after_refusal,
+};
 use ssh_session::{Phase, SshError};
 
 use crate::deadline::Deadline;
 use crate::ffi::{self, Channel, Error, Session};
 use crate::link::Link;
 use crate::state::{End, Op, State, Stop};
-
-/// Up to so many channels open on a session, one is opened ahead: half of what sshd allows, since
-/// it frees the slot of a closed one only behind the next open.
-const PARK_LIMIT: usize = 5;
-
-/// Pauses before a refused open is tried again, where a slot is about to be freed: sshd frees it
-/// behind the refusal.
-const RETRIES: [Duration; 6] = [
-    Duration::ZERO,
-    Duration::from_millis(1),
-    Duration::from_millis(5),
-    Duration::from_millis(10),
-    Duration::from_millis(20),
-    Duration::from_millis(40),
-];
-
-/// How long after we closed a channel its slot may be about to be freed.
-const CLOSED_LATELY: Duration = Duration::from_secs(1);
 
 /// The channels of a session.
 pub(crate) struct Channels {
@@ -80,7 +65,7 @@ impl Link {
     /// A channel for a command: the parked one, or a new one.
     pub(crate) fn take_channel(&self, op: Op, deadline: &Deadline) -> Result<Channel, Stop> {
         self.lock().channels.queue.push_back(op);
-        let mut pauses = RETRIES.into_iter();
+        let mut pauses = RETRY_PAUSES.into_iter();
         let taken = loop {
             let taken = self.drive(op, deadline, |state, session| state.next_channel(op, session));
             match taken {
@@ -118,7 +103,8 @@ impl Link {
             Err(error) => {
                 tracing::debug!(target = %self.target, %error, ?opening, "no further channel");
                 let channels = &mut state.channels;
-                channels.park_limit = channels.park_limit.min((channels.count() / 2).max(1));
+                channels.park_limit =
+                    channels.park_limit.min(prefetch_limit_after_refusal(channels.count()));
                 channels.refusal = opening.wanted.then_some(error);
             }
         }
@@ -315,7 +301,7 @@ impl Channels {
             running: 0,
             leftovers: Vec::new(),
             closed: None,
-            park_limit: PARK_LIMIT,
+            park_limit: PREFETCH_LIMIT,
             warm: false,
         }
     }
@@ -328,7 +314,7 @@ impl Channels {
 
     /// Whether the server is about to free a slot.
     fn frees_slot(&self) -> bool {
-        self.closed.is_some_and(|closed| closed.elapsed() < CLOSED_LATELY)
+        self.closed.is_some_and(|closed| closed.elapsed() < RECENTLY_CLOSED)
     }
 
     /// Whether a borrower has left something open.

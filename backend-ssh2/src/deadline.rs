@@ -17,10 +17,10 @@ impl Deadline {
         Self { started, at: limit.and_then(|limit| started.checked_add(limit)) }
     }
 
-    /// One of a part that starts now, and ends with the whole if not before.
-    pub(crate) fn part(&self, limit: Duration) -> Self {
-        let own = Self::after(Some(limit));
-        Self { at: [self.at, own.at].into_iter().flatten().min(), ..own }
+    /// The same call's deadline for one of its parts, which has a limit of its own.
+    pub(crate) fn within(self, limit: Duration) -> Self {
+        let own = Instant::now().checked_add(limit);
+        Self { at: self.at.into_iter().chain(own).min(), ..self }
     }
 
     pub(crate) fn at(&self) -> Option<Instant> {

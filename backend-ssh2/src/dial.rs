@@ -1,12 +1,10 @@
-//! From a host's name to a logged-in session, under one deadline.
+//! From a connected socket to a logged-in session.
 
 use std::cell::Cell;
 use std::ffi::CStr;
 
-use pool_core::Interrupt;
 use ssh_session::{
-    FirstKey, FirstKeys, HostKeyCheck, Options, Phase, PresentedKey, RekeyLimit, SshError, net,
-    printable,
+    FirstKey, HostKeyCheck, Options, Phase, PresentedKey, RekeyLimit, SshError, net, printable,
 };
 
 use crate::agreement;
@@ -60,21 +58,6 @@ pub(crate) enum StepError {
     Disconnected(SshError),
     /// There is no connection any more, or no time.
     Fatal(SshError),
-}
-
-/// Opens a session, and those on the way there.
-pub(crate) fn dial(
-    options: &Options,
-    first_keys: &FirstKeys,
-    interrupt: &Interrupt,
-) -> Result<Dialled, SshError> {
-    options.validate()?;
-    let deadline = Deadline::after(Some(options.connect_timeout));
-    let way = Way::to(options, first_keys, &deadline, interrupt)?;
-    let socket = way.socket.clone();
-    interrupt.on_interrupt(move || socket.shutdown());
-    let dial = Dial::log_in(options, way, &first_keys.target, deadline)?;
-    Ok(dial.into())
 }
 
 impl<'a> Dial<'a> {

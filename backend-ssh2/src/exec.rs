@@ -4,7 +4,7 @@ use ssh_session::{Command, Output, SshError};
 
 use crate::body::{CHUNK, Stream};
 use crate::link::Link;
-use crate::process::{Ssh2Process, with_output};
+use crate::process::Ssh2Process;
 
 /// Runs a command and collects what it writes.
 pub(crate) fn exec(link: &Link, command: &Command) -> Result<Output, SshError> {
@@ -31,6 +31,6 @@ pub(crate) fn exec(link: &Link, command: &Command) -> Result<Output, SshError> {
     };
     match ended {
         Ok(status) => Ok(Output { stdout: stdout.into(), stderr: stderr.into(), status }),
-        Err(error) => Err(with_output(error, stdout, stderr)),
+        Err(error) => Err(error.with_output(stdout, stderr)),
     }
 }

@@ -13,12 +13,10 @@ use ssh_session::{Phase, SshError};
 
 use crate::deadline::Deadline;
 use crate::ffi::{self, Error, Session};
+use crate::keepalive::PING_NAME;
 use crate::link::Link;
 use crate::socket::Pending;
 use crate::state::{End, Op, State, Stop};
-
-/// No user's variable may have this name.
-pub(crate) const PING_NAME: &[u8] = b"HUSSH_PING";
 
 /// How many packets are taken in at once from a session that nobody uses.
 const STEPS_MAX: usize = 64;

@@ -8,8 +8,7 @@ use ssh_session::{KeepaliveOptions, printable};
 
 use crate::dial::Dialled;
 use crate::ffi::{self, Channel, Error, Finishing};
-use crate::heartbeat::PING_NAME;
-use crate::link::started;
+use crate::keepalive::{PING_NAME, started};
 use crate::socket::Pending;
 
 /// A session and its one channel, behind which the next host is. One thread's own: there is no lock.

@@ -11,18 +11,18 @@
 //! * A leader that stops polling wakes the others, so that one of them takes over.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Instant;
 
-use pool_core::{Keepalive, KeepaliveStep};
+use pool_core::KeepaliveStep;
 use ssh_session::{Home, KeepaliveOptions, Options, ProxyProcess, SshError, Target};
 
 use crate::channels::Channels;
 use crate::deadline::Deadline;
 use crate::dial::Dialled;
 use crate::ffi::{self, Error, Finishing, Session};
+use crate::keepalive::started;
 use crate::socket::{Pending, Socket, Waker};
 use crate::state::{End, Guard, Op, State, Stop};
 use crate::way::{Fate, Way};
@@ -33,8 +33,6 @@ pub(crate) struct Link {
     pub(crate) max_output: Option<usize>,
     pub(crate) home: Home,
     pub(crate) socket: Socket,
-    /// Whether a thread sends heartbeats while nobody uses the session.
-    pub(crate) served: AtomicBool,
     pub(crate) keepalive: KeepaliveOptions,
     waker: Waker,
     turn: Condvar,
@@ -66,7 +64,6 @@ impl Link {
             max_output: options.max_output,
             home: Home::here(),
             socket,
-            served: AtomicBool::new(false),
             keepalive: options.keepalive,
             host_key: session.host_key(),
             session,
@@ -89,10 +86,6 @@ impl Link {
     /// Starts an operation; the session counts as used until the result is dropped.
     pub(crate) fn enter(&self) -> User<'_> {
         let mut state = self.lock();
-        if state.users == 0 && !self.served.load(Ordering::Relaxed) {
-            // Nobody listened meanwhile, so nobody knows how long the peer has been silent.
-            state.keepalive = started(self.keepalive);
-        }
         state.users += 1;
         User { link: self, op: state.next_op() }
     }
@@ -316,12 +309,6 @@ impl Link {
         self.turn.notify_all();
         state
     }
-}
-
-/// The machine that says when to ask, where that is wanted.
-pub(crate) fn started(options: KeepaliveOptions) -> Option<Keepalive> {
-    let started = |interval| Keepalive::new(interval, options.count_max, Instant::now());
-    options.interval.map(started)
 }
 
 impl Drop for Link {

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use ssh_session::{
-    Chunk, Command, ExitStatus, PartialOutput, Phase, Process, SshError, Stdin, printable,
+    Chunk, Command, ExitStatus, Phase, Process, SshError, Stdin, check_signal, printable,
 };
 
 use crate::body::{Body, Ended, Input, Progress, Stream, Wrote};
@@ -13,12 +13,6 @@ use crate::deadline::Deadline;
 use crate::ffi::{self, Channel, Error, Session, again};
 use crate::link::{Link, User};
 use crate::state::{End, Op, State, Stop};
-
-/// The signals that RFC 4254 names.
-const SIGNALS: [&str; 13] = [
-    "ABRT", "ALRM", "FPE", "HUP", "ILL", "INT", "KILL", "PIPE", "QUIT", "SEGV", "TERM", "USR1",
-    "USR2",
-];
 
 /// A command under way on an [`Ssh2Session`](crate::Ssh2Session).
 ///
@@ -251,22 +245,6 @@ fn with_may_have_started(mut error: SshError, may_have_started: bool) -> SshErro
     error
 }
 
-/// Adds to an error what the command had written.
-pub(crate) fn with_output(mut error: SshError, stdout: Vec<u8>, stderr: Vec<u8>) -> SshError {
-    let output = PartialOutput { stdout: stdout.into(), stderr: stderr.into() };
-    match &mut error {
-        SshError::Timeout { partial, phase: Phase::Run, .. }
-        | SshError::ConnectionLost { partial, phase: Phase::Run, .. } => {
-            *partial = Some(Box::new(output));
-        }
-        SshError::NoExitStatus { partial, .. } | SshError::OutputLimit { partial, .. } => {
-            **partial = output;
-        }
-        _ => {}
-    }
-    error
-}
-
 impl Process for Ssh2Process<'_> {
     fn read(&self) -> Result<Option<Chunk>, SshError> {
         self.link.home.check(&self.link.target, Phase::Run)?;
@@ -316,12 +294,7 @@ impl Process for Ssh2Process<'_> {
     }
 
     fn signal(&self, name: &str) -> Result<(), SshError> {
-        if !SIGNALS.contains(&name) {
-            return Err(SshError::invalid(
-                "signal",
-                format!("must be one of {}", SIGNALS.join(", ")),
-            ));
-        }
+        check_signal(name)?;
         self.check()?;
         let call = self.link.enter();
         self.drive(call.op, |body, state, _| body.signal(state, call.op, name.as_bytes()))?;

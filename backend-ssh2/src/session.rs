@@ -1,15 +1,14 @@
 //! A logged-in session.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pool_core::{Interrupt, KillSwitch};
 use ssh_session::{Command, FirstKeys, Options, Output, Phase, Session, SshError, Target};
 
-use crate::dial::dial;
 use crate::link::Link;
 use crate::process::Ssh2Process;
+use crate::route::dial;
 use crate::{exec, service};
 
 /// A logged-in connection, ended when dropped. Any number of threads may use it at once; how many
@@ -37,6 +36,7 @@ impl Ssh2Session {
         interrupt: &Interrupt,
     ) -> Result<Self, SshError> {
         let link = Arc::new(Link::new(dial(options, first_keys, interrupt)?, options)?);
+        service::serve(&link);
         Ok(Self { link })
     }
 
@@ -44,15 +44,6 @@ impl Ssh2Session {
     pub(crate) fn kill_switch(&self) -> KillSwitch {
         let socket = self.link.socket.clone();
         Box::new(move || socket.shutdown())
-    }
-
-    /// Sends heartbeats also while no command runs, from a thread that all sessions of this
-    /// process share. Does nothing where [`Options::keepalive`] is `None`. A pool's sessions do so
-    /// from the start: a borrower may hold one and leave it alone.
-    pub fn keep_alive_when_idle(&self) {
-        if !self.link.served.swap(true, Ordering::Relaxed) {
-            service::serve(&self.link);
-        }
     }
 }
 

@@ -1,19 +1,10 @@
 //! The way to a server: a connected socket, wherever it leads through.
 
-use std::ffi::CString;
 use std::sync::{Arc, OnceLock};
 
-use pool_core::Interrupt;
-use ssh_session::{
-    FirstKey, FirstKeys, Options, Phase, ProxyProcess, Route, SshError, Target, net,
-};
+use ssh_session::ProxyProcess;
 
-use crate::deadline::Deadline;
-use crate::dial::{Dial, StepError};
-use crate::ffi::Channel;
-use crate::hop::Hop;
 use crate::socket::Socket;
-use crate::{relay, resolve, tcp};
 
 /// What became of a jump host: why it did not hold out, once it has not.
 pub(crate) type Fate = Arc<OnceLock<String>>;
@@ -30,93 +21,4 @@ impl Way {
     pub(crate) fn over(socket: Socket) -> Self {
         Self { socket, process: None, fate: Fate::default() }
     }
-
-    /// Gets to the target.
-    pub(crate) fn to(
-        options: &Options,
-        first_keys: &FirstKeys,
-        deadline: &Deadline,
-        interrupt: &Interrupt,
-    ) -> Result<Self, SshError> {
-        match &options.route {
-            Route::Jump(hops) => {
-                Self::through(hops, options, &first_keys.hops, deadline, interrupt)
-            }
-            _ => Self::straight(options, deadline, interrupt),
-        }
-    }
-
-    fn straight(
-        options: &Options,
-        deadline: &Deadline,
-        interrupt: &Interrupt,
-    ) -> Result<Self, SshError> {
-        let target = &options.target;
-        match &options.route {
-            Route::Direct => {
-                let addresses = resolve::lookup(target, deadline)?;
-                Ok(Self::over(tcp::connect(options, &addresses, deadline, interrupt)?))
-            }
-            Route::Command(command) => {
-                let (process, stream) = ProxyProcess::start(command, target)?;
-                let socket =
-                    Socket::pair(stream).map_err(|error| net::connect_error(target, error))?;
-                Ok(Self { process: Some(process), ..Self::over(socket) })
-            }
-            _ => Err(SshError::invalid("route", "is not one that this backend can take")),
-        }
-    }
-
-    /// Logs in to each hop in turn, which opens the connection to the next.
-    fn through(
-        hops: &[Options],
-        options: &Options,
-        first_keys: &[FirstKey],
-        deadline: &Deadline,
-        interrupt: &Interrupt,
-    ) -> Result<Self, SshError> {
-        let first = hops.first().ok_or_else(|| SshError::invalid("jump", "names no host"))?;
-        let mut part = deadline.part(first.connect_timeout);
-        let mut way = Self::straight(first, &part, interrupt)?;
-        let next = hops.iter().skip(1).chain([options]);
-        for ((hop, first_key), next) in hops.iter().zip(first_keys).zip(next) {
-            let socket = way.socket.clone();
-            interrupt.on_interrupt(move || socket.shutdown());
-            let dial = Dial::log_in(hop, way, first_key, part)?;
-            part = deadline.part(next.connect_timeout);
-            way = jump(dial, &next.target, part)?;
-        }
-        Ok(way)
-    }
-}
-
-/// The way to the next host through a hop that is logged in to.
-fn jump(hop: Dial<'_>, next: &Target, deadline: Deadline) -> Result<Way, SshError> {
-    let Options { target, keepalive, .. } = hop.options;
-    let hop = hop.until(deadline);
-    let opened = open(&hop, next);
-    let channel = match opened {
-        Ok(channel) => channel,
-        Err(error) => return Err(hop.give_up(error)),
-    };
-    let hop = Hop::new(hop.into(), channel, *keepalive);
-    relay::start(hop, target.clone()).map_err(|error| net::connect_error(next, error))
-}
-
-fn open(hop: &Dial<'_>, next: &Target) -> Result<Channel, SshError> {
-    let host = CString::new(next.host())
-        .map_err(|_| SshError::invalid("host", "has a NUL character in it"))?;
-    let opened = hop.step(Phase::Connect, || Channel::open_to(&hop.session, &host, next.port()));
-    opened.map_err(|error| match error {
-        StepError::Refused(error) => {
-            // Such as "Channel open failure (connect failed)".
-            let text = error.message();
-            let reason = text.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
-            net::jump_error(next, &hop.options.target, reason.unwrap_or(text))
-        }
-        StepError::Fatal(SshError::Timeout { phase, elapsed, partial, maybe_started, .. }) => {
-            SshError::Timeout { target: next.clone(), phase, elapsed, partial, maybe_started }
-        }
-        StepError::Fatal(error) | StepError::Disconnected(error) => error,
-    })
 }

@@ -47,9 +47,6 @@ fn an_idle_session_is_kept_alive_by_one_thread_and_found_dead_by_it() {
     let interval = Duration::from_millis(200);
     options.keepalive = KeepaliveOptions { interval: Some(interval), count_max: 2 };
     let sessions: Vec<_> = (0..3).map(|_| connect(&options)).collect();
-    for session in &sessions {
-        session.keep_alive_when_idle();
-    }
     std::thread::sleep(Duration::from_secs(2));
     for session in &sessions {
         assert!(session.exec(&Command::new("true")).expect("alive").success());

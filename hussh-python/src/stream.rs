@@ -45,21 +45,10 @@ pub(crate) async fn run(
 }
 
 /// The error of a process, which knows nothing of what was read before.
-fn with_output(mut error: Error, collected: Collected) -> Error {
-    if let Error::Ssh(
-        SshError::Timeout { partial: Some(partial), .. }
-        | SshError::ConnectionLost { partial: Some(partial), .. }
-        | SshError::NoExitStatus { partial, .. },
-    ) = &mut error
-    {
-        let (stdout, stderr) = collected.into_bytes();
-        **partial = PartialOutput { stdout, stderr };
-    } else if let Error::Ssh(
-        SshError::Timeout { partial, .. } | SshError::ConnectionLost { partial, .. },
-    ) = &mut error
-    {
-        let (stdout, stderr) = collected.into_bytes();
-        *partial = Some(Box::new(PartialOutput { stdout, stderr }));
+fn with_output(error: Error, collected: Collected) -> Error {
+    let (stdout, stderr) = collected.into_bytes();
+    match error {
+        Error::Ssh(error) => Error::Ssh(error.with_output(stdout, stderr)),
+        other => other,
     }
-    error
 }

@@ -38,6 +38,7 @@ pub struct Config {
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) max_lifetime: Option<Duration>,
     pub(crate) keepalive_interval: Option<Duration>,
+    pub(crate) watch_interval: Option<Duration>,
     pub(crate) jitter: f64,
     pub(crate) backoff_base: Duration,
     pub(crate) backoff_max: Duration,
@@ -84,6 +85,7 @@ getters! {
     idle_timeout: Option<Duration>;
     max_lifetime: Option<Duration>;
     keepalive_interval: Option<Duration>;
+    watch_interval: Option<Duration>;
     jitter: f64;
     backoff_base: Duration;
     backoff_max: Duration;
@@ -117,6 +119,7 @@ impl Default for Config {
             idle_timeout: Some(Duration::from_secs(600)),
             max_lifetime: Some(Duration::from_secs(1800)),
             keepalive_interval: None,
+            watch_interval: None,
             jitter: 0.1,
             backoff_base: Duration::from_millis(50),
             backoff_max: Duration::from_secs(5),
@@ -202,7 +205,13 @@ impl ConfigBuilder {
         /// Idle sessions without traffic for this long are sent a keepalive; `None`, the default,
         /// sends none. Above zero.
         keepalive_interval: Option<Duration>;
-        /// By which share `idle_timeout`, `max_lifetime` and `keepalive_interval` are shortened
+        /// Idle sessions are looked at this often
+        /// ([`is_broken`](crate::Backend::is_broken), which sends nothing), so that one whose peer
+        /// is gone is replaced before anybody wants it. For sessions that ask their peer for signs
+        /// of life by themselves, in place of `keepalive_interval`: a look is no sign of life.
+        /// `None`, the default, looks at none. Above zero.
+        watch_interval: Option<Duration>;
+        /// By which share `idle_timeout`, `max_lifetime` and both intervals are shortened
         /// at random, drawn for each session at its birth, so that sessions opened together do
         /// not end together: 0 to 0.5, default 0.1.
         jitter: f64;
@@ -263,6 +272,7 @@ impl ConfigBuilder {
             ("idle_timeout", c.idle_timeout),
             ("max_lifetime", c.max_lifetime),
             ("keepalive_interval", c.keepalive_interval),
+            ("watch_interval", c.watch_interval),
             ("backoff_base", Some(c.backoff_base)),
             ("breaker_delay", Some(c.breaker_delay)),
             ("limit_recovery", Some(c.limit_recovery)),
@@ -329,6 +339,7 @@ mod tests {
             (Config::builder().idle_timeout(Some(zero)), "idle_timeout"),
             (Config::builder().max_lifetime(Some(zero)), "max_lifetime"),
             (Config::builder().keepalive_interval(Some(zero)), "keepalive_interval"),
+            (Config::builder().watch_interval(Some(zero)), "watch_interval"),
             (Config::builder().backoff_base(zero), "backoff_base"),
             (Config::builder().breaker_delay(zero), "breaker_delay"),
             (Config::builder().backoff_max(Duration::from_nanos(1)), "backoff_max"),

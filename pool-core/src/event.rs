@@ -13,7 +13,7 @@ use crate::core::{ConnectFailure, Operation, Purpose, WaitPhase};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// `is_broken` said so when it was lent or returned.
+    /// `is_broken` said so when it was lent, returned or looked at.
     Broken,
     /// Its borrower said so.
     Marked,

@@ -95,6 +95,25 @@ async fn idle_sessions_are_kept_alive() {
     assert_eq!(backend.truth.alive(), 0, "idle_timeout ends it all the same");
 }
 
+#[tokio::test(start_paused = true)]
+async fn idle_sessions_that_ask_by_themselves_are_looked_at_and_those_that_gave_up_replaced() {
+    let (backend, async_backend) = fake();
+    let config = Config::builder()
+        .watch_interval(Some(30 * SECOND))
+        .min_idle(1)
+        .max_size(1)
+        .build()
+        .unwrap();
+    let pool = AsyncPool::new(async_backend, config);
+    let killer = pool.get().await.unwrap().killer();
+    tokio::time::sleep(100 * SECOND).await;
+    assert!((4..=7).contains(&backend.probes.calls()), "{}", backend.probes.calls());
+    killer();
+    tokio::time::sleep(40 * SECOND).await;
+    assert_eq!((backend.truth.created(), pool.stats().idle), (2, 1));
+    assert_eq!((backend.checks.calls(), backend.keepalives.calls()), (0, 0));
+}
+
 #[tokio::test]
 async fn a_permanent_error_reaches_all_who_wait_after_one_attempt() {
     let (backend, async_backend) = fake();

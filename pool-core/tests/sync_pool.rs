@@ -198,6 +198,26 @@ fn idle_sessions_are_kept_alive_and_dead_ones_found() {
 }
 
 #[test]
+fn idle_sessions_that_ask_by_themselves_are_looked_at_and_those_that_gave_up_replaced() {
+    let backend = FakeBackend::new();
+    let config = Config::builder()
+        .watch_interval(Some(30 * SECOND))
+        .min_idle(1)
+        .max_size(1)
+        .build()
+        .unwrap();
+    let (pool, clock) = timed(&backend, config);
+    let killer = pool.get().unwrap().killer();
+    clock.advance(30 * SECOND);
+    until(|| backend.probes.calls() >= 3 && pool.stats().idle == 1);
+    killer();
+    clock.advance(30 * SECOND);
+    until(|| backend.truth.created() == 2 && pool.stats().idle == 1);
+    assert_eq!(pool.stats().counters.closed(CloseReason::Broken), 1);
+    assert_eq!((backend.checks.calls(), backend.keepalives.calls()), (0, 0));
+}
+
+#[test]
 fn idle_sessions_end_down_to_min_idle_and_old_ones_are_replaced() {
     let backend = FakeBackend::new();
     let config = Config::builder().max_size(5).min_idle(2).build().unwrap();

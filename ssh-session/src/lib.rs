@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod auth;
+pub mod channels;
 mod command;
 mod crypto;
 mod endpoint;
@@ -36,6 +37,7 @@ mod proxy;
 mod proxy_process;
 mod route;
 mod session;
+mod signal;
 pub mod ssh_config;
 mod target;
 mod text;
@@ -68,6 +70,7 @@ pub use proxy_process::ProxyProcess;
 pub use route::Route;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use session::{AsyncProcess, AsyncSession, Chunk, Process, Session};
+pub use signal::check_signal;
 pub use ssh_config::{HostConfig, SshConfig};
 pub use target::Target;
 pub use text::printable;

@@ -25,7 +25,8 @@ pub struct Options {
     /// How long name lookup, TCP connect, handshake and authentication may take together, those of
     /// jump hosts included.
     pub connect_timeout: Duration,
-    /// When the session asks a silent server for a sign of life; by default never.
+    /// When the session asks a silent server for a sign of life, also while nobody uses it; by
+    /// default never.
     pub keepalive: KeepaliveOptions,
     /// How much of each stream of a command is collected at most, in bytes, unless the command
     /// says otherwise; `None` is no limit.

@@ -6,6 +6,8 @@ use std::str::Utf8Error;
 
 use bytes::Bytes;
 
+use crate::{PartialOutput, Phase, SshError};
+
 /// What a finished command left: every byte of both streams, and how it ended.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Output {
@@ -105,6 +107,25 @@ impl fmt::Display for ExitStatus {
                 if *core_dumped { f.write_str(" (core dumped)") } else { Ok(()) }
             }
         }
+    }
+}
+
+impl SshError {
+    /// The error of a command that ran, with what it had written.
+    #[must_use]
+    pub fn with_output(mut self, stdout: impl Into<Bytes>, stderr: impl Into<Bytes>) -> Self {
+        let output = PartialOutput { stdout: stdout.into(), stderr: stderr.into() };
+        match &mut self {
+            Self::Timeout { partial, phase: Phase::Run, .. }
+            | Self::ConnectionLost { partial, phase: Phase::Run, .. } => {
+                *partial = Some(Box::new(output));
+            }
+            Self::NoExitStatus { partial, .. } | Self::OutputLimit { partial, .. } => {
+                **partial = output;
+            }
+            _ => {}
+        }
+        self
     }
 }
 

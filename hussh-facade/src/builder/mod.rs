@@ -134,7 +134,8 @@ mod tests {
     fn a_pool_asks_for_signs_of_life_unless_the_caller_or_ssh_config_says_otherwise() {
         let interval = |builder: Builder<AsyncConnectionPool>| {
             let made = builder.made().expect("valid");
-            assert_eq!(made.config.keepalive_interval(), made.options.keepalive.interval);
+            assert_eq!(made.config.watch_interval(), made.options.keepalive.interval);
+            assert_eq!(made.config.keepalive_interval(), None, "sessions ask by themselves");
             made.options.keepalive.interval
         };
         let plain = || Builder::<AsyncConnectionPool>::of("h", "u");

@@ -194,7 +194,8 @@ impl<T: PoolKind> Builder<T> {
         }
         let config = config
             .connect_timeout(options.connect_timeout)
-            .keepalive_interval(options.keepalive.interval)
+            // Sessions ask by themselves; the pool looks whether they have given up.
+            .watch_interval(options.keepalive.interval)
             .build()
             .map_err(|error| invalid(&error))?;
         Ok(Made { options, config, observer })

@@ -40,9 +40,7 @@ impl Library for Libssh2 {
     type Backend = backend_ssh2::Ssh2Backend;
 
     fn connect(options: &Options) -> Result<Self::Session, SshError> {
-        let session = backend_ssh2::Ssh2Session::connect(options)?;
-        session.keep_alive_when_idle();
-        Ok(session)
+        backend_ssh2::Ssh2Session::connect(options)
     }
 
     fn backend(options: Options) -> Result<Self::Backend, SshError> {

@@ -255,6 +255,8 @@ impl<S, E: Clone> Core<S, E> {
                 Purpose::Sweep
             } else if self.keepalive_due(index).is_some_and(|at| at <= now) {
                 Purpose::Keepalive
+            } else if self.watch_due(index).is_some_and(|at| at <= now) {
+                Purpose::Watch
             } else {
                 self.arm(index);
                 continue;
@@ -270,6 +272,7 @@ impl<S, E: Clone> Core<S, E> {
     fn check(&mut self, index: u32, purpose: Purpose, session: S, now: Instant) -> Task<S> {
         match purpose {
             Purpose::Keepalive => self.counters.keepalives += 1,
+            Purpose::Watch => {}
             _ => self.counters.checks += 1,
         }
         let deadline = self.begin_work(index, Work::Check, self.config.check_timeout, now);

@@ -275,7 +275,7 @@ impl<S, E: Clone> Core<S, E> {
         let slot = &mut self.slots[index];
         slot.session = Some(session);
         slot.limit = learned;
-        (slot.born, slot.since, slot.verified) = (now, now, now);
+        (slot.born, slot.since, slot.verified, slot.watched) = (now, now, now, now);
         slot.expires_at = lifetime.and_then(|limit| later(now, slot.shortened(limit)));
         self.vacated(index, now);
     }

@@ -53,6 +53,8 @@ pub enum Purpose {
     Keepalive,
     /// A sibling failed, so it is suspect.
     Sweep,
+    /// It is looked at, and not asked.
+    Watch,
     /// A caller of `retain` looks at it.
     Inspect,
 }
@@ -81,7 +83,7 @@ pub(super) struct Slot<S> {
     aging: bool,
     /// In the upkeep queue.
     pub(super) queued: bool,
-    /// Somebody used it without finding it broken, or it answered a check.
+    /// Somebody used it without finding it broken, it answered a check, or lasted until a look.
     pub(super) proven: bool,
     /// Used since it was opened or last answered a check.
     pub(super) used: bool,
@@ -113,6 +115,8 @@ pub(super) struct Slot<S> {
     pub(super) since: Instant,
     /// Last use or answered check.
     pub(super) verified: Instant,
+    /// When it was last looked at.
+    pub(super) watched: Instant,
     pub(super) born: Instant,
     pub(super) expires_at: Option<Instant>,
     /// When the running operation is given up.
@@ -374,6 +378,7 @@ impl<S> Slot<S> {
             session: None,
             since: now,
             verified: now,
+            watched: now,
             born: now,
             expires_at: None,
             deadline: None,

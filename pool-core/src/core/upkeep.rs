@@ -23,12 +23,18 @@ impl<S, E: Clone> Core<S, E> {
             // It failed at its deadline, so its session closes with the leases that are out.
         } else if alive {
             let slot = &mut self.slots[index];
-            (slot.verified, slot.suspect, slot.used, slot.asked) = (now, false, false, false);
-            self.freshest = self.freshest.max(Some(now));
+            slot.asked = false;
+            if purpose == Purpose::Watch {
+                // A look is no sign of life.
+                slot.watched = now;
+            } else {
+                (slot.verified, slot.suspect, slot.used) = (now, false, false);
+                self.freshest = self.freshest.max(Some(now));
+            }
             if !std::mem::replace(&mut slot.proven, true) {
                 self.gate.note_good_session();
             }
-            match slot.load() {
+            match self.slots[index].load() {
                 0 => self.vacated(index, now),
                 _ => {
                     // When the last lease ends, its idle timers are set anew.
@@ -207,7 +213,8 @@ impl<S, E: Clone> Core<S, E> {
         if self.replacement_due(index).is_some_and(|at| at <= now) {
             self.slots.enter_age(index);
         }
-        if self.keepalive_due(index).is_some_and(|at| at <= now) {
+        let upkeep = [self.keepalive_due(index), self.watch_due(index)];
+        if upkeep.into_iter().flatten().any(|at| at <= now) {
             self.queue_upkeep(index);
         }
         self.arm_after(index, now);
@@ -226,8 +233,9 @@ impl<S, E: Clone> Core<S, E> {
         }
         self.slots[index].purpose = purpose;
         self.slots[index].deadline = None;
-        // A keepalive serves whoever comes meanwhile as well as a check for a borrower does.
-        if matches!(purpose, Purpose::Lend | Purpose::Keepalive) {
+        // A keepalive serves whoever comes meanwhile as well as a check for a borrower does, and a
+        // look is over at once.
+        if matches!(purpose, Purpose::Lend | Purpose::Keepalive | Purpose::Watch) {
             self.slots.begin_lend_check(index);
         }
     }
@@ -274,6 +282,16 @@ impl<S, E: Clone> Core<S, E> {
             return None;
         }
         later(slot.verified, slot.shortened(self.config.keepalive_interval?))
+    }
+
+    /// When it is to be looked at again. What has just been used or asked needs no look.
+    pub(super) fn watch_due(&self, index: u32) -> Option<Instant> {
+        let slot = &self.slots[index];
+        if slot.queued {
+            return None;
+        }
+        let seen = slot.verified.max(slot.watched);
+        later(seen, slot.shortened(self.config.watch_interval?))
     }
 
     /// When the successor of a session that `min_idle` needs should be opened.
@@ -337,10 +355,11 @@ impl<S, E: Clone> Core<S, E> {
         }
     }
 
-    fn idle_dues(&self, index: u32) -> [Option<Instant>; 4] {
+    fn idle_dues(&self, index: u32) -> [Option<Instant>; 5] {
         let slot = &self.slots[index];
         let unused = self.config.idle_timeout.and_then(|t| later(slot.since, slot.shortened(t)));
-        [slot.expires_at, self.keepalive_due(index), self.replacement_due(index), unused]
+        let upkeep = [self.keepalive_due(index), self.watch_due(index)];
+        [slot.expires_at, upkeep[0], upkeep[1], self.replacement_due(index), unused]
     }
 
     fn fail_check(&mut self, index: u32, now: Instant) {
@@ -349,6 +368,7 @@ impl<S, E: Clone> Core<S, E> {
         self.note_born_broken(index, now);
         let reason = match purpose {
             Purpose::Keepalive => CloseReason::KeepaliveFailed,
+            Purpose::Watch => CloseReason::Broken,
             _ => CloseReason::CheckFailed,
         };
         self.slots[index].asked = false;
@@ -366,7 +386,7 @@ impl<S, E: Clone> Core<S, E> {
     pub(super) fn count_done(&mut self, purpose: Purpose) {
         let running = match purpose {
             Purpose::Lend => &mut self.running.checks,
-            Purpose::Keepalive | Purpose::Sweep => &mut self.running.upkeep,
+            Purpose::Keepalive | Purpose::Sweep | Purpose::Watch => &mut self.running.upkeep,
             Purpose::Inspect => return,
         };
         *running = running.saturating_sub(1);

@@ -174,11 +174,12 @@ where
         }
         Task::Check { purpose, mut session, .. } => {
             offer_kill_switch(backend, &mut session, &interrupt);
-            let checked = quietly(|| match purpose {
-                Purpose::Keepalive => backend.keepalive(&mut session),
-                _ => backend.check(&mut session),
-            });
-            let alive = is_fine(checked, "session is dead");
+            let dead = "session is dead";
+            let alive = match purpose {
+                Purpose::Watch => quietly(|| backend.is_broken(&mut session)) == Some(false),
+                Purpose::Keepalive => is_fine(quietly(|| backend.keepalive(&mut session)), dead),
+                _ => is_fine(quietly(|| backend.check(&mut session)), dead),
+            };
             let session = shared.hand_back(session);
             owed.done();
             shared.answer(key, slot, |core, now| core.checked(slot, session, alive, now));

@@ -86,6 +86,7 @@ where
         }
         Task::Check { slot, purpose, mut session, deadline } => {
             let alive = match purpose {
+                Purpose::Watch => quietly(|| backend.is_broken(&mut session)) == Some(false),
                 Purpose::Keepalive => {
                     within.run(deadline, || backend.keepalive(&mut session)).await.succeeded()
                 }

@@ -1,6 +1,6 @@
 //! I20 to I23.
 
-use pool_core::core::{Acquired, Returned, Task};
+use pool_core::core::{Acquired, Purpose, Returned, Task};
 use pool_core::{CloseReason, Config, Order};
 
 use crate::rig::{Rig, millis};
@@ -162,6 +162,85 @@ fn i22_a_keepalive_is_no_use() {
     rig.pass(millis(90));
     rig.work();
     assert_eq!(rig.stats().counters.closed(CloseReason::IdleTimeout), 1);
+}
+
+/// The session that is looked at now, and nothing else is to be done.
+fn look(rig: &mut Rig) -> (pool_core::core::SlotId, u32) {
+    match rig.only_task() {
+        Task::Check { slot, purpose: Purpose::Watch, session, .. } => (slot, session),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn i22_a_session_that_asks_by_itself_is_looked_at_once_per_interval_and_never_asked() {
+    let config = Config::builder().watch_interval(Some(millis(100))).jitter(0.0);
+    let mut rig = Rig::new(config.idle_timeout(None).max_lifetime(None).max_size(1));
+    rig.warm(1);
+    for _ in 0..5 {
+        rig.pass(millis(99));
+        assert!(rig.start().is_empty());
+        assert_eq!(rig.core.poll_timeout(), Some(rig.now + millis(1)));
+        rig.pass(millis(1));
+        let (slot, session) = look(&mut rig);
+        rig.core.checked(slot, Some(session), true, rig.now);
+    }
+    let counters = rig.stats().counters;
+    assert_eq!((counters.checks, counters.keepalives, counters.check_failures), (0, 0, 0));
+    // Never while lent, and never when used within the interval.
+    rig.pass(millis(99));
+    let lease = rig.get();
+    rig.pass(millis(500));
+    assert!(rig.start().is_empty());
+    rig.release(lease, Returned::Clean);
+    rig.pass(millis(99));
+    assert!(rig.start().is_empty());
+    rig.pass(millis(1));
+    assert_eq!(look(&mut rig).1, 0);
+}
+
+#[test]
+fn i22_a_look_is_no_sign_of_life() {
+    let config = Config::builder().watch_interval(Some(millis(100))).check_after_idle(millis(150));
+    let mut rig = Rig::new(config.jitter(0.0).max_size(1));
+    rig.warm(1);
+    rig.pass(millis(100));
+    let (slot, session) = look(&mut rig);
+    // Whoever comes meanwhile waits for that, and for no connect.
+    let waiter = rig.wait();
+    assert!(rig.start().is_empty());
+    rig.core.checked(slot, Some(session), true, rig.now);
+    let lease = rig.take(waiter).expect("it was verified 100 ms ago");
+    rig.release(lease, Returned::Clean);
+    rig.pass(millis(100));
+    let (slot, session) = look(&mut rig);
+    rig.core.checked(slot, Some(session), true, rig.now);
+    rig.pass(millis(60));
+    let waiter = rig.wait();
+    let check = rig.only_task();
+    assert!(matches!(check, Task::Check { purpose: Purpose::Lend, .. }), "{check:?}");
+    rig.end(check);
+    assert!(rig.take(waiter).is_some());
+}
+
+#[test]
+fn i22_a_session_that_found_its_peer_dead_is_replaced_before_anybody_wants_it() {
+    let config = Config::builder().watch_interval(Some(millis(100))).min_idle(2).jitter(0.0);
+    let mut rig = Rig::new(config);
+    rig.work();
+    rig.pass(millis(100));
+    rig.work();
+    rig.pass(millis(100));
+    let mut looks = rig.start();
+    assert_eq!(looks.len(), 2);
+    let (Some(well), Some(Task::Check { slot, session, .. })) = (looks.pop(), looks.pop()) else {
+        panic!("two looks");
+    };
+    rig.core.checked(slot, Some(session), false, rig.now);
+    rig.end(well);
+    assert_eq!(rig.stats().counters.closed(CloseReason::Broken), 1);
+    rig.work();
+    assert_eq!((rig.stats().idle, rig.born), (2, 3));
 }
 
 #[test]

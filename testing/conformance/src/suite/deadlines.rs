@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use ssh_session::{
-    Auth, Command, HostKeyPolicy, HostKeys, KeepaliveOptions, Kind, Options, Process as _, Route,
-    Session as _, SshError, Target,
+    Auth, Command, HostKeyPolicy, HostKeys, Kind, Options, Process as _, Route, Session as _,
+    SshError, Target,
 };
 
 use super::case::{SOON, read_until, refused, soon};
@@ -19,7 +19,6 @@ super::table![
     a_deadline_holds_in_a_black_hole,
     a_deadline_covers_the_wait_for_a_channel,
     a_ping_into_a_black_hole_ends_the_session_in_time,
-    heartbeats_find_a_black_hole_under_a_command,
     a_dial_ends_in_time_wherever_the_server_falls_silent,
     each_jump_host_has_its_own_time,
 ];
@@ -120,23 +119,6 @@ fn a_ping_into_a_black_hole_ends_the_session_in_time<S: Subject>(case: &Case<S>)
     timed_out(|| session.ping(LIMIT));
     assert!(!session.is_alive());
     refused(session.exec(&Command::new("true")), Kind::ConnectionLost);
-}
-
-fn heartbeats_find_a_black_hole_under_a_command<S: Subject>(case: &Case<S>) {
-    let (proxy, mut options) = case.proxy();
-    let interval = Duration::from_millis(200);
-    options.keepalive = KeepaliveOptions { interval: Some(interval), count_max: 2 };
-    let session = case.connect(&options);
-    // A command that lives longer than the heartbeats' patience, on a server that answers.
-    assert!(case.exec(&session, &Command::new("sleep 1")).success());
-    let process = session.spawn(&Command::new("echo begun; sleep 600")).expect("spawned");
-    read_until(&process, "begun\n");
-    proxy.black_hole();
-    let start = Instant::now();
-    let error = refused(soon("a read", || process.read()), Kind::ConnectionLost);
-    assert!(start.elapsed() > interval, "{:?}", start.elapsed());
-    assert!(error.may_have_started());
-    assert!(!session.is_alive());
 }
 
 fn a_dial_ends_in_time_wherever_the_server_falls_silent<S: Subject>(case: &Case<S>) {

@@ -14,6 +14,7 @@ mod channels;
 mod commands;
 mod deadlines;
 mod endings;
+mod heartbeats;
 pub mod hostile;
 mod limits;
 mod networks;

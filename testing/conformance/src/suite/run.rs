@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     Case, Entry, ServerKind, Setup, Subject, cancelling, channels, commands, deadlines, endings,
-    limits, networks, processes, rekeying, sharing, streams, terminals,
+    heartbeats, limits, networks, processes, rekeying, sharing, streams, terminals,
 };
 use test_servers::sshd::PasswordUser;
 
@@ -157,6 +157,7 @@ fn entries<S: Subject>() -> Vec<Entry<S>> {
         limits::table(),
         channels::table(),
         deadlines::table(),
+        heartbeats::table(),
         cancelling::table(),
         rekeying::table(),
         endings::table(),

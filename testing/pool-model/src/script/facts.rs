@@ -18,6 +18,8 @@ pub(super) struct Facts {
     pub(super) since: Instant,
     /// Last use or answered check.
     pub(super) verified: Instant,
+    /// When it was last looked at.
+    pub(super) watched: Instant,
     /// How often it was lent.
     pub(super) uses: u64,
     /// A check was answered since the last use.
@@ -47,6 +49,7 @@ impl Facts {
             used: now,
             since: now,
             verified: now,
+            watched: now,
             uses: 0,
             checked: false,
             touched: false,
@@ -74,6 +77,11 @@ impl Facts {
 
     pub(super) fn silent(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.verified)
+    }
+
+    /// For how long nobody has used it, asked it or looked at it.
+    pub(super) fn unseen(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.verified.max(self.watched))
     }
 
     pub(super) fn age(&self, now: Instant) -> Duration {
@@ -161,7 +169,7 @@ pub(super) enum Work {
 
 impl Work {
     pub(super) fn is_upkeep(self) -> bool {
-        matches!(self, Self::Check(Purpose::Keepalive | Purpose::Sweep))
+        matches!(self, Self::Check(Purpose::Keepalive | Purpose::Sweep | Purpose::Watch))
     }
 
     /// One of those that are bounded together where they hang.

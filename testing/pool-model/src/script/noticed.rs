@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use pool_core::core::{Operation, Phase, SlotId};
+use pool_core::core::{Operation, Phase, Purpose, SlotId};
 use pool_core::{CloseReason, ErrorKind};
 
 use super::books::Book;
@@ -23,11 +23,14 @@ impl Harness {
             if let Some(task) = task {
                 task.interrupted = Some(now);
                 let check = matches!(task.work, Work::Check(_));
+                let look = task.work == Work::Check(Purpose::Watch);
                 let id = task.session.as_ref().map(|session| session.id);
                 // One that was to be closed by then has not failed.
                 let other = |end: &&(u64, CloseReason, Duration)| {
-                    let failed =
-                        matches!(end.1, CloseReason::CheckFailed | CloseReason::KeepaliveFailed);
+                    let failed = match end.1 {
+                        CloseReason::CheckFailed | CloseReason::KeepaliveFailed => true,
+                        reason => look && reason == CloseReason::Broken,
+                    };
                     end.0 == slot.number() && !failed
                 };
                 let closing = before.phase(slot) == Some(Phase::Closing)

@@ -41,6 +41,8 @@ pub struct Setup {
     #[allow(missing_docs)]
     pub keepalive_interval: Option<Duration>,
     #[allow(missing_docs)]
+    pub watch_interval: Option<Duration>,
+    #[allow(missing_docs)]
     pub jitter: f64,
     #[allow(missing_docs)]
     pub backoff_base: Duration,
@@ -84,6 +86,7 @@ impl Default for Setup {
             idle_timeout: Some(millis(400)),
             max_lifetime: Some(millis(1_000)),
             keepalive_interval: Some(millis(150)),
+            watch_interval: None,
             jitter: 0.1,
             backoff_base: millis(10),
             backoff_max: millis(200),
@@ -129,6 +132,7 @@ impl Setup {
                 n => pick([None, Some(200), Some(1_000), Some(3_000)], n),
             },
             keepalive_interval: pick([None, Some(15), Some(90), Some(150)], keep),
+            watch_interval: pick([None, Some(60), None, Some(15)], keep / 32),
             jitter: [0.1, 0.0, 0.5, 0.01][keep / 4 % 4],
             seed: seed as u64,
             keyed: keep / 16 % 2 == 1,
@@ -158,6 +162,7 @@ impl Setup {
             .idle_timeout(self.idle_timeout)
             .max_lifetime(self.max_lifetime)
             .keepalive_interval(self.keepalive_interval)
+            .watch_interval(self.watch_interval)
             .jitter(self.jitter)
             .backoff_base(self.backoff_base)
             .backoff_max(self.backoff_max)

@@ -58,8 +58,8 @@ impl Harness {
         match work {
             Work::Connect => self.use_leave()?,
             Work::Check(Purpose::Keepalive) => self.tally.keepalives += 1,
+            Work::Check(Purpose::Watch) | Work::Reset | Work::Close => {}
             Work::Check(_) => self.tally.checks += 1,
-            Work::Reset | Work::Close => {}
         }
         self.tally.connects += u64::from(work == Work::Connect);
         let before = self.observe()?;
@@ -87,6 +87,11 @@ impl Harness {
         {
             let silent = facts.silent(self.now);
             ensure!(silent >= least(&self.setup, interval), "I22", "pinged after {silent:?}");
+        }
+        if work == Work::Check(Purpose::Watch) {
+            let interval = self.setup.watch_interval.unwrap_or_default();
+            let unseen = facts.unseen(self.now);
+            ensure!(unseen >= least(&self.setup, interval), "I22", "looked at after {unseen:?}");
         }
         Ok(())
     }
@@ -139,8 +144,9 @@ impl Harness {
             return Ok(());
         }
         let queued = self.book.queued();
-        // A keepalive under way serves borrowers as well.
-        let kept = |entry: &&Entry| entry.purpose == Some(Purpose::Keepalive);
+        // A keepalive under way serves borrowers as well, and a look is over at once.
+        let serves = |purpose| matches!(purpose, Some(Purpose::Keepalive | Purpose::Watch));
+        let kept = |entry: &&Entry| serves(entry.purpose);
         let kept = self.book.slots.iter().filter(kept).count();
         let supply = stats.resetting + self.book.lend_checks().count() + kept;
         ensure!(queued == 0 || supply > 0, "I11", "{queued} wait, and nothing is opened");
@@ -208,6 +214,10 @@ impl Harness {
         let Some(facts) = self.facts.get_mut(&id) else { return };
         match (ok, work) {
             (true, Work::Reset) => facts.used(now),
+            (true, Work::Check(Purpose::Watch)) => {
+                facts.watched = now;
+                self.look_was_good(id);
+            }
             (true, _) => {
                 facts.answered(now);
                 self.look_was_good(id);

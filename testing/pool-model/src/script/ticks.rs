@@ -107,9 +107,9 @@ impl Harness {
         Ok(())
     }
 
-    /// After a tick and with every task started, no keepalive is overdue.
+    /// After a tick and with every task started, no keepalive and no look is overdue.
     pub(super) fn check_keepalives(&self) -> Checked {
-        let Some(interval) = self.setup.keepalive_interval else { return Ok(()) };
+        let (keepalive, watch) = (self.setup.keepalive_interval, self.setup.watch_interval);
         let full = self.count_running(Work::is_upkeep) >= self.setup.max_maintaining;
         let hung = self.hung(pool_core::core::Operation::Check) >= self.most_hung();
         if full || hung || self.went_back {
@@ -127,7 +127,11 @@ impl Harness {
                 continue;
             }
             let silent = facts.silent(self.now);
-            ensure!(silent < interval, "I22", "{slot:?} is silent for {silent:?}");
+            let late = keepalive.is_some_and(|interval| silent >= interval);
+            ensure!(!late, "I22", "{slot:?} is silent for {silent:?}");
+            let unseen = facts.unseen(self.now);
+            let late = watch.is_some_and(|interval| unseen >= interval);
+            ensure!(!late, "I22", "{slot:?} is unseen for {unseen:?}");
         }
         Ok(())
     }
