@@ -189,7 +189,8 @@ fn every_keyword_of_ssh_is_obeyed_refused_by_name_or_changes_nothing() {
     let manual = manual();
     assert!(manual.len() > 90, "{}", manual.len());
     for keyword in &manual {
-        assert!(KEYWORDS_OF_SSH.contains(&keyword.as_str()), "{keyword} is in the list");
+        let known = KEYWORDS_OF_SSH.iter().any(|name| name.eq_ignore_ascii_case(keyword));
+        assert!(known, "{keyword} is in the list");
     }
     println!("{} obeyed, {} refused by name, {} without effect", counts[0], counts[1], counts[2]);
 }
