@@ -9,7 +9,8 @@ use russh::keys::{Certificate, PrivateKey, PublicKey};
 use ssh_session::login::Agent;
 use ssh_session::printable;
 use tokio::net::UnixStream;
-use tokio::task::spawn_blocking;
+
+use crate::apart::spawn_blocking;
 
 /// Asks an agent for its keys; those to be sent, in this order. The error says why there are none.
 ///

@@ -100,7 +100,7 @@ impl Handler for Client {
             false => self.check.verify(&presented),
             true => {
                 let check = Arc::clone(&self.check);
-                let asking = tokio::task::spawn_blocking(move || check.verify(&presented));
+                let asking = crate::apart::spawn_blocking(move || check.verify(&presented));
                 asking.await.map_err(|_| russh::Error::Inconsistent)?
             }
         };

@@ -9,8 +9,8 @@ use ssh_session::{
 };
 use tokio::runtime;
 use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
 
+use crate::apart::spawn_blocking;
 use crate::client::{Believed, Client, Problem, describe};
 use crate::config::{config, offer};
 use crate::deadline::Deadline;
@@ -66,6 +66,7 @@ async fn establish(
     let way = match (hop, &options.route) {
         (Some(hop), _) => Way::through(hop, target, &deadline).await?,
         (None, Route::Command(command)) => Way::command(command, target, &deadline).await?,
+        (None, Route::Transport(transport)) => Way::own(transport, options, &deadline).await?,
         (None, _) => Way::direct(options, &deadline).await?,
     };
     let no_socket = |error| net::connect_error(target, error);

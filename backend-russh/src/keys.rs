@@ -8,7 +8,8 @@ use russh::keys::{Certificate, HashAlg, PrivateKey, decode_secret_key, ssh_key};
 use russh::{AgentAuthError, Signer};
 use ssh_session::login::Key;
 use ssh_session::{ExposeSecret, KeyProblem, KeyRules, OpenedKey, SecretString};
-use tokio::task::spawn_blocking;
+
+use crate::apart::spawn_blocking;
 
 /// A private key to log in with.
 pub(crate) struct Credential {

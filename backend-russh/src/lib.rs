@@ -8,9 +8,10 @@
 //! command that is alone on its connection is made to wait (see `unread.rs`), and a future that is dropped leaves somebody behind who kills the command and closes its
 //! channel. A connection that is stuck is ended from outside, by shutting its socket down.
 //!
-//! A session's bytes go through a socket whose second descriptor is ours, whatever the way: TCP, a
-//! proxy command's input and output, or a pair of sockets with a relay to a channel of the session
-//! on a jump host. A jump host's session is like any other, but opens nothing on its own.
+//! A session's bytes go through a socket that we can shut down from beside, whatever the way: TCP, a
+//! proxy command's input and output, or a pair of sockets in memory, from whose other end somebody
+//! leads on: a relay to a channel of the session on a jump host, or one to a stream that the caller
+//! made. A jump host's session is like any other, but opens nothing on its own.
 //!
 //! ```no_run
 //! use backend_russh::RusshSession;
@@ -27,6 +28,7 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod apart;
 mod backend;
 pub mod blocking;
 mod channels;
@@ -41,6 +43,7 @@ mod line;
 mod link;
 mod login;
 mod parking;
+mod pipe;
 mod process;
 mod pump;
 mod random;
@@ -49,10 +52,13 @@ mod running;
 mod session;
 mod signals;
 mod socket;
+mod stream;
 mod tcp;
 mod unread;
 mod way;
 
+#[doc(hidden)]
+pub use apart::block_in_tasks;
 pub use backend::RusshBackend;
 pub use process::RusshProcess;
 pub use session::RusshSession;

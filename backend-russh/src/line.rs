@@ -51,7 +51,7 @@ impl End {
     pub(crate) fn error(self, target: &Target, phase: Phase) -> SshError {
         let target = target.clone();
         match self {
-            Self::Closed => SshError::Closed { target },
+            Self::Closed => SshError::Closed { target, maybe_started: false },
             other => SshError::ConnectionLost {
                 target,
                 phase,

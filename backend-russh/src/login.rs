@@ -11,9 +11,9 @@ use ssh_session::login::{Agent, Attempt, Dialogue, Key, Login as Plan, Method};
 use ssh_session::{
     ExposeSecret as _, KeyProblem, Phase, Prompt, SecretString, SshError, printable,
 };
-use tokio::task::spawn_blocking;
 
 use crate::agent;
+use crate::apart::spawn_blocking;
 use crate::client::{Client, describe};
 use crate::dial::Dial;
 use crate::keys::{self, Credential, OwnKey};

@@ -277,7 +277,7 @@ impl Pump {
             Stop::NoExitStatus => return SshError::NoExitStatus { target, partial: output },
             Stop::Refused(request) => return SshError::RequestRefused { target, request },
             // Nobody will see it.
-            Stop::Unwanted => return SshError::Closed { target },
+            Stop::Unwanted => return SshError::Closed { target, maybe_started: started },
             Stop::TooMuch(TooMuch::Unread(full)) => {
                 return SshError::Unread { target, detail: full.to_string() };
             }
@@ -292,6 +292,8 @@ impl Pump {
         {
             *maybe_started = started;
             *partial = (self.phase == Phase::Run).then_some(output);
+        } else if let SshError::Closed { maybe_started, .. } = &mut error {
+            *maybe_started = started;
         }
         error
     }

@@ -1,6 +1,6 @@
 //! Bytes on their way between a session and the jump host that it goes through.
 //!
-//! The session has one end of a pair of sockets, the relay the other one and a channel of the jump
+//! The session has one end of a pair of sockets in memory, the relay the other one and a channel of the jump
 //! host's session. Towards the server, bytes are taken as fast as the server takes them. From the
 //! server, they are always taken, and kept while the session takes none: russh reads nothing while
 //! it writes, so that a relay that waited for it would have both wait for ever. What is kept is
@@ -15,13 +15,12 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use ssh_session::Target;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 use tokio::time::{sleep, timeout};
 
 use crate::line::{End, Line};
 use crate::link::{FAREWELL, Link};
+use crate::pipe;
 
 /// As much as one message of a channel carries.
 const PIECE: usize = 32 * 1024;
@@ -43,7 +42,7 @@ impl Drop for Hop {
 pub(crate) struct Relay {
     pub(crate) hop: Hop,
     pub(crate) channel: Channel<Msg>,
-    pub(crate) socket: UnixStream,
+    pub(crate) end: pipe::End,
 }
 
 impl Relay {
@@ -54,9 +53,9 @@ impl Relay {
     }
 
     async fn run(self, line: Arc<Line>) {
-        let Self { hop, channel, socket } = self;
+        let Self { hop, channel, end } = self;
         let (mut read, write) = channel.split();
-        let (outgoing, mut incoming) = socket.into_split();
+        let (outgoing, mut incoming) = split(end);
         // sshd sends what is not a command's behind Nagle's algorithm all the time.
         let _acknowledging = hop.0.line.acknowledge_quickly();
         let ending = tokio::select! {
@@ -82,7 +81,7 @@ impl Relay {
 }
 
 /// From the session to the server, until the session has ended.
-async fn send(mut outgoing: OwnedReadHalf, write: &ChannelWriteHalf<Msg>) {
+async fn send(mut outgoing: ReadHalf<pipe::End>, write: &ChannelWriteHalf<Msg>) {
     let mut buffer = BytesMut::new();
     loop {
         buffer.reserve(PIECE);
@@ -105,7 +104,7 @@ enum Ending {
 }
 
 /// From the server to the session.
-async fn receive(read: &mut ChannelReadHalf, incoming: &mut OwnedWriteHalf) -> Ending {
+async fn receive(read: &mut ChannelReadHalf, incoming: &mut WriteHalf<pipe::End>) -> Ending {
     let mut kept = VecDeque::<Bytes>::new();
     let mut size = 0;
     let mut ending = None;

@@ -1,33 +1,43 @@
-//! The way to a server: straight over TCP, by a proxy command, or through a jump host.
+//! The way to a server: straight over TCP, by a proxy command, through a jump host, or over a
+//! connection that the caller makes.
 
 use std::io;
 use std::sync::Arc;
 
 use russh::ChannelOpenFailure;
-use ssh_session::{Options, Phase, ProxyCommand, ProxyProcess, SshError, Target, net};
+use ssh_session::{
+    Options, OwnStream, Phase, ProxyCommand, ProxyProcess, SshError, Target, Transport, net,
+};
 use tokio::net::UnixStream;
-use tokio::task::spawn_blocking;
 
+use crate::apart::spawn_blocking;
 use crate::client::describe;
 use crate::deadline::Deadline;
 use crate::line::{End, Line, Watched};
+use crate::pipe;
 use crate::relay::{Hop, Relay};
 use crate::socket::Socket;
-use crate::tcp;
+use crate::{stream, tcp};
 
 /// A connection to a server on which nothing was said yet.
-#[derive(Debug)]
 pub(crate) struct Way {
     socket: Socket,
-    relay: Option<Relay>,
-    process: Option<ProxyProcess>,
+    onward: Onward,
+}
+
+/// What leads on from the other end of a pair of sockets.
+enum Onward {
+    Nothing,
+    Relay(Relay),
+    Process(ProxyProcess),
+    Stream(OwnStream, pipe::End),
 }
 
 impl Way {
     /// A TCP connection to the target.
     pub(crate) async fn direct(options: &Options, deadline: &Deadline) -> Result<Self, SshError> {
         let stream = tcp::connect(options, deadline).await?;
-        Ok(Self { socket: Socket::Tcp(stream), relay: None, process: None })
+        Ok(Self { socket: Socket::Tcp(stream), onward: Onward::Nothing })
     }
 
     /// The input and output of a command.
@@ -45,7 +55,32 @@ impl Way {
             .set_nonblocking(true)
             .and_then(|()| UnixStream::from_std(stream))
             .map_err(|error| net::connect_error(target, error))?;
-        Ok(Self { socket: Socket::Pair(socket), relay: None, process: Some(process) })
+        Ok(Self { socket: Socket::Pair(socket), onward: Onward::Process(process) })
+    }
+
+    /// A connection that the caller makes.
+    pub(crate) async fn own(
+        transport: &Transport,
+        options: &Options,
+        deadline: &Deadline,
+    ) -> Result<Self, SshError> {
+        let target = &options.target;
+        let failed = |error| net::connect_error(target, error);
+        if let Some(making) = transport.stream(target) {
+            let made = deadline.bound(target, Phase::Connect, making).await?;
+            let (ours, theirs) = pipe::pair();
+            let onward = Onward::Stream(made.map_err(failed)?, theirs);
+            return Ok(Self { socket: Socket::Pipe(ours), onward });
+        }
+        let (transport, whom) = (transport.clone(), target.clone());
+        let making = spawn_blocking(move || transport.socket(&whom));
+        let made = deadline.bound(target, Phase::Connect, making).await?;
+        let made = made.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(failed)?;
+        if made.is_tcp {
+            net::tune(&made.descriptor, options.keepalive);
+        }
+        let socket = Socket::owned(made).map_err(failed)?;
+        Ok(Self { socket, onward: Onward::Nothing })
     }
 
     /// A connection that a jump host opens.
@@ -77,19 +112,27 @@ impl Way {
                 return Err(end.error(&link.target, Phase::OpenChannel));
             }
         };
-        let (ours, socket) =
-            UnixStream::pair().map_err(|error| net::connect_error(target, error))?;
-        let relay = Some(Relay { hop, channel, socket });
-        Ok(Self { socket: Socket::Pair(ours), relay, process: None })
+        let (ours, end) = pipe::pair();
+        let onward = Onward::Relay(Relay { hop, channel, end });
+        Ok(Self { socket: Socket::Pipe(ours), onward })
     }
 
     /// Takes the connection into use. Its relay ends with it; its process is to be kept until then.
     pub(crate) fn begin(self) -> io::Result<(Arc<Line>, Watched, Option<ProxyProcess>)> {
         let (line, watched) = Line::new(self.socket)?;
-        if let Some(relay) = self.relay {
-            relay.start(Arc::clone(&line));
-        }
-        Ok((line, watched, self.process))
+        let process = match self.onward {
+            Onward::Nothing => None,
+            Onward::Relay(relay) => {
+                relay.start(Arc::clone(&line));
+                None
+            }
+            Onward::Process(process) => Some(process),
+            Onward::Stream(stream, end) => {
+                drop(tokio::spawn(stream::carry(stream, end, Arc::clone(&line))));
+                None
+            }
+        };
+        Ok((line, watched, process))
     }
 }
 

@@ -209,7 +209,7 @@ impl Link {
                 partial: None,
                 maybe_started: false,
             },
-            Stop::Ended(End::Closed) => SshError::Closed { target },
+            Stop::Ended(End::Closed) => SshError::Closed { target, maybe_started: false },
             Stop::Ended(End::Lost(detail)) => SshError::ConnectionLost {
                 target,
                 phase,

@@ -238,7 +238,8 @@ impl<'s> Ssh2Process<'s> {
 
 fn with_may_have_started(mut error: SshError, may_have_started: bool) -> SshError {
     if let SshError::Timeout { maybe_started, .. }
-    | SshError::ConnectionLost { maybe_started, .. } = &mut error
+    | SshError::ConnectionLost { maybe_started, .. }
+    | SshError::Closed { maybe_started, .. } = &mut error
     {
         *maybe_started = may_have_started;
     }

@@ -2,10 +2,15 @@
 //! deadline.
 
 use std::ffi::CString;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use pool_core::Interrupt;
 use ssh_session::{
-    FirstKey, FirstKeys, Options, Phase, ProxyProcess, Route, SshError, Target, net,
+    FirstKey, FirstKeys, Options, Phase, ProxyProcess, Route, SshError, Target, Transport, net,
 };
 
 use crate::deadline::Deadline;
@@ -60,7 +65,43 @@ fn straight(
             let socket = Socket::pair(stream).map_err(|error| net::connect_error(target, error))?;
             Ok(Way { process: Some(process), ..Way::over(socket) })
         }
+        Route::Transport(transport) => own(transport, options, deadline, interrupt),
         _ => Err(SshError::invalid("route", "is not one that this backend can take")),
+    }
+}
+
+/// A socket that the caller connects, on a thread of its own: nobody waits for it past the deadline,
+/// or once the dial is given up.
+fn own(
+    transport: &Transport,
+    options: &Options,
+    deadline: &Deadline,
+    interrupt: &Interrupt,
+) -> Result<Way, SshError> {
+    let target = &options.target;
+    if !transport.makes_sockets() {
+        let problem = "makes streams for tasks, and libssh2 needs sockets (Transport::sockets)";
+        return Err(SshError::invalid("transport", problem));
+    }
+    let (answer, answered) = mpsc::channel();
+    let given_up = answer.clone();
+    interrupt.on_interrupt(move || drop(given_up.send(None)));
+    let (transport, whom) = (transport.clone(), target.clone());
+    let dialling = thread::Builder::new().name("hussh-dial".into()).spawn(move || {
+        let made = catch_unwind(AssertUnwindSafe(|| transport.socket(&whom)));
+        let panicked = |_| Err(io::Error::other("the transport's function panicked"));
+        // Nobody waits any more if this fails.
+        let _ = answer.send(Some(made.unwrap_or_else(panicked)));
+    });
+    let failed = |error| net::connect_error(target, error);
+    dialling.map_err(failed)?;
+    match answered.recv_timeout(deadline.remaining().unwrap_or(Duration::MAX)) {
+        Ok(Some(made)) => {
+            let socket = Socket::owned(made.map_err(failed)?, options.keepalive);
+            Ok(Way::over(socket.map_err(failed)?))
+        }
+        Ok(None) => Err(SshError::Closed { target: target.clone(), maybe_started: false }),
+        Err(_) => Err(deadline.late(target, Phase::Connect)),
     }
 }
 

@@ -10,9 +10,9 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, Shutdown};
-use ssh_session::KeepaliveOptions;
 use ssh_session::net;
 pub(crate) use ssh_session::net::Pending;
+use ssh_session::{KeepaliveOptions, OwnSocket};
 
 /// Sends without a signal where nobody listens any more.
 #[cfg(not(target_vendor = "apple"))]
@@ -41,6 +41,16 @@ impl Socket {
     pub(crate) fn pair(end: UnixStream) -> io::Result<Self> {
         end.set_nonblocking(true)?;
         Ok(Self { descriptor: Arc::new(end.into()), is_tcp: false })
+    }
+
+    /// One that the caller has connected.
+    pub(crate) fn owned(socket: OwnSocket, keepalive: KeepaliveOptions) -> io::Result<Self> {
+        let OwnSocket { descriptor, is_tcp } = socket;
+        rustix::io::ioctl_fionbio(&descriptor, true)?;
+        if is_tcp {
+            net::tune(&descriptor, keepalive);
+        }
+        Ok(Self { descriptor: Arc::new(descriptor), is_tcp })
     }
 
     /// Acknowledges at once for a while.

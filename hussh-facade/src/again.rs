@@ -18,19 +18,22 @@ pub(crate) struct Attempts<'a> {
     refused: u32,
     /// Time that went by while the command was on a connection; borrowing does not count.
     started: Option<Instant>,
+    /// The time that goes by for whoever waits: a runtime's may be another than the system's.
+    now: fn() -> Instant,
 }
 
 impl<'a> Attempts<'a> {
-    pub(crate) fn new(command: &'a Command) -> Self {
-        Self { command, lost: false, refused: 0, started: None }
+    pub(crate) fn new(command: &'a Command, now: fn() -> Instant) -> Self {
+        Self { command, lost: false, refused: 0, started: None, now }
     }
 
     /// The command, with what is left of its deadline since it was first sent.
     pub(crate) fn next(&mut self) -> Cow<'a, Command> {
-        let started = *self.started.get_or_insert_with(Instant::now);
+        let now = (self.now)();
+        let started = *self.started.get_or_insert(now);
         match self.command.time_limit() {
             Some(limit) if self.lost || self.refused > 0 => {
-                let left = limit.saturating_sub(started.elapsed());
+                let left = limit.saturating_sub(now.saturating_duration_since(started));
                 Cow::Owned(self.command.clone().timeout(left))
             }
             _ => Cow::Borrowed(self.command),

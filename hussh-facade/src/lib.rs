@@ -81,7 +81,7 @@ pub use ssh_session::{
     Algorithms, Answers, AskPassword, Auth, CertificateSource, Chunk, Command, ConnectProblem,
     Crypto, ExitStatus, Fingerprint, HostKeyPolicy, HostKeyProblem, HostKeyRefused, KeyProblem,
     Kind, KnownHostsCommand, Methods, Output, PartialOutput, Phase, Pin, Prompt, Pty, Question,
-    RekeyLimit, SecretString, SshConfig, SshError, Target, UNRECORDED,
+    RekeyLimit, SecretString, SshConfig, SshError, Target, Transport, UNRECORDED,
 };
 
 #[cfg(all(feature = "russh", not(feature = "ssh2")))]

@@ -183,6 +183,8 @@ pub enum SshError {
     Closed {
         /// Whom it was about.
         target: Target,
+        /// Whether the command can have started on the server.
+        maybe_started: bool,
     },
 }
 
@@ -348,7 +350,7 @@ impl SshError {
             | Self::NoExitStatus { target, .. }
             | Self::OutputLimit { target, .. }
             | Self::Unread { target, .. }
-            | Self::Closed { target } => Some(target),
+            | Self::Closed { target, .. } => Some(target),
         }
     }
 
@@ -384,9 +386,9 @@ impl SshError {
     /// Whether the command can have started on the server. Where this is false it has not.
     pub fn may_have_started(&self) -> bool {
         match self {
-            Self::Timeout { maybe_started, .. } | Self::ConnectionLost { maybe_started, .. } => {
-                *maybe_started
-            }
+            Self::Timeout { maybe_started, .. }
+            | Self::ConnectionLost { maybe_started, .. }
+            | Self::Closed { maybe_started, .. } => *maybe_started,
             Self::NoExitStatus { .. } | Self::OutputLimit { .. } | Self::Unread { .. } => true,
             _ => false,
         }

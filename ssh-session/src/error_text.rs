@@ -108,7 +108,10 @@ impl fmt::Display for SshError {
                 f,
                 "{target}: the command was stopped, since nobody read what it wrote: {detail}"
             ),
-            Self::Closed { target } => write!(f, "{target}: the session is closed"),
+            Self::Closed { target, maybe_started } => {
+                write!(f, "{target}: the session is closed")?;
+                tail(f, None, *maybe_started)
+            }
         }
     }
 }

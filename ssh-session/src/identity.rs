@@ -111,6 +111,10 @@ impl Hash {
                 self.field(command.template());
                 self.option(command.original_name().map(str::as_bytes));
             }
+            Route::Transport(transport) => {
+                self.field("transport");
+                self.field(transport.number().to_le_bytes());
+            }
         }
     }
 

@@ -41,6 +41,7 @@ mod signal;
 pub mod ssh_config;
 mod target;
 mod text;
+mod transport;
 mod valid;
 
 pub use auth::login;
@@ -74,3 +75,6 @@ pub use signal::check_signal;
 pub use ssh_config::{HostConfig, SshConfig};
 pub use target::Target;
 pub use text::printable;
+pub use transport::{OwnSocket, Transport};
+#[cfg(feature = "streams")]
+pub use transport::{OwnStream, Stream, Streaming};

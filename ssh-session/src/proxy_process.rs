@@ -194,7 +194,7 @@ mod tests {
         let text = process.explain(hung_up).to_string();
         assert!(text.contains("u@h.example") && text.contains("way"), "{text}");
         assert!(!text.contains('\x1b') && !text.contains("geheim"), "{text}");
-        let other = SshError::Closed { target: target() };
+        let other = SshError::Closed { target: target(), maybe_started: false };
         assert_eq!(process.explain(other.clone()).to_string(), other.to_string());
     }
 

@@ -1,6 +1,6 @@
 //! How to get to a host.
 
-use crate::{Options, ProxyCommand, SshError};
+use crate::{Options, ProxyCommand, SshError, Transport};
 
 /// The way from here to a target.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +15,8 @@ pub enum Route {
     Jump(Vec<Options>),
     /// Over the standard input and output of a command.
     Command(ProxyCommand),
+    /// Over connections that the caller makes.
+    Transport(Transport),
 }
 
 impl Route {
@@ -33,7 +35,7 @@ impl Route {
         for (index, hop) in hops.iter().enumerate() {
             match hop.route {
                 Self::Direct => {}
-                Self::Command(_) if index == 0 => {}
+                Self::Command(_) | Self::Transport(_) if index == 0 => {}
                 _ => {
                     return Err(SshError::invalid(
                         "jump",

@@ -9,6 +9,7 @@ mod programs;
 mod python;
 mod run;
 mod setup;
+mod simulate;
 mod test;
 
 use anyhow::Result;
@@ -53,6 +54,20 @@ enum Command {
         /// How long.
         #[arg(long, default_value_t = 10.0)]
         minutes: f64,
+    },
+    /// Play runs over a simulated network; see testing/simulation/README.md.
+    Simulate {
+        /// Instead, play so many seeds of each deliberately broken variant, and print which rule
+        /// catches it in how many.
+        #[arg(long, value_name = "SEEDS")]
+        broken: Option<u64>,
+        /// Only the broken variants whose name contains this.
+        #[arg(long, requires = "broken")]
+        only: Option<String>,
+        /// What else the program is told, such as `--seeds N`, `--seed S`, `--minutes M`, `--trace`
+        /// and `--shrink`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
     },
     /// Build the Python package, and check and test it.
     Python,
@@ -131,6 +146,10 @@ fn main() -> Result<()> {
             faults::run(&arguments)
         }
         Command::Soak { minutes } => faults::run(&["soak".into(), minutes.to_string()]),
+        Command::Simulate { broken: Some(seeds), only, .. } => {
+            simulate::broken(seeds, only.as_deref().unwrap_or_default())
+        }
+        Command::Simulate { rest, .. } => simulate::run(&rest),
         Command::Python => python::python(),
         Command::Conformance { json, rest } => {
             programs::run("conformance", "conformance", json, &rest)

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Result, bail};
 
 use crate::run::{cargo, root, step, succeeds};
-use crate::{deny, features, python, setup};
+use crate::{deny, features, python, setup, simulate};
 
 /// All that can be on at once without building OpenSSL from its source (`vendored-openssl`).
 const FEATURES: &str = "pool-core/tokio,pool-core/metrics";
@@ -37,6 +37,7 @@ pub(crate) fn all() -> Result<()> {
     step("crash test, quick", runner().args(["-p", "crash-test", "--locked"]))?;
     let mut forks = runner_of(&["--test", "forked"]);
     step("forks", forks.args(["-p", "backend-russh", "--locked"]))?;
+    simulate::run(&["--seeds".into(), "100".into(), "--twice".into()])?;
     let mut doctests = cargo();
     doctests.args(["test", "--doc", "--workspace", "--features", FEATURES, "--locked"]);
     step("doctests", &mut doctests)?;

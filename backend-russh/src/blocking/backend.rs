@@ -58,7 +58,7 @@ impl Backend for BlockingBackend {
         let connected = wait(&runtime, async {
             tokio::select! {
                 connected = self.inner.connect() => connected,
-                _ = given_up => Err(SshError::Closed { target: target.clone() }),
+                _ = given_up => Err(SshError::Closed { target: target.clone(), maybe_started: false }),
             }
         })?;
         Ok(Arc::new(BlockingSession { inner: connected, runtime }))

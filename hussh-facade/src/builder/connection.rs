@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ssh_session::{
     Auth, Crypto, ExposeSecret as _, HostKeyPolicy, KnownHosts, KnownHostsCommand, Methods, Prompt,
-    ProxyCommand, Route, SecretString, Target,
+    ProxyCommand, Route, SecretString, Target, Transport,
 };
 
 use super::{Builder, JumpHost};
@@ -121,6 +121,14 @@ impl<T> Builder<T> {
             options.route = Route::Command(command.original(options.target.host()));
             Ok(())
         })
+    }
+
+    /// Goes over connections that the caller makes: a [`Transport`], whose function is called for
+    /// each dial. Host and port are not connected to then, but host keys are still looked up by
+    /// them. Takes the place of [`jump`](Self::jump); of the hosts on a way, the first may have one.
+    pub fn transport(mut self, transport: Transport) -> Self {
+        self.has_route = true;
+        self.set(|options| options.route = Route::Transport(transport))
     }
 
     /// Which host keys to believe; default [`HostKeyPolicy::AcceptNew`](crate::HostKeyPolicy).

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pool_core::{Guard, Health, Pool, Pooled, Stats};
 use ssh_session::{Command, Output, SshConfig, SshError, Target};
@@ -105,7 +105,7 @@ impl<L: Library> ConnectionPool<L> {
     /// As [`execute`](Self::execute).
     #[track_caller]
     pub fn execute_with(&self, command: &Command) -> Result<Output, Error> {
-        let mut attempts = Attempts::new(command);
+        let mut attempts = Attempts::new(command, Instant::now);
         let mut connection = self.get()?;
         loop {
             match connection.execute_with(&attempts.next()) {

@@ -115,7 +115,7 @@ impl AsyncConnectionPool {
     ///
     /// As [`execute`](Self::execute).
     pub async fn execute_with(&self, command: &Command) -> Result<Output, Error> {
-        let mut attempts = Attempts::new(command);
+        let mut attempts = Attempts::new(command, || tokio::time::Instant::now().into_std());
         let mut connection = self.get().await?;
         loop {
             match connection.execute_with(&attempts.next()).await {

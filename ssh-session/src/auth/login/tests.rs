@@ -186,7 +186,7 @@ fn default_keys_that_are_not_there_are_no_error_unless_there_is_nothing_at_all()
 fn a_server_that_hangs_up_after_a_refusal_has_refused() {
     let options = options([Auth::password("a"), Auth::password("b")]);
     let mut login = Login::new(&options);
-    let lost = || SshError::Closed { target: options.target.clone() };
+    let lost = || SshError::Closed { target: options.target.clone(), maybe_started: false };
     assert!(matches!(login.lost("password", lost()), SshError::Closed { .. }));
     login.attempt();
     login.refused("password".into(), Method::Password, None);

@@ -140,7 +140,8 @@ fn closing_wakes_whoever_waits<S: Subject>(case: &Case<S>) {
             session.close();
             for waiting in [exec, read] {
                 let result = waiting.join().expect("no panic");
-                refused(result, Kind::Closed);
+                let error = refused(result, Kind::Closed);
+                assert!(error.may_have_started(), "both run: {error}");
             }
         });
     });

@@ -1,0 +1,25 @@
+//! Streams that the caller made: bytes on their way between one and the session's end of a pipe.
+
+use std::sync::Arc;
+
+use ssh_session::OwnStream;
+use tokio::io::copy_bidirectional;
+use tokio::time::sleep;
+
+use crate::line::Line;
+use crate::link::FAREWELL;
+use crate::pipe;
+
+/// Carries bytes both ways until both have ended, one has failed, or the session has.
+pub(crate) async fn carry(mut stream: OwnStream, mut end: pipe::End, line: Arc<Line>) {
+    tokio::select! {
+        biased;
+        carried = copy_bidirectional(&mut stream, &mut end) => {
+            if let Err(error) = carried {
+                tracing::debug!(%error, "a transport's stream failed");
+            }
+        }
+        // Where it takes nothing any more, only this says that nobody waits for it.
+        () = async { line.wait_end().await; sleep(FAREWELL).await } => {}
+    }
+}

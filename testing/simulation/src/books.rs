@@ -1,0 +1,331 @@
+//! What was asked for, what the sites did, and the rules that both have to agree by.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::net::Link;
+use crate::records::{Allowed, Breach, Call, Counts, JobRecord, LinkRecord, Outcome, Waiting};
+use crate::world::TICK;
+
+/// The books of one run.
+#[derive(Debug, Default)]
+pub(crate) struct Books {
+    pub(crate) allowed: Vec<Allowed>,
+    links: BTreeMap<u64, LinkRecord>,
+    jobs: BTreeMap<u64, JobRecord>,
+    /// Until when something may go wrong at each site through no fault of ours.
+    pub(crate) trouble: Vec<Option<Instant>>,
+    /// How often each client was refused by each site since it last was asked for something.
+    refusals: BTreeMap<(usize, usize), usize>,
+    waiting: Vec<Waiting>,
+    arrivals: u64,
+    pub(crate) breaches: Vec<Breach>,
+    pub(crate) counts: Counts,
+}
+
+impl Books {
+    pub(crate) fn new(allowed: Vec<Allowed>, sites: usize) -> Self {
+        Self { allowed, trouble: vec![None; sites], ..Self::default() }
+    }
+
+    pub(crate) fn breach(&mut self, rule: &'static str, detail: impl Into<String>) {
+        self.breaches.push(Breach { rule, detail: detail.into() });
+    }
+
+    /// Something goes wrong at a site until then.
+    pub(crate) fn trouble(&mut self, site: usize, until: Instant) {
+        self.trouble[site] = self.trouble[site].max(Some(until));
+    }
+
+    /// A pool is made larger or smaller.
+    pub(crate) fn resized(&mut self, owner: usize, size: usize, connect_timeout: Duration) {
+        let now = Instant::now();
+        let allowed = &mut self.allowed[owner];
+        let earlier = allowed.before.filter(|(until, _)| *until >= now).map_or(0, |(_, most)| most);
+        let until = now + connect_timeout + TICK;
+        allowed.before = Some((until, earlier.max(allowed.sessions)));
+        allowed.sessions = size;
+    }
+
+    pub(crate) fn link_opened(&mut self, link: &Link) {
+        self.counts.links += 1;
+        let (owner, site) = (link.owner, link.site);
+        let record = LinkRecord {
+            owner,
+            site,
+            client_open: true,
+            server_open: false,
+            logged_in: false,
+            confirmed: false,
+            refused: 0,
+            silence: Duration::ZERO,
+        };
+        self.links.insert(link.number, record);
+    }
+
+    /// How long after it has a new connection a client's are counted: it may have one too many for
+    /// as long as goodbyes take, where they pass a jump host. No client has no limits.
+    pub(crate) fn grace(&self, owner: usize) -> Option<Duration> {
+        self.allowed.get(owner).map(|allowed| allowed.grace)
+    }
+
+    /// Whether a client has more connections than it may, of those that it had when it opened the
+    /// newest.
+    pub(crate) fn check_owner(&mut self, owner: usize, site: usize, newest: u64) {
+        let Some(allowed) = self.allowed.get(owner).cloned() else { return };
+        let open = || {
+            let links = self.links.range(..=newest).map(|(_, link)| link);
+            links.filter(|link| link.owner == owner && link.client_open)
+        };
+        let (total, here) = (open().count(), open().filter(|link| link.site == site).count());
+        let dials = open().filter(|link| link.site == site && !link.logged_in).count();
+        let before = allowed.before.filter(|(until, _)| *until >= Instant::now());
+        let most = allowed.sessions.max(before.map_or(0, |(_, most)| most));
+        if here > most {
+            self.breach("sessions", format!("{here} of client {owner}, which may have {most}"));
+        }
+        if let Some(most) = allowed.total.filter(|most| total > *most) {
+            self.breach("sessions", format!("{total} of client {owner} in all, of {most}"));
+        }
+        if dials > allowed.dials {
+            let most = allowed.dials;
+            self.breach("dials", format!("{dials} at once of client {owner}, of {most}"));
+        }
+    }
+
+    /// The client has received something after so long.
+    pub(crate) fn heard(&mut self, link: &Link, silence: Duration) {
+        self.check_silence(link, silence);
+        if let Some(record) = self.links.get_mut(&link.number) {
+            record.confirmed = record.logged_in;
+        }
+    }
+
+    pub(crate) fn link_closed(&mut self, link: &Link) {
+        let silence = link.life().elapsed();
+        self.check_silence(link, silence);
+        if let Some(record) = self.links.get_mut(&link.number) {
+            record.client_open = false;
+            record.silence = silence;
+        }
+    }
+
+    fn check_silence(&mut self, link: &Link, silence: Duration) {
+        let Some(record) = self.links.get(&link.number) else { return };
+        let Some(most) = self.allowed.get(record.owner).map(|allowed| allowed.silence) else {
+            return;
+        };
+        if record.confirmed && silence > most + TICK {
+            let number = link.number;
+            self.breach("dead peer", format!("link {number} silent for {silence:?} of {most:?}"));
+        }
+    }
+
+    pub(crate) fn served(&mut self, link: u64) {
+        if let Some(record) = self.links.get_mut(&link) {
+            record.server_open = true;
+        }
+    }
+
+    pub(crate) fn unserved(&mut self, link: u64) {
+        if let Some(record) = self.links.get_mut(&link) {
+            record.server_open = false;
+        }
+    }
+
+    /// A credential was tried, at a site with its usual host key or not.
+    pub(crate) fn tried(&mut self, link: u64, refused: bool, usual_key: bool) {
+        let Some(record) = self.links.get_mut(&link) else { return };
+        let (owner, site) = (record.owner, record.site);
+        if refused {
+            record.refused += 1;
+            let count = record.refused;
+            if count > 1 {
+                self.breach("refused secret", format!("tried {count} times on link {link}"));
+            }
+            let since = self.refusals.entry((owner, site)).or_default();
+            *since += 1;
+            let since = *since;
+            if let Some(allowed) = self.allowed.get(owner).filter(|most| since > most.dials) {
+                let most = allowed.dials;
+                let text = format!("client {owner} tried {since} times of {most}, asked by nobody");
+                self.breach("refused secret", text);
+            }
+        } else {
+            record.logged_in = true;
+            self.counts.logins += 1;
+        }
+        if !usual_key {
+            self.breach("host key", format!("a credential was sent to another key, link {link}"));
+        }
+    }
+
+    pub(crate) fn started(&mut self, job: u64, site: usize, link: u64) {
+        let record = self.jobs.entry(job).or_default();
+        record.starts += 1;
+        record.link = Some(link);
+        let starts = record.starts;
+        let place = record.call.as_ref().map(|call| call.site);
+        if starts > 1 {
+            self.breach("once", format!("job {job} was started {starts} times"));
+        }
+        if place != Some(site) {
+            self.breach("right place", format!("job {job} of site {place:?} runs on {site}"));
+        }
+        let Some(owner) = self.links.get(&link).map(|link| link.owner) else { return };
+        let Some(most) = self.allowed.get(owner).map(|allowed| allowed.leases) else { return };
+        // Where leases share a connection, it is reset behind the last of them only: a job that was
+        // given up may still run.
+        let counts = |record: &&JobRecord| {
+            let runs = record.link == Some(link) && !record.finished && !record.killed;
+            let wanted = record.call.as_ref().is_some_and(|call| call.outcome.is_none());
+            runs && (wanted || most == 1)
+        };
+        let running = self.jobs.values().filter(counts).count();
+        if running > most {
+            self.breach("leases", format!("{running} jobs run on link {link}, of {most}"));
+        }
+    }
+
+    /// A job has run to its end, or was killed.
+    pub(crate) fn stopped(&mut self, job: u64, finished: bool) {
+        let record = self.jobs.entry(job).or_default();
+        if record.finished || record.killed {
+            return;
+        }
+        (record.finished, record.killed) = (finished, !finished);
+    }
+
+    /// A client is asked for something.
+    pub(crate) fn asked(&mut self, client: usize, sites: [Option<usize>; 2]) {
+        for site in sites.into_iter().flatten() {
+            self.refusals.remove(&(client, site));
+        }
+    }
+
+    /// Somebody begins to wait for a session; its number in the queue.
+    pub(crate) fn arrived(&mut self, client: usize, site: usize) -> u64 {
+        self.arrivals += 1;
+        let number = self.arrivals;
+        self.waiting.push(Waiting { number, client, site, overtaken: None });
+        number
+    }
+
+    /// It waits no more.
+    pub(crate) fn left(&mut self, number: u64, served: bool) {
+        let Some(place) = self.waiting.iter().position(|waiting| waiting.number == number) else {
+            return;
+        };
+        let Waiting { client, site, overtaken, .. } = self.waiting.remove(place);
+        if overtaken.is_some_and(|at| at.elapsed() > TICK) {
+            let text = format!("one who came later was served {:?} before", overtaken);
+            self.breach("order", format!("client {client}, site {site}: {text}"));
+        }
+        if served {
+            let others = self.waiting.iter_mut();
+            let same = others.filter(|other| (other.client, other.site) == (client, site));
+            same.filter(|other| other.number < number).for_each(|earlier| {
+                earlier.overtaken.get_or_insert_with(Instant::now);
+            });
+        }
+    }
+
+    /// A session was closed for a reason that a good one does not give.
+    pub(crate) fn given_up(&mut self, client: usize, sites: [Option<usize>; 2], why: &str) {
+        if self.is_calm(sites, Instant::now()) {
+            self.breach("kept", format!("a good session of client {client} was closed: {why}"));
+        }
+    }
+
+    fn is_calm(&self, sites: [Option<usize>; 2], since: Instant) -> bool {
+        let until = sites.into_iter().flatten().filter_map(|site| self.trouble[site]).max();
+        until.is_none_or(|until| until < since)
+    }
+
+    /// Somebody asks for a job, which is to end within `limit` one way or the other.
+    pub(crate) fn called(&mut self, job: u64, site: usize, hop: Option<usize>, limit: Duration) {
+        let call = Call { site, hop, started: Instant::now(), limit, outcome: None };
+        self.jobs.entry(job).or_default().call = Some(call);
+    }
+
+    /// What became of it. `doomed` may fail though nothing is wrong.
+    pub(crate) fn ended(&mut self, job: u64, outcome: Outcome, doomed: bool) {
+        let Some(call) = self.jobs.get_mut(&job).and_then(|record| record.call.as_mut()) else {
+            return;
+        };
+        let (took, limit) = (call.started.elapsed(), call.limit);
+        let (sites, started) = ([Some(call.site), call.hop], call.started);
+        call.outcome = Some(outcome.clone());
+        if took > limit + TICK {
+            self.breach("deadline", format!("job {job} took {took:?} of {limit:?}"));
+        }
+        match outcome {
+            Outcome::Done { right } => {
+                self.counts.done += 1;
+                if !right {
+                    self.breach("right output", format!("job {job} has another's"));
+                }
+            }
+            Outcome::Failed { error, .. } => {
+                self.counts.failed += 1;
+                self.check_death(job, &error);
+                if self.is_calm(sites, started) && !doomed {
+                    let text = format!("job {job} failed on a good day after {took:?}: {error}");
+                    self.breach("unprovoked", text);
+                }
+            }
+            Outcome::Dropped => self.counts.dropped += 1,
+        }
+    }
+
+    /// A peer is not given up before its time.
+    fn check_death(&mut self, job: u64, error: &str) {
+        if !error.contains("no answer to heartbeats") {
+            return;
+        }
+        let link = self.jobs.get(&job).and_then(|record| record.link);
+        let Some(link) = link.and_then(|link| self.links.get(&link)) else { return };
+        let Some(allowed) = self.allowed.get(link.owner) else { return };
+        if !link.client_open && link.silence + TICK < allowed.silence {
+            let text = format!("after {:?} of {:?}", link.silence, allowed.silence);
+            self.breach("dead too early", format!("the peer of job {job} {text}"));
+        }
+    }
+
+    /// Looks at all jobs once more when all is over.
+    pub(crate) fn close(&mut self) {
+        let mut found = Vec::new();
+        for (number, record) in &self.jobs {
+            let mut breach = |rule, detail: String| found.push(Breach { rule, detail });
+            let Some(call) = &record.call else {
+                breach("once", format!("job {number} was never asked for"));
+                continue;
+            };
+            let (starts, finished) = (record.starts, record.finished);
+            match &call.outcome {
+                None => breach("deadline", format!("job {number} never came back")),
+                Some(Outcome::Done { .. }) if starts != 1 || !finished => {
+                    breach("not lost", format!("job {number} has an output and {starts} starts"));
+                }
+                Some(Outcome::Failed { may_have_started: false, error }) if starts > 0 => {
+                    let text =
+                        format!("job {number} was started, and its caller told not: {error}");
+                    breach("not lost", text);
+                }
+                _ => {}
+            }
+            if starts > 0 && !finished && !record.killed {
+                breach("left on a server", format!("job {number} runs on"));
+            }
+        }
+        let open = |link: &LinkRecord| link.client_open || link.server_open;
+        for (number, link) in self.links.iter().filter(|(_, link)| open(link)) {
+            let rule = if link.client_open { "left here" } else { "left on a server" };
+            let detail = format!("link {number} of client {} to site {}", link.owner, link.site);
+            found.push(Breach { rule, detail });
+        }
+        self.breaches.append(&mut found);
+    }
+}

@@ -1,0 +1,30 @@
+//! Pools and sessions over a simulated network, in one thread and on virtual time.
+//!
+//! A run is [`play`]ed from a [`Script`], which is drawn from a seed: clients as users write them,
+//! servers that speak SSH, a network between them, and what happens to all three. What was promised
+//! is checked against the servers' own books. See the README beside this.
+#![forbid(unsafe_code)]
+
+mod actor;
+mod books;
+mod client;
+mod events;
+mod flow;
+mod job;
+mod net;
+mod play;
+mod records;
+mod script;
+mod shrink;
+mod site;
+mod trace;
+mod world;
+
+pub use actor::Expected;
+pub use job::Job;
+pub use net::Direction;
+pub use play::{RECOVERY, Report, play};
+pub use records::{Breach, Counts};
+pub use script::{Client, Kind, Script, Step, What};
+pub use shrink::shrink;
+pub use site::Mood;

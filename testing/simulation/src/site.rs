@@ -1,0 +1,313 @@
+//! A simulated server: russh's, with commands that are only pretended, so that they take no time but
+//! virtual time. It writes down what was really done.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use russh::keys::PrivateKey;
+use russh::keys::ssh_key::private::Ed25519Keypair;
+use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, Session};
+use russh::{Channel, ChannelId, ChannelOpenFailure, Limits, MethodKind, MethodSet, Sig, SshId};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::client;
+use crate::job::{self, Job};
+use crate::net::{self, End};
+use crate::trace::note;
+use crate::world::World;
+
+/// How long a site tries to connect to another for a client.
+const FORWARD: Duration = Duration::from_secs(10);
+
+/// The only user.
+pub(crate) const USER: &str = "deploy";
+
+/// What host keys are made of: that which clients know, and the other.
+pub(crate) const USUAL_KEY: u8 = 1;
+pub(crate) const OTHER_KEY: u8 = 2;
+
+/// What a site does with whoever connects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Mood {
+    /// It serves.
+    Serving,
+    /// Nobody listens.
+    Down,
+    /// The machine is off: nobody says anything.
+    Off,
+    /// A balancer in front of it accepts and closes.
+    Balancer,
+    /// It accepts and never speaks.
+    Silent,
+}
+
+/// What can be changed while it runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Habits {
+    pub(crate) mood: Mood,
+    pub(crate) host_key: u8,
+    pub(crate) refuses_logins: bool,
+    pub(crate) login_delay: Duration,
+    pub(crate) max_startups: usize,
+    pub(crate) max_sessions: usize,
+    pub(crate) rekey_after: Option<usize>,
+    /// Channels on which nothing was started for so long are closed, as by sshd's `ChannelTimeout`.
+    pub(crate) channel_timeout: Option<Duration>,
+}
+
+/// One simulated server.
+#[derive(Debug)]
+pub(crate) struct Site {
+    number: usize,
+    habits: Mutex<Habits>,
+    /// Connections that have not logged in.
+    startups: Arc<()>,
+}
+
+impl Site {
+    pub(crate) fn new(number: usize, habits: Habits) -> Self {
+        Self { number, habits: Mutex::new(habits), startups: Arc::default() }
+    }
+
+    pub(crate) fn habits(&self) -> MutexGuard<'_, Habits> {
+        self.habits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_off(&self) -> bool {
+        self.habits().mood == Mood::Off
+    }
+
+    pub(crate) fn listens(&self) -> bool {
+        !matches!(self.habits().mood, Mood::Down | Mood::Off)
+    }
+
+    /// The password that opens it.
+    pub(crate) fn password(number: usize) -> String {
+        format!("secret of site {number}")
+    }
+
+    /// Serves a connection in a task of its own.
+    pub(crate) fn accept(&self, end: End, link: u64) {
+        let world = end.world().clone();
+        let (site, habits) = (self.number, self.habits().clone());
+        let startup = Arc::clone(&self.startups);
+        world.books().served(link);
+        tokio::spawn(async move {
+            let waiting = Arc::strong_count(&startup) - 1;
+            serve(&world, site, habits, waiting, startup, end, link).await;
+            note!(world, "site {site} is done with link {link}");
+            world.books().unserved(link);
+        });
+    }
+}
+
+async fn serve(
+    world: &World,
+    site: usize,
+    habits: Habits,
+    startups: usize,
+    startup: Arc<()>,
+    mut end: End,
+    link: u64,
+) {
+    match habits.mood {
+        Mood::Balancer => return,
+        Mood::Silent => {
+            while end.read(&mut [0; 1024]).await.is_ok_and(|count| count > 0) {}
+            return;
+        }
+        _ => {}
+    }
+    if startups > habits.max_startups {
+        note!(world, "site {site} has too many startups for link {link}");
+        let _ = end.write_all(b"Exceeded MaxStartups\r\n").await;
+        return;
+    }
+    let visit = Visit {
+        world: world.clone(),
+        site,
+        link,
+        host_key: habits.host_key,
+        sessions: Arc::default(),
+        channels: BTreeMap::new(),
+        forwards: JoinSet::new(),
+        startup: Some(startup),
+    };
+    // How it ended is the client's story.
+    if let Ok(session) = russh::server::run_stream(config(&habits), end, visit).await {
+        let _ = session.await;
+    }
+}
+
+fn config(habits: &Habits) -> Arc<Config> {
+    // Never by time: russh's goes by the system's clock.
+    let mut limits = Limits { rekey_time_limit: Duration::from_secs(1 << 32), ..Limits::default() };
+    if let Some(bytes) = habits.rekey_after {
+        (limits.rekey_write_limit, limits.rekey_read_limit) = (bytes, bytes);
+    }
+    let key = Ed25519Keypair::from_seed(&[habits.host_key; 32]);
+    Arc::new(Config {
+        server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-simulated")),
+        methods: MethodSet::from(&[MethodKind::Password][..]),
+        auth_rejection_time: Duration::ZERO,
+        keys: vec![PrivateKey::from(key)],
+        limits,
+        max_auth_attempts: 6,
+        inactivity_timeout: None,
+        ..Config::default()
+    })
+}
+
+/// One client's connection.
+struct Visit {
+    world: World,
+    site: usize,
+    link: u64,
+    host_key: u8,
+    sessions: Arc<()>,
+    channels: BTreeMap<ChannelId, Open>,
+    /// Connections to other sites, which end with this one.
+    forwards: JoinSet<()>,
+    startup: Option<Arc<()>>,
+}
+
+/// A channel. What runs in it is killed when this is dropped.
+struct Open {
+    kill: Option<oneshot::Sender<()>>,
+    /// Until a command has it.
+    slot: Option<(Arc<()>, oneshot::Sender<Infallible>)>,
+}
+
+impl Handler for Visit {
+    type Error = russh::Error;
+
+    async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
+        let habits = self.world.site(self.site).habits().clone();
+        if !habits.login_delay.is_zero() {
+            sleep(habits.login_delay).await;
+        }
+        let right = user == USER && password == Site::password(self.site);
+        let refused = habits.refuses_logins || !right;
+        note!(self.world, "site {} logs link {} in: {}", self.site, self.link, !refused);
+        self.world.books().tried(self.link, refused, self.host_key == USUAL_KEY);
+        Ok(if refused { Auth::reject() } else { Auth::Accept })
+    }
+
+    async fn auth_succeeded(&mut self, _: &mut Session) -> Result<(), Self::Error> {
+        self.startup = None;
+        Ok(())
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.channels.retain(|_, open| open.slot.is_some() || open.runs());
+        let (most, timeout_of) = {
+            let habits = self.world.site(self.site).habits();
+            (habits.max_sessions, habits.channel_timeout)
+        };
+        if Arc::strong_count(&self.sessions) > most {
+            note!(self.world, "site {} refuses link {} a channel", self.site, self.link);
+            reply.reject(ChannelOpenFailure::ConnectFailed).await;
+            return Ok(());
+        }
+        let (used, unused) = oneshot::channel::<Infallible>();
+        if let Some(age) = timeout_of {
+            let (handle, id) = (session.handle(), channel.id());
+            tokio::spawn(async move {
+                // A command took it, or it is gone.
+                if timeout(age, unused).await.is_err() {
+                    let _ = handle.close(id).await;
+                }
+            });
+        }
+        let slot = Some((Arc::clone(&self.sessions), used));
+        self.channels.insert(channel.id(), Open { kill: None, slot });
+        // What comes in is taken by the callbacks.
+        drop(channel.split().0);
+        reply.accept().await;
+        Ok(())
+    }
+
+    async fn channel_open_direct_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        host: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let onward = client::site_of(host).filter(|site| *site < self.world.sites().len());
+        let Some(onward) = onward else {
+            reply.reject(ChannelOpenFailure::ConnectFailed).await;
+            return Ok(());
+        };
+        note!(self.world, "site {} leads link {} on to {onward}", self.site, self.link);
+        let world = self.world.clone();
+        self.forwards.spawn(async move {
+            let connecting = net::connect(&world, onward, net::NO_CLIENT);
+            let Ok(Ok(mut end)) = timeout(FORWARD, connecting).await else {
+                reply.reject(ChannelOpenFailure::ConnectFailed).await;
+                return;
+            };
+            reply.accept().await;
+            let mut stream = channel.into_stream();
+            let _ = copy_bidirectional(&mut stream, &mut end).await;
+        });
+        Ok(())
+    }
+
+    async fn exec_request(
+        &mut self,
+        id: ChannelId,
+        command: &[u8],
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let open = self.channels.get_mut(&id);
+        let taken = open.and_then(|open| Some((Job::parse(command)?, open.slot.take()?, open)));
+        let Some((job, (slot, _), open)) = taken else { return session.channel_failure(id) };
+        note!(self.world, "site {} starts job {} on link {}", self.site, job.number, self.link);
+        self.world.books().started(job.number, self.site, self.link);
+        let (kill, killed) = oneshot::channel();
+        open.kill = Some(kill);
+        let running = job::run(self.world.clone(), job, session.handle(), id, killed, slot);
+        tokio::spawn(running);
+        session.channel_success(id)
+    }
+
+    async fn signal(
+        &mut self,
+        id: ChannelId,
+        signal: Sig,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        if matches!(signal, Sig::KILL)
+            && let Some(kill) = self.channels.get_mut(&id).and_then(|open| open.kill.take())
+        {
+            let _ = kill.send(());
+        }
+        Ok(())
+    }
+
+    async fn channel_close(&mut self, id: ChannelId, _: &mut Session) -> Result<(), Self::Error> {
+        self.channels.remove(&id);
+        Ok(())
+    }
+}
+
+impl Open {
+    fn runs(&self) -> bool {
+        self.kill.as_ref().is_some_and(|kill| !kill.is_closed())
+    }
+}
