@@ -162,3 +162,79 @@ impl Counters {
         REASONS.iter().map(|&reason| (reason, self.closed(reason)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Counters, Stats};
+
+    /// Every count another one, beginning with this.
+    fn stats(first: u64) -> Stats {
+        let mut last = first;
+        let mut next = || {
+            last = (last * 7 + 3) % 1_009;
+            last
+        };
+        let counters = Counters {
+            acquires: next(),
+            served: next(),
+            replaced: next(),
+            timed_out: next(),
+            cancelled: next(),
+            failed: next(),
+            refused_closed: next(),
+            overloaded: next(),
+            refusals: next(),
+            connects: next(),
+            connect_failures: next(),
+            created: next(),
+            detached: next(),
+            checks: next(),
+            keepalives: next(),
+            check_failures: next(),
+            closed: std::array::from_fn(|_| next()),
+        };
+        let mut count = || next() as usize;
+        Stats {
+            max_size: count(),
+            connecting: count(),
+            idle: count(),
+            reserved: count(),
+            checking: count(),
+            lent: count(),
+            in_use: count(),
+            resetting: count(),
+            closing: count(),
+            waiting: count(),
+            orphans: count(),
+            hung_connects: count(),
+            hung_checks: count(),
+            hung_closes: count(),
+            closed: true,
+            counters,
+        }
+    }
+
+    /// All that is counted, in the order of the fields.
+    fn counts(stats: Stats) -> Vec<u64> {
+        let shown = format!("{stats:?}");
+        let numbers = shown.split(|character: char| !character.is_ascii_digit());
+        numbers.filter_map(|number| number.parse().ok()).collect()
+    }
+
+    #[test]
+    fn the_counts_of_two_pools_are_added_one_by_one() {
+        let (one, other) = (stats(2), stats(5));
+        let sums = counts(one).into_iter().zip(counts(other)).map(|(one, other)| one + other);
+        assert_eq!(counts(one.plus(other)), sums.collect::<Vec<_>>());
+        assert_eq!(counts(one).len(), 30 + one.counters.closed.len());
+        assert!(one.plus(other).closed);
+        let open = Stats { closed: false, ..other };
+        assert!(!one.plus(open).closed && !open.plus(one).closed);
+    }
+
+    #[test]
+    fn sessions_are_what_is_open_and_neither_opened_nor_closed_now() {
+        let all = stats(2);
+        assert_eq!(all.sessions() + all.connecting + all.closing, all.open());
+    }
+}

@@ -46,7 +46,7 @@ impl<S, E: Clone> Core<S, E> {
         if others == 0 {
             // It does not even carry one.
             self.note_born_broken(index, now);
-            self.take_back_promises(index, 0);
+            self.take_back_promises(index);
             let reason = self.slots.unmark(index).unwrap_or(CloseReason::Refused);
             return self.begin_close(index, reason, now);
         }
@@ -54,7 +54,7 @@ impl<S, E: Clone> Core<S, E> {
         self.slots[index].limit = limit;
         // Its check serves fewer than it was begun for.
         self.slots.recount_lend_check(index);
-        self.take_back_promises(index, 0);
+        self.take_back_promises(index);
         self.relink(index);
         self.limits.learned = limit;
         if !self.closed {

@@ -211,7 +211,7 @@ impl<S, E: Clone> Core<S, E> {
                 self.slots.end_lend_check(index);
                 let slot = &mut self.slots[index];
                 slot.asked &= slot.work != Work::None;
-                self.take_back_promises(index, 0);
+                self.take_back_promises(index);
                 self.relink(index);
                 if self.slots[index].leases == 0 {
                     self.vacated(index, now);
@@ -236,10 +236,9 @@ impl<S, E: Clone> Core<S, E> {
         self.begin_close(index, reason, now);
     }
 
-    /// Breaks promises of a slot until so many are left: the borrowers that came last queue again,
-    /// at their places.
-    pub(super) fn take_back_promises(&mut self, index: u32, left: u32) {
-        while self.slots[index].reserved > left {
+    /// Breaks the promises of a slot: its borrowers queue again, at their places.
+    pub(super) fn take_back_promises(&mut self, index: u32) {
+        while self.slots[index].reserved > 0 {
             let Some(waiter) = self.waiters.last_reserved(index) else { return };
             self.waiters.unreserve(waiter);
             self.slots[index].reserved -= 1;

@@ -237,7 +237,7 @@ impl<S> Slots<S> {
     /// Marks an idle session as close to its end.
     pub(super) fn enter_age(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
-        if !slot.aging && slot.phase == Phase::Idle {
+        if !slot.aging {
             slot.aging = true;
             self.aging_idle += 1;
         }

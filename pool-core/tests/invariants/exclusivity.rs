@@ -161,3 +161,29 @@ fn i9_who_gave_a_sign_of_life_as_its_sibling_failed_is_not_doubted() {
     rig.core.checked(slot, Some(session), false, rig.now);
     rig.get();
 }
+
+#[test]
+fn i38_what_comes_back_dirty_is_reset_before_anybody_gets_it() {
+    let mut rig = Rig::new(Config::builder().max_size(1));
+    rig.warm(1);
+    let lease = rig.get();
+    let waiter = rig.wait();
+    rig.release(lease, Returned::NeedsReset);
+    assert!(rig.take(waiter).is_none());
+    let reset = rig.only_task();
+    assert!(matches!(reset, Task::Reset { .. }), "{reset:?}");
+    rig.end(reset);
+    assert!(rig.take(waiter).is_some());
+}
+
+#[test]
+fn i9_what_comes_back_past_its_lifetime_is_promised_to_nobody() {
+    let config = Config::builder().max_size(1).max_lifetime(Some(millis(100))).jitter(0.0);
+    let mut rig = Rig::new(config);
+    rig.warm(1);
+    let lease = rig.get();
+    rig.wait();
+    rig.pass(millis(100));
+    rig.release(lease, Returned::Clean);
+    assert_eq!((rig.stats().reserved, rig.stats().closing), (0, 1));
+}

@@ -44,6 +44,28 @@ fn i10_who_got_a_broken_session_keeps_its_place() {
 }
 
 #[test]
+fn i10_who_comes_back_after_somebody_older_did_keeps_its_place_too() {
+    let mut rig = Rig::new(Config::builder().max_size(2).max_connecting(2));
+    rig.warm(2);
+    // Used once, so that they were not broken at birth.
+    let used = [rig.get(), rig.get()];
+    used.into_iter().for_each(|lease| rig.release(lease, Returned::Clean));
+    let leases = [rig.get(), rig.get()];
+    let last = rig.wait();
+    let again = leases.map(|lease| {
+        let again = Request { ticket: Some(lease.ticket), ..rig.request(None) };
+        rig.core.unusable(lease.id, Some(lease.session), CloseReason::Broken, rig.now);
+        match rig.core.acquire(again, rig.now) {
+            Acquired::Waiting(id) => id,
+            other => panic!("{other:?}"),
+        }
+    });
+    rig.work();
+    assert!(rig.take(last).is_none());
+    assert!(again.into_iter().all(|waiter| rig.take(waiter).is_some()));
+}
+
+#[test]
 fn i11_a_session_is_promised_in_the_step_that_frees_it() {
     let mut rig = Rig::new(Config::builder().max_size(2));
     rig.warm(2);

@@ -119,6 +119,9 @@ impl Cargo {
             for error in &errors {
                 for (number, is_its_own) in blamed(error, &switched) {
                     let mutant = &mutants[number - 1];
+                    if is_uncovered(error) && mutant.genre != Genre::MatchArm {
+                        continue;
+                    }
                     let why = reason(error, mutant, is_its_own);
                     dropped.entry(number).or_insert(why);
                 }
@@ -221,18 +224,28 @@ fn returns_own_type(mutant: &Mutant) -> bool {
     mutant.function.as_ref().is_some_and(|function| function.return_type.contains("impl "))
 }
 
+/// Whether a match has no arm for a value: one that is there only at times counts for none.
+fn is_uncovered(error: &Value) -> bool {
+    error["code"]["code"] == "E0004"
+}
+
 /// Whether the error would be there without the switch, too.
 fn reason(error: &Value, mutant: &Mutant, is_its_own: bool) -> Dropped {
     let code = error["code"]["code"].as_str().unwrap_or_default();
     let said = format!("{code} {}", error["message"].as_str().unwrap_or_default());
     let by_type = match mutant.genre {
         Genre::FnValue => {
-            let codes = ["E0277", "E0308", "E0599", "E0061", "E0433", "E0423", "E0282", "E0283"];
+            let codes =
+                ["E0277", "E0308", "E0599", "E0624", "E0061", "E0433", "E0423", "E0282", "E0283"];
             codes.contains(&code)
         }
         _ => {
             ["E0277", "E0308", "E0369", "E0368", "E0600", "E0614", "E0605", "E0606"].contains(&code)
         }
     };
-    if is_its_own && by_type { Dropped::Unviable(said) } else { Dropped::Unswitched(said) }
+    if (is_its_own && by_type) || is_uncovered(error) {
+        Dropped::Unviable(said)
+    } else {
+        Dropped::Unswitched(said)
+    }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 
 use mutants::compile::{Cargo, Dropped, Program};
-use mutants::list::{Lines, Mutant, list};
+use mutants::list::{Genre, Lines, Mutant, list};
 use mutants::results::{Line, Results, Verdict};
 use mutants::stages::Stages;
 use mutants::workspace::Workspace;
@@ -83,10 +83,8 @@ fn main() -> Result<()> {
         features: FEATURES.to_owned(),
         target,
     };
-    let mut dropped: BTreeMap<_, _> = homeless
-        .into_iter()
-        .map(|number| (number, Dropped::Unswitched("has no place".to_owned())))
-        .collect();
+    let mut dropped: BTreeMap<_, _> =
+        homeless.into_iter().map(|number| (number, homeless_because(&all[number - 1]))).collect();
     for (index, key) in keys.iter().enumerate() {
         match results.of(key) {
             Some(Line { verdict: Verdict::Unviable, by, .. }) => {
@@ -135,6 +133,14 @@ fn main() -> Result<()> {
     }
     report(&all, &keys, &results);
     Ok(())
+}
+
+/// Why a mutant has no place in the source.
+fn homeless_because(mutant: &Mutant) -> Dropped {
+    match mutant.genre {
+        Genre::BinaryOperator => Dropped::Unviable("conditions with `let` in them".to_owned()),
+        _ => Dropped::Unswitched("not known to this tool".to_owned()),
+    }
 }
 
 /// Copies programs to where no build changes them while they run.
