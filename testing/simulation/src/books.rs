@@ -219,8 +219,8 @@ impl Books {
             return;
         };
         let Waiting { client, site, overtaken, .. } = self.waiting.remove(place);
-        if overtaken.is_some_and(|at| at.elapsed() > TICK) {
-            let text = format!("one who came later was served {:?} before", overtaken);
+        if let Some(before) = overtaken.map(|at| at.elapsed()).filter(|before| *before > TICK) {
+            let text = format!("one who came later was served {before:?} before");
             self.breach("order", format!("client {client}, site {site}: {text}"));
         }
         if served {
