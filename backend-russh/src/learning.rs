@@ -6,9 +6,9 @@ use std::time::Duration;
 use russh::keys::PublicKey;
 use ssh_session::{HostKey, HostKeyCheck, printable};
 use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use crate::apart::spawn_blocking;
 use crate::link::Link;
 
 /// How long the server may take for its proof. Nobody waits for it.

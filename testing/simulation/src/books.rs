@@ -9,6 +9,10 @@ use crate::net::Link;
 use crate::records::{Allowed, Breach, Call, Counts, JobRecord, LinkRecord, Outcome, Waiting};
 use crate::world::TICK;
 
+/// How long a session that ends tries to say goodbye (backend-russh, `FAREWELL`): it may have ended
+/// just before its peer would have been given up.
+const GOODBYE: Duration = Duration::from_secs(1);
+
 /// The books of one run.
 #[derive(Debug, Default)]
 pub(crate) struct Books {
@@ -117,7 +121,7 @@ impl Books {
         let Some(most) = self.allowed.get(record.owner).map(|allowed| allowed.silence) else {
             return;
         };
-        if record.confirmed && silence > most + TICK {
+        if record.confirmed && silence > most + GOODBYE + TICK {
             let number = link.number;
             self.breach("dead peer", format!("link {number} silent for {silence:?} of {most:?}"));
         }
@@ -138,7 +142,7 @@ impl Books {
     /// A credential was tried, at a site with its usual host key or not.
     pub(crate) fn tried(&mut self, link: u64, refused: bool, usual_key: bool) {
         let Some(record) = self.links.get_mut(&link) else { return };
-        let (owner, site) = (record.owner, record.site);
+        let (owner, site, heard) = (record.owner, record.site, record.client_open);
         if refused {
             record.refused += 1;
             let count = record.refused;
@@ -146,7 +150,8 @@ impl Books {
                 self.breach("refused secret", format!("tried {count} times on link {link}"));
             }
             let since = self.refusals.entry((owner, site)).or_default();
-            *since += 1;
+            // Of a refusal that comes once it has given up, a client hears nothing.
+            *since += usize::from(heard);
             let since = *since;
             if let Some(allowed) = self.allowed.get(owner).filter(|most| since > most.dials) {
                 let most = allowed.dials;

@@ -75,6 +75,9 @@ pub(crate) struct End {
     shut: bool,
 }
 
+/// How long a cut may be felt.
+const AFTERMATH: Duration = Duration::from_secs(120);
+
 /// Whose connection it is, in words.
 struct Who(usize);
 
@@ -267,8 +270,9 @@ impl AsyncRead for End {
                 Arrival::Reset => {
                     state.flows.iter_mut().for_each(Flow::reset);
                     drop(state);
-                    let now = Instant::now();
-                    this.link.world.books().trouble(this.link.site, now);
+                    // Whoever learns of it, or is cut off while it dials anew, has a bad day.
+                    let until = Instant::now() + AFTERMATH;
+                    this.link.world.books().trouble(this.link.site, until);
                     return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
                 }
                 Arrival::Later(None) => return Poll::Pending,
