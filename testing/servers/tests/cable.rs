@@ -63,7 +63,7 @@ fn a_pulled_cable_loses_packets_and_tells_nobody() {
 fn it_leaves_nothing_behind() {
     let count = || {
         let list = std::process::Command::new("ip").args(["link"]).output().unwrap();
-        String::from_utf8_lossy(&list.stdout).matches("tk").count()
+        String::from_utf8_lossy(&list.stdout).matches(": tc").count()
     };
     let cable = Cable::start(echo_server()).unwrap();
     let address = cable.addr();
