@@ -114,13 +114,13 @@ mod tests {
     use ssh_session::{Auth, Options, Route, SshConfig};
 
     use super::{Builder, JumpHost};
-    use crate::AsyncConnectionPool;
+    use crate::ConnectionPool;
 
     fn second() -> Duration {
         Duration::from_secs(1)
     }
 
-    fn configured(text: &str) -> Builder<AsyncConnectionPool> {
+    fn configured(text: &str) -> Builder<ConnectionPool> {
         let config = SshConfig::parse(text, "/config").expect("a configuration");
         Builder::configured("web", &config).expect("usable")
     }
@@ -132,13 +132,13 @@ mod tests {
 
     #[test]
     fn a_pool_asks_for_signs_of_life_unless_the_caller_or_ssh_config_says_otherwise() {
-        let interval = |builder: Builder<AsyncConnectionPool>| {
+        let interval = |builder: Builder<ConnectionPool>| {
             let made = builder.made().expect("valid");
             assert_eq!(made.config.watch_interval(), made.options.keepalive.interval);
             assert_eq!(made.config.keepalive_interval(), None, "sessions ask by themselves");
             made.options.keepalive.interval
         };
-        let plain = || Builder::<AsyncConnectionPool>::of("h", "u");
+        let plain = || Builder::<ConnectionPool>::of("h", "u");
         assert_eq!(interval(plain()), Some(30 * second()));
         assert_eq!(interval(plain().keepalive_interval(second())), Some(second()));
         assert_eq!(interval(plain().keepalive_interval(None)), None);
