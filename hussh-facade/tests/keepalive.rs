@@ -6,8 +6,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use common::{for_each_library, on_sshd};
+#[cfg(feature = "russh")]
+use hussh::AsyncConnectionPool;
+use hussh::Builder;
 use hussh::sync::{ConnectionPool, Library};
-use hussh::{AsyncConnectionPool, Builder};
 use test_servers::proxy::FaultProxy;
 use test_servers::sshd::Sshd;
 
@@ -68,6 +70,7 @@ fn an_idle_connection_is_asked_once_per_interval<L: Library>() {
     assert_eq!(server.connections(), 1);
 }
 
+#[cfg(feature = "russh")]
 #[test]
 fn an_idle_connection_of_an_async_pool_is_asked_once_per_interval() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");

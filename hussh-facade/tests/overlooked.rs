@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use common::{for_each_library, on_embedded, on_sshd};
 use hussh::sync::{ConnectionPool, Library};
-use hussh::{AsyncConnectionPool, Command, HostKeyPolicy, Kind, SshConfig};
+#[cfg(feature = "russh")]
+use hussh::{AsyncConnectionPool, HostKeyPolicy};
+use hussh::{Command, Kind, SshConfig};
 use test_servers::embedded::EmbeddedServer;
 use test_servers::proxy::{Direction, FaultProxy};
 use test_servers::sshd::Sshd;
