@@ -14,6 +14,9 @@ use crate::run::{cargo, root, step, target};
 /// Where the variants are, one a file.
 const VARIANTS: &str = "testing/simulation/broken";
 
+/// The most that a broken variant may ask for, in KiB.
+const MEMORY: u64 = 4 * 1024 * 1024;
+
 /// Builds the simulation and runs it.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let program = build(root(), "simulation")?;
@@ -71,7 +74,9 @@ pub(crate) fn broken(seeds: u64, only: &str) -> Result<()> {
     println!("| variant | where, what | seeds of {seeds} | by these rules |\n|---|---|---|---|");
     let mut unnoticed = Vec::new();
     for variant in variants.iter().filter(|variant| variant.name.contains(only)) {
-        let mut run = Command::new(&program);
+        // A fault may make it ask for memory without end.
+        let mut run = Command::new("sh");
+        run.args(["-c", &format!("ulimit -v {MEMORY}; exec \"$0\" \"$@\"")]).arg(&program);
         run.args(["--seeds", &seeds.to_string()]).env("BROKEN", &variant.name);
         let output = run.output()?;
         let said = String::from_utf8_lossy(&output.stdout);
