@@ -27,9 +27,11 @@ impl Link {
         let (link, target) = (Arc::downgrade(self), self.target.clone());
         drop(self.runtime.spawn(async move {
             let Ok(keys) = announced.await else { return };
-            let keys = check.unproven(&keys);
-            let asked: Vec<_> =
-                keys.iter().filter_map(|key| PublicKey::from_bytes(key.as_wire()).ok()).collect();
+            // What is not asked for is not proven, so it must not be among those recorded.
+            let asked = check.unproven(&keys).into_iter();
+            let asked =
+                asked.filter_map(|key| PublicKey::from_bytes(key.as_wire()).ok().zip(Some(key)));
+            let (asked, keys): (Vec<_>, Vec<_>) = asked.unzip();
             let Some(link) = link.upgrade().filter(|_| !keys.is_empty()) else { return };
             let proven = {
                 let _using = link.using();
