@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::num::NonZero;
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::hashed::Hashed;
 use super::line::Line;
 use crate::files;
 
@@ -19,6 +22,12 @@ const LARGEST_KEPT: u64 = 16 << 20;
 const MOST_KEPT: usize = 8;
 /// For how many names it is kept which lines are about them.
 const MOST_NAMES: usize = 1_024;
+/// The bytes of a line as most are: a name, the type and the key.
+const USUAL_LINE: usize = 128;
+/// How many threads compare hashed names, and how many names it takes for another one: half a
+/// millisecond's work.
+const MOST_THREADS: usize = 4;
+const LEAST_SHARE: usize = 4_096;
 /// A file that changed this shortly before it was read may change again without its times telling:
 /// file systems count in ticks of up to two seconds.
 const TICK: Duration = Duration::from_secs(2);
@@ -30,6 +39,10 @@ const TRIES: usize = 1_000;
 pub(super) struct Content {
     text: Vec<u8>,
     lines: Vec<Line>,
+    /// Names that are hashed, and the places of their lines among them.
+    hashed: Vec<(usize, Hashed)>,
+    /// The places of the lines with patterns.
+    patterns: Vec<usize>,
     stamp: Stamp,
     /// The lines about the names that were asked for before: a hash takes time, and a file may have
     /// a hundred thousand.
@@ -75,22 +88,41 @@ impl Content {
     }
 
     fn read(text: Vec<u8>, stamp: Stamp, path: &Path) -> Self {
-        let mut lines = Vec::new();
+        let mut content = Self {
+            lines: Vec::with_capacity(text.len() / USUAL_LINE),
+            text,
+            hashed: Vec::new(),
+            patterns: Vec::new(),
+            stamp,
+            asked: Mutex::default(),
+        };
         let (mut start, mut number) = (0, 0);
-        for line in text.split(|byte| *byte == b'\n') {
+        while let Some(rest) = content.text.get(start..) {
             number += 1;
-            match Line::find(&text, start..start + line.len(), number) {
-                Ok(line) => lines.extend(line),
-                Err(problem) => skipped(path, number, problem),
+            let length = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+            if let Err(problem) = content.take(start..start + length, number) {
+                skipped(path, number, problem);
             }
-            start += line.len() + 1;
+            start += length + 1;
         }
-        Self { text, lines, stamp, asked: Mutex::default() }
+        content
+    }
+
+    /// Takes a line in, if it says something.
+    fn take(&mut self, place: Range<usize>, number: usize) -> Result<(), &'static str> {
+        let Some(line) = Line::find(&self.text, place, number)? else { return Ok(()) };
+        let at = self.lines.len();
+        match line.hashed(&self.text)? {
+            Some(hashed) => self.hashed.push((at, hashed)),
+            None => self.patterns.push(at),
+        }
+        self.lines.push(line);
+        Ok(())
     }
 
     /// The lines about a name in small letters.
-    pub(super) fn about(&self, name: &str, path: &Path) -> impl Iterator<Item = &Line> {
-        let found = self.places(name, path);
+    pub(super) fn about(&self, name: &str) -> impl Iterator<Item = &Line> {
+        let found = self.places(name);
         (0..found.len()).filter_map(move |index| self.lines.get(*found.get(index)?))
     }
 
@@ -98,18 +130,17 @@ impl Content {
         &self.text
     }
 
-    fn places(&self, name: &str, path: &Path) -> Arc<[usize]> {
+    fn places(&self, name: &str) -> Arc<[usize]> {
         if let Some(known) = patiently(&self.asked).and_then(|asked| asked.get(name).cloned()) {
             return known;
         }
-        let mut found = Vec::new();
-        for (index, line) in self.lines.iter().enumerate() {
-            match line.is_about(&self.text, name.as_bytes()) {
-                Ok(true) => found.push(index),
-                Ok(false) => {}
-                Err(problem) => skipped(path, line.number, problem),
-            }
-        }
+        let bytes = name.as_bytes();
+        let matches =
+            |at: &&usize| self.lines.get(**at).is_some_and(|line| line.matches(&self.text, bytes));
+        let mut found: Vec<_> = self.patterns.iter().filter(matches).copied().collect();
+        found.extend(hashed_as(&self.hashed, bytes));
+        // The first line of a file is the one that is named.
+        found.sort_unstable();
         let found: Arc<[usize]> = found.into();
         if let Some(mut asked) = patiently(&self.asked) {
             if asked.len() >= MOST_NAMES {
@@ -119,6 +150,28 @@ impl Content {
         }
         found
     }
+}
+
+/// The places of the lines whose hashed name is this one. Many are shared out among threads: each
+/// costs two steps of SHA-1, one after the other, and somebody waits for a dial.
+fn hashed_as(lines: &[(usize, Hashed)], name: &[u8]) -> Vec<usize> {
+    let those = |lines: &[(usize, Hashed)]| -> Vec<usize> {
+        lines.iter().filter(|(_, hashed)| hashed.is(name)).map(|(at, _)| *at).collect()
+    };
+    let most = thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS);
+    let share = lines.len().div_ceil(most).max(LEAST_SHARE);
+    let Some((own, others)) = lines.split_at_checked(share) else { return those(lines) };
+    thread::scope(|scope| {
+        let begin = |part| thread::Builder::new().spawn_scoped(scope, move || those(part));
+        let begun: Vec<_> = others.chunks(share).map(|part| (part, begin(part))).collect();
+        let mut found = those(own);
+        for (part, thread) in begun {
+            // Where there is no thread to be had, it is done here.
+            let by_thread = thread.ok().and_then(|thread| thread.join().ok());
+            found.extend(by_thread.unwrap_or_else(|| those(part)));
+        }
+        found
+    })
 }
 
 impl Stamp {
@@ -172,10 +225,11 @@ mod tests {
     use std::sync::Arc;
     use std::thread;
 
+    use super::super::hashed::hashed;
     use super::{Content, TICK};
 
     fn count(path: &Path, name: &str) -> usize {
-        Content::of(path).expect("readable").about(name, path).count()
+        Content::of(path).expect("readable").about(name).count()
     }
 
     #[test]
@@ -212,7 +266,25 @@ mod tests {
         fs::write(&path, b"\n# h\n@what h x\n\t h\xff,h x y\r\n|1|x|y x\n@revoked\nh x y")
             .expect("written");
         let content = Content::of(&path).expect("readable");
-        let numbers: Vec<_> = content.about("h", &path).map(|line| line.number).collect();
+        let numbers: Vec<_> = content.about("h").map(|line| line.number).collect();
         assert_eq!(numbers, [4, 7]);
+    }
+    #[test]
+    fn among_many_hashed_names_each_line_is_found_in_the_order_of_the_file() {
+        let other = hashed("other").expect("randomness");
+        let own = || hashed("h").expect("randomness");
+        let lines = 3 * super::LEAST_SHARE;
+        // At the ends of what each thread has, and a pattern between them.
+        let places = [0, 1, lines / 4 - 1, lines / 4, lines / 2, lines - 2, lines - 1];
+        let line = |at: usize| match places.contains(&at) {
+            true if at == lines / 2 => "h,i x y\n".to_owned(),
+            true => format!("{} x y\n", own()),
+            false => format!("{other} x y\n"),
+        };
+        let text: String = (0..lines).map(line).collect();
+        let content = Content::parse(text.into_bytes(), Path::new("known_hosts"));
+        let numbers: Vec<_> = content.about("h").map(|line| line.number - 1).collect();
+        assert_eq!(numbers, places);
+        assert_eq!(content.about("nobody").count(), 0);
     }
 }

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use super::name::Hosts;
+use super::hashed::Hashed;
 use crate::HostKey;
+use crate::pattern::{self, Case};
 
 /// What a line's key is marked as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,16 +51,28 @@ impl Line {
         Ok(Some(Self { number, marker, hosts, end: place.end }))
     }
 
-    /// Whether the line's names match one in small letters.
-    pub(super) fn is_about(&self, text: &[u8], name: &[u8]) -> Result<bool, &'static str> {
-        Ok(Hosts::parse(text.get(self.hosts.clone()).unwrap_or_default())?.is_about(name))
+    /// The line's name where it stands there hashed; `None` for patterns.
+    pub(super) fn hashed(&self, text: &[u8]) -> Result<Option<Hashed>, &'static str> {
+        match self.hosts(text) {
+            hosts @ [b'|', ..] => Hashed::parse(hosts).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether the line's patterns match a name in small letters.
+    pub(super) fn matches(&self, text: &[u8], name: &[u8]) -> bool {
+        pattern::matches_list(self.hosts(text), name, Case::Folded)
     }
 
     /// Whether its names stand for one host, so that what is known of it may be added to.
     pub(super) fn is_of_one_host(&self, text: &[u8]) -> bool {
-        let hosts = text.get(self.hosts.clone()).unwrap_or_default();
+        let hosts = self.hosts(text);
         let commas = hosts.iter().filter(|byte| **byte == b',').count();
         commas <= 1 && !hosts.iter().any(|byte| matches!(byte, b'*' | b'?' | b'!'))
+    }
+
+    fn hosts<'a>(&self, text: &'a [u8]) -> &'a [u8] {
+        text.get(self.hosts.clone()).unwrap_or_default()
     }
 
     /// The line's key.

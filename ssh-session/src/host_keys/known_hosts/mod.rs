@@ -17,6 +17,7 @@
 
 mod append;
 mod content;
+mod hashed;
 mod line;
 mod name;
 mod record;
@@ -270,7 +271,7 @@ impl Known {
 /// The lines of a file about a name.
 fn found(content: &Content, name: &str, path: &Path) -> Vec<Found> {
     let mut found = Vec::new();
-    for line in content.about(name, path) {
+    for line in content.about(name) {
         match line.key(content.text()) {
             Ok(key) => found.push(Found {
                 marker: line.marker,

@@ -1,10 +1,4 @@
-//! Names of hosts, and how a line's patterns match them.
-
-use base64ct::{Base64, Encoding as _};
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha1::Sha1;
-
-use crate::pattern::{self, Case};
+//! The names of a host.
 
 pub(crate) const DEFAULT_PORT: u16 = 22;
 
@@ -48,56 +42,3 @@ impl Names {
         !name.is_empty() && !name.contains(bad)
     }
 }
-
-/// What stands in a line for names.
-pub(super) enum Hosts<'a> {
-    /// `|1|salt|hash`: one name, hashed.
-    Hashed { salt: [u8; HASH], hash: [u8; HASH] },
-    /// Patterns between commas.
-    Patterns(&'a [u8]),
-}
-
-impl<'a> Hosts<'a> {
-    pub(super) fn parse(text: &'a [u8]) -> Result<Self, &'static str> {
-        let Some(hashed) = text.strip_prefix(b"|") else { return Ok(Self::Patterns(text)) };
-        let decoded = std::str::from_utf8(hashed).ok().and_then(|hashed| {
-            let (salt, hash) = hashed.strip_prefix("1|")?.split_once('|')?;
-            Some(Self::Hashed { salt: decode(salt)?, hash: decode(hash)? })
-        });
-        decoded.ok_or("malformed hashed name")
-    }
-
-    pub(super) fn is_about(&self, name: &[u8]) -> bool {
-        match self {
-            Self::Hashed { salt, hash } => {
-                let Ok(mut mac) = Hmac::<Sha1>::new_from_slice(salt) else { return false };
-                mac.update(name);
-                mac.verify_slice(hash).is_ok()
-            }
-            Self::Patterns(patterns) => pattern::matches_list(patterns, name, Case::Folded),
-        }
-    }
-}
-
-/// A salt or a hash, which OpenSSH makes of one length.
-fn decode(text: &str) -> Option<[u8; HASH]> {
-    let mut bytes = [0; HASH];
-    Base64::decode(text, &mut bytes).ok().filter(|decoded| decoded.len() == HASH)?;
-    Some(bytes)
-}
-
-/// A name as `HashKnownHosts` has it recorded; `None` where the system has no randomness.
-pub(super) fn hashed(name: &str) -> Option<String> {
-    let mut salt = [0; HASH];
-    let mut filled = 0;
-    while let Some(rest) = salt.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        filled += rustix::rand::getrandom(rest, rustix::rand::GetRandomFlags::empty()).ok()?;
-    }
-    let mut mac = Hmac::<Sha1>::new_from_slice(&salt).ok()?;
-    mac.update(name.as_bytes());
-    let hash = mac.finalize().into_bytes();
-    Some(format!("|1|{}|{}", Base64::encode_string(&salt), Base64::encode_string(&hash)))
-}
-
-/// The bytes of a hash, and of the salt that goes into it.
-const HASH: usize = 20;

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{KnownHosts, Lookup, Names, append, name, unusable};
+use super::{KnownHosts, Lookup, Names, append, hashed, unusable};
 use crate::{HostKey, SshError};
 
 /// What became of a line that was to be added.
@@ -83,7 +83,7 @@ fn append_line(
 ) -> Result<(), SshError> {
     let failed = |source| unusable(path, source);
     let name = match hash_names {
-        true => name::hashed(&names.own)
+        true => hashed::hashed(&names.own)
             .ok_or_else(|| failed(io::Error::other("no randomness to hash its name")))?,
         false => names.own.clone(),
     };
