@@ -85,8 +85,13 @@ fn a_key_for_one_server_is_used_there_and_nowhere_else<S: Subject>(subject: &S) 
 }
 
 fn a_key_in_a_device_logs_in_through_an_agent<S: Subject>(subject: &S) {
+    let types = [(KeyKind::Ed25519, "ED25519-SK"), (KeyKind::EcdsaP256, "ECDSA-SK")];
+    types.into_iter().for_each(|(kind, logged)| a_device_logs_in(subject, kind, logged));
+}
+
+fn a_device_logs_in<S: Subject>(subject: &S, kind: KeyKind, logged: &str) {
     let server = Sshd::start().expect("sshd");
-    let device = FidoAgent::start().expect("an agent");
+    let device = FidoAgent::start(kind).expect("an agent");
     let error = refusal(subject, &to(&server, agent(device.socket())));
     assert_eq!(error.kind(), Kind::AuthenticationFailed, "unknown as yet: {error}");
     server.authorize(&device.public_line().expect("a line")).expect("authorized");
@@ -95,7 +100,7 @@ fn a_key_in_a_device_logs_in_through_an_agent<S: Subject>(subject: &S) {
         assert_eq!(device.signatures(), time, "once for each login");
     }
     let log = server.log();
-    assert!(log.contains("Accepted publickey") && log.contains("ED25519-SK"), "{log}");
+    assert!(log.contains("Accepted publickey") && log.contains(logged), "{log}");
     // Those who take no such keys don't ask for a touch.
     let without = Crypto::default().with(Algorithms::UserKeys, "-sk-*").expect("a list");
     refusal(subject, &to(&server, agent(device.socket())).crypto(without));

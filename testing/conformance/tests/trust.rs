@@ -6,15 +6,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command as Program;
 use std::sync::{Arc, Barrier};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use conformance::{Pooled, for_all};
 use pool_core::Backend as _;
+use ssh_key::certificate::{Builder, CertType};
 use ssh_session::{
     Auth, CertificateProblem, HostKeyPolicy, HostKeyProblem, HostKeys, Kind, KnownHosts, Options,
     Pin, SshError, Target,
 };
 use tempfile::TempDir;
-use test_servers::keys::KeyKind;
+use test_servers::keys::{KeyKind, KeyPair};
+use test_servers::scripted::{Kex, ScriptedServer};
 use test_servers::sshd::Sshd;
 
 /// Opens session after session, as a pool does.
@@ -35,6 +38,7 @@ for_all![
     the_type_of_a_pinned_key_is_asked_for,
     a_short_host_key_is_refused_before_any_credential,
     a_certificate_by_a_short_or_weak_signature_is_refused,
+    a_certificate_for_thousands_of_other_hosts_is_refused_at_once,
     revoked_keys_are_refused_whoever_else_believes_them,
     only_the_host_key_algorithms_that_are_named_are_asked_for,
     a_command_says_what_is_known_as_it_does_for_ssh,
@@ -330,6 +334,41 @@ fn a_certificate_by_a_short_or_weak_signature_is_refused<S: Pooled>(subject: &S)
     options.host_keys.ca_algorithms =
         ssh_session::SignatureAlgorithms::parse("ssh-ed25519").expect("a list");
     assert!(matches!(problem(dialer(subject, options)()), HostKeyProblem::Certificate { .. }));
+}
+
+/// Its names are patterns, each of which is compared with ours: the worst that fit in a packet.
+fn a_certificate_for_thousands_of_other_hosts_is_refused_at_once<S: Pooled>(subject: &S) {
+    let authority = KeyPair::ed25519().expect("a key");
+    let key = KeyPair::ed25519().expect("a key");
+    let public = key.private_key().public_key().key_data().clone();
+    let mut certificate = Builder::new([7; 16], public, 0, u64::MAX).expect("a certificate");
+    certificate.cert_type(CertType::Host).expect("a host's");
+    for n in 0..1_000 {
+        certificate.valid_principal(format!("*1*2*7*.*0*.*0*.*{n}x")).expect("a principal");
+    }
+    let certificate = certificate.sign(authority.private_key()).expect("signed");
+    let shown = Some(certificate.to_bytes().expect("encoded"));
+    let kex = Kex::with_key(key.private_key().clone(), "ssh-ed25519-cert-v01@openssh.com");
+    let kex = Kex { shown, ..kex };
+    let server = ScriptedServer::start(move |wire| {
+        wire.begin(&kex)?;
+        wire.serve()
+    });
+    let server = server.expect("a server");
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("known_hosts");
+    let line = authority.public_line().expect("a line");
+    fs::write(&file, format!("@cert-authority * {line}\n")).expect("written");
+    let target = Target::new("127.0.0.1", server.addr().port(), "u").expect("a target");
+    let keys = HostKeys::new(HostKeyPolicy::Strict).files([file]);
+    let options = Options::new(target).auth(Auth::password("p")).host_keys(keys);
+    let start = Instant::now();
+    let error = dialer(subject, options)().expect_err("for other hosts");
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    let text = error.to_string();
+    assert!(text.len() < 2_000, "{} bytes of text", text.len());
+    assert_eq!(error.kind(), Kind::HostKey, "{text}");
+    assert!(text.contains("is for other hosts (*1*2*7*.*0*.*0*.*0x"), "{text}");
 }
 
 fn revoked_keys_are_refused_whoever_else_believes_them<S: Pooled>(subject: &S) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::process::{Command as Program, ExitCode};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -75,14 +76,7 @@ fn crypto() -> io::Result<()> {
             offers.push(row(&Ssh2, place.name(), &server.options(), server.addr(), policy)?);
             offers.push(row(&Russh, place.name(), &server.options(), server.addr(), policy)?);
         }
-        let tap = Tap::start(server.addr())?;
-        let port = tap.addr().port().to_string();
-        let options = ["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-F", "none"];
-        let mut ssh = Program::new("ssh");
-        ssh.args(options).args(["-o", "UserKnownHostsFile=/dev/null", "-p", &port]);
-        // It need not get in.
-        ssh.args(["nobody@127.0.0.1", "true"]).output()?;
-        print_row("`ssh`", place.name(), &tap);
+        openssh("`ssh`", place.name(), server.addr(), &[])?;
     }
     old_server()?;
     println!();
@@ -115,6 +109,35 @@ fn old_server() -> io::Result<()> {
         row(&Ssh2, "old sshd", &options, address, policy)?;
         row(&Russh, "old sshd", &options, address, policy)?;
     }
+    openssh("`ssh`", "old sshd", address, &[])?;
+    openssh("`ssh`, all four lists with `+`", "old sshd", address, &ADDED)
+}
+
+/// What `ssh` has to be told to talk to it.
+const ADDED: [&str; 4] = [
+    "KexAlgorithms=+diffie-hellman-group14-sha1",
+    "Ciphers=+aes128-cbc",
+    "MACs=+hmac-sha1",
+    "HostKeyAlgorithms=+ssh-rsa",
+];
+
+/// What OpenSSH's `ssh` agrees on with a server. It need not get in.
+fn openssh(who: &str, place: &str, server: SocketAddr, options: &[&str]) -> io::Result<()> {
+    let tap = Tap::start(server)?;
+    let mut ssh = Program::new("ssh");
+    ssh.args(["-F", "none", "-p", &tap.addr().port().to_string()]);
+    let usual = ["BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null"];
+    for option in usual.iter().chain(options) {
+        ssh.args(["-o", option]);
+    }
+    let output = ssh.args(["nobody@127.0.0.1", "true"]).output()?;
+    if tap.agreed().is_none() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.lines().find(|line| line.contains("no matching")).unwrap_or("nothing");
+        println!("| {who} | {place} | {said} |||||");
+        return Ok(());
+    }
+    print_row(who, place, &tap);
     Ok(())
 }
 
@@ -122,7 +145,7 @@ fn row(
     subject: &impl Subject,
     place: &str,
     options: &Options,
-    server: std::net::SocketAddr,
+    server: SocketAddr,
     policy: &str,
 ) -> io::Result<(String, String)> {
     let tap = Tap::start(server)?;

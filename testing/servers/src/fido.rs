@@ -1,6 +1,7 @@
 //! An agent that holds one key in a security key (FIDO/U2F), without the device: it signs as one.
 //!
-//! The key's type is `sk-ssh-ed25519@openssh.com` (OpenSSH's PROTOCOL.u2f).
+//! The key's type is `sk-ssh-ed25519@openssh.com` or `sk-ecdsa-sha2-nistp256@openssh.com` (OpenSSH's
+//! PROTOCOL.u2f).
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -11,12 +12,13 @@ use std::thread;
 
 use russh::keys::signature::Signer as _;
 use sha2::{Digest as _, Sha256};
-use ssh_key::private::KeypairData;
+use ssh_key::private::{EcdsaKeypair, KeypairData};
 
-use crate::keys::KeyPair;
+use crate::keys::{KeyKind, KeyPair};
 use crate::scripted::Packet;
 
-const TYPE: &str = "sk-ssh-ed25519@openssh.com";
+const ED25519: &str = "sk-ssh-ed25519@openssh.com";
+const ECDSA: &str = "sk-ecdsa-sha2-nistp256@openssh.com";
 const APPLICATION: &str = "ssh:";
 
 const REQUEST_IDENTITIES: u8 = 11;
@@ -40,22 +42,28 @@ pub struct FidoAgent {
 }
 
 impl FidoAgent {
-    /// An agent that holds a new key.
+    /// An agent that holds a new key of this kind.
     ///
     /// # Errors
     ///
-    /// Those of its socket.
-    pub fn start() -> io::Result<Self> {
+    /// Those of its socket, and devices have no RSA keys.
+    pub fn start(kind: KeyKind) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("test-fido-").tempdir()?;
-        let key = KeyPair::ed25519()?;
-        let raw = match key.private_key().key_data() {
-            KeypairData::Ed25519(pair) => pair.public.0,
-            _ => return Err(io::Error::other("no ed25519 key")),
+        let key = KeyPair::new(kind)?;
+        let (name, public) = match key.private_key().key_data() {
+            KeypairData::Ed25519(pair) => {
+                (ED25519, Packet::default().string(ED25519).string(pair.public.0))
+            }
+            KeypairData::Ecdsa(EcdsaKeypair::NistP256 { public, .. }) => {
+                let packet = Packet::default().string(ECDSA).string("nistp256");
+                (ECDSA, packet.string(public.as_bytes()))
+            }
+            _ => return Err(io::Error::other("devices have no such keys")),
         };
-        let public = Packet::default().string(TYPE).string(raw).string(APPLICATION).0;
+        let public = public.string(APPLICATION).0;
         let listener = UnixListener::bind(folder.path().join("socket"))?;
         let signatures = Arc::new(AtomicU32::new(0));
-        let device = Device { key, public: public.clone(), counter: Arc::clone(&signatures) };
+        let device = Device { key, name, public: public.clone(), counter: Arc::clone(&signatures) };
         thread::Builder::new().name("fido-agent".into()).spawn(move || {
             // Ends with the first client behind its folder's end.
             while let Ok((stream, _)) = listener.accept() {
@@ -106,6 +114,7 @@ impl Drop for FidoAgent {
 #[derive(Clone)]
 struct Device {
     key: KeyPair,
+    name: &'static str,
     public: Vec<u8>,
     counter: Arc<AtomicU32>,
 }
@@ -140,11 +149,13 @@ impl Device {
         let signed =
             [&application[..], &[TOUCHED], &counter.to_be_bytes(), &Sha256::digest(message)[..]];
         let signature = match self.key.private_key().key_data() {
-            KeypairData::Ed25519(pair) => pair.try_sign(&signed.concat()),
-            _ => return Err(io::Error::other("no ed25519 key")),
+            pair @ (KeypairData::Ed25519(_) | KeypairData::Ecdsa(_)) => {
+                pair.try_sign(&signed.concat())
+            }
+            _ => return Err(io::Error::other("devices have no such keys")),
         };
         let signature = signature.map_err(io::Error::other)?;
-        let signature = Packet::default().string(TYPE).string(signature.as_bytes());
+        let signature = Packet::default().string(self.name).string(signature.as_bytes());
         Ok(Packet::new(SIGN_RESPONSE).string(signature.byte(TOUCHED).number(counter).0).0)
     }
 }
