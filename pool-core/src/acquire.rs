@@ -6,12 +6,16 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::backend::Moment;
-use crate::core::{Acquired, Lease, Refusal, Request, Taken, WaitPhase, WaiterId};
-use crate::domain::{Domain, ErrorOf, LocalChecks, Locate, Machine, NotReady, SessionOf};
+use crate::core::{Acquired, Lease, Refusal, Request, Taken, WaiterId};
+use crate::domain::{Domain, ErrorOf, LocalChecks, Machine, NotReady, SessionOf};
 use crate::error::AcquireError;
-use crate::event::{CloseReason, Event};
+use crate::event::Event;
 use crate::guard::Guard;
-use crate::shared::{Shared, discard, quietly};
+use crate::kinds::CloseReason;
+use crate::kinds::WaitPhase;
+use crate::locate::Locate;
+use crate::panics::{discard, quietly};
+use crate::shared::Shared;
 
 /// Timeouts shorter than this count from the very moment, longer ones from the last tick of the
 /// cheap clock, a few milliseconds before.

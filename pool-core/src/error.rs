@@ -4,7 +4,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::core::{ConnectFailure, Refusal, TimeoutReport, WaitPhase};
+use crate::core::{Refusal, TimeoutReport};
+use crate::kinds::{ConnectFailure, WaitPhase};
 use crate::stats::Stats;
 
 /// Why a borrower got no session.

@@ -7,65 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::ErrorKind;
-use crate::core::{ConnectFailure, Operation, Purpose, WaitPhase};
-
-/// Why a session left the pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum CloseReason {
-    /// `is_broken` said so when it was lent, returned or looked at.
-    Broken,
-    /// Its borrower said so.
-    Marked,
-    /// It gave no sign of life when asked before a lease or after a sibling failed, or could not be
-    /// asked because too many such calls hang.
-    CheckFailed,
-    /// It did not answer a keepalive.
-    KeepaliveFailed,
-    /// It could not be reset.
-    ResetFailed,
-    /// An operation on it took too long or was cancelled.
-    Interrupted,
-    /// Its borrower, or the backend, panicked.
-    Panicked,
-    /// Nobody used it for `idle_timeout`.
-    IdleTimeout,
-    /// It reached `max_lifetime`.
-    Lifetime,
-    /// The pool was made smaller.
-    Resized,
-    /// `evict_all` was called.
-    Evicted,
-    /// A `retain` predicate refused it.
-    Discarded,
-    /// A keyed pool at its total limit needed its place for another key.
-    Displaced,
-    /// Its peer refused it even a single lease.
-    Refused,
-    /// A borrower of a shared session kept it for good.
-    Detached,
-    /// The pool is closed.
-    PoolClosed,
-}
-
-pub(crate) const REASONS: [CloseReason; 16] = [
-    CloseReason::Broken,
-    CloseReason::Marked,
-    CloseReason::CheckFailed,
-    CloseReason::KeepaliveFailed,
-    CloseReason::ResetFailed,
-    CloseReason::Interrupted,
-    CloseReason::Panicked,
-    CloseReason::IdleTimeout,
-    CloseReason::Lifetime,
-    CloseReason::Resized,
-    CloseReason::Evicted,
-    CloseReason::Discarded,
-    CloseReason::Displaced,
-    CloseReason::Refused,
-    CloseReason::Detached,
-    CloseReason::PoolClosed,
-];
+use crate::kinds::{CloseReason, ConnectFailure, Operation, Purpose, WaitPhase};
 
 /// Why a borrower got no session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use crate::backend::Moment;
 use crate::core::{Lease, LeaseId, Returned, SlotId};
 use crate::domain::{Domain, LocalChecks, Machine, SessionOf};
-use crate::event::CloseReason;
-use crate::shared::{Shared, quietly};
+use crate::kinds::CloseReason;
+use crate::panics::quietly;
+use crate::shared::Shared;
 
 /// A leased session. It dereferences to the session, and dropping it gives the session back: the
 /// books first, nothing that waits, nothing that panics, wherever it is dropped.

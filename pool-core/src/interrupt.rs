@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use crate::shared::quietly;
+use crate::panics::quietly;
 use crate::sync::primitives::Mutex;
 
 /// Ends a call that hangs: by shutting down a socket, say. Run on another thread, at most once.

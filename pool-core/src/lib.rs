@@ -131,7 +131,7 @@
 //!   snapshot; an [`Observer`] is told everything.
 //!
 //! Each of these is a property that is tested after every step of random scripts over the state
-//! machine in [`core`], which has no clock, no thread and no lock; `tests/README.md` lists them.
+//! machine in `src/core`, which has no clock, no thread and no lock; `tests/README.md` lists them.
 //!
 //! # What is in it
 //!
@@ -149,38 +149,45 @@
 //! What is promised, line by line: [`contract`]. Coming from r2d2, bb8 or deadpool: [`coming_from`].
 #![forbid(unsafe_code)]
 
+// Public for the models, tests and fuzz targets that drive it by hand; a user needs none of it.
+#[doc(hidden)]
 pub mod core;
 
+mod kinds;
+mod panics;
 mod config;
 mod backend;
 mod interrupt;
 mod event;
 mod error;
 mod stats;
+mod clock;
 mod domain;
+mod runtime;
 mod shared;
+mod locate;
 mod acquire;
 mod guard;
 mod owner;
 mod sync;
 mod tasks;
 mod keyed;
-mod clock;
 mod keepalive;
 mod erased;
 mod hooks;
 #[cfg(feature = "metrics")]
 mod metrics;
 
-pub use crate::core::{ConnectFailure, Health, OldestLease, Operation, TimeoutReport, WaitPhase};
+pub use crate::core::{Health, OldestLease, TimeoutReport};
 pub use backend::{Backend, ErrorKind, Moment};
 pub use clock::{Clock, SystemClock};
 pub use config::{Config, ConfigBuilder, ConfigError, Order};
+// Bounds and parts of the pools that signatures name; nobody implements or calls them.
 #[doc(hidden)]
-pub use domain::{Domain, LocalChecks, Locate, Machine, Said, Single};
+pub use domain::{Domain, LocalChecks, Machine, Said, Single};
 pub use erased::DynAsyncBackend;
 pub use error::{AcquireError, Closed, DrainTimeout, WarmError};
-pub use event::{CloseReason, Event, EventError, NotAcquired, Observer};
+pub use event::{Event, EventError, NotAcquired, Observer};
 pub use guard::{Guard, Scope};
 pub use hooks::{AsyncHooks, Hooked, Hooks};
 pub use interrupt::{Interrupt, KillSwitch};
@@ -193,19 +200,21 @@ pub use keyed::{
 };
 #[doc(hidden)]
 pub use keyed::{ByKey, Keyed};
+pub use kinds::{CloseReason, ConnectFailure, Operation, WaitPhase};
+#[doc(hidden)]
+pub use locate::Locate;
 #[cfg(feature = "metrics")]
 pub use metrics::MetricsObserver;
+#[cfg(feature = "tokio")]
+pub use runtime::TokioRuntime;
+pub use runtime::{BoxFuture, Runtime};
 pub use stats::{Counters, Stats};
 #[doc(hidden)]
 pub use sync::Blocking;
 pub use sync::{Pool, PoolBuilder, Pooled};
 #[doc(hidden)]
 pub use tasks::AsyncAdapter;
-#[cfg(feature = "tokio")]
-pub use tasks::TokioRuntime;
-pub use tasks::{
-    Acquire, AsyncBackend, AsyncPool, AsyncPoolBuilder, AsyncPooled, BoxFuture, Runtime,
-};
+pub use tasks::{Acquire, AsyncBackend, AsyncPool, AsyncPoolBuilder, AsyncPooled};
 
 #[doc = include_str!("../docs/contract.md")]
 pub mod contract {}

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
 
-use crate::event::{CloseReason, Event, NotAcquired, Observer};
+use crate::event::{Event, NotAcquired, Observer};
+use crate::kinds::CloseReason;
 use crate::stats::Stats;
 
 /// An [`Observer`] that reports to whatever recorder the program has installed with the `metrics`

@@ -4,22 +4,27 @@
 //! then wake, observe and drop. No user code ever runs under the lock, so a panic in it cannot
 //! poison anything and a callback may use the pool.
 
-use std::collections::HashMap;
+mod state;
+
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
-use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use crate::backend::ErrorKind;
 use crate::clock::Clock;
-use crate::core::{ConnectFailure, Notice, SlotId, Task};
-use crate::domain::{CoreOf, Domain, ErrorOf, Machine, Said, SessionOf};
+use crate::core::{SlotId, Task};
+use crate::domain::{CoreOf, Domain, ErrorOf, Machine, SessionOf};
 use crate::event::Event;
 use crate::interrupt::Interrupt;
+use crate::kinds::ConnectFailure;
+use crate::panics::quietly;
+use crate::runtime::{BoxFuture, Runtime};
 use crate::sync::primitives::{Condvar, Mutex, MutexGuard};
-use crate::tasks::{BoxFuture, Runtime};
+
+pub(crate) use self::state::Watcher;
+use self::state::{Outbox, State};
 
 #[doc(hidden)]
 pub struct Shared<D: Domain> {
@@ -42,65 +47,6 @@ pub struct Shared<D: Domain> {
 #[repr(align(128))]
 struct CachePadded<T>(T);
 
-pub(crate) struct State<D: Domain> {
-    pub(crate) machine: D::Machine,
-    pub(crate) places: D::Places,
-    /// By the index of the core, then of the waiter.
-    wakers: Vec<Vec<Option<Waker>>>,
-    /// Those who wait for the end of a closed pool, or for sessions to be opened.
-    watchers: Vec<Weak<Watcher>>,
-    /// How many sessions of which core each of those wants to be open.
-    pub(crate) warming: Vec<(D::Key, usize)>,
-    /// The errors that the core may still know, so that it never drops the last copy of one.
-    errors: Errors<ErrorOf<D>>,
-    /// How the operations that run now can be ended.
-    interrupts: HashMap<(D::Key, SlotId), Interrupt>,
-    /// The driver task of an async pool, and the runtime that it is on, if that is known.
-    pub(crate) driver: Option<Waker>,
-    pub(crate) driver_runtime: Option<u64>,
-    /// The deadline that somebody sleeps towards.
-    pub(crate) armed: Option<Instant>,
-    /// Worker threads of a sync pool, and how many of them sleep; an async pool has one driver
-    /// task or none.
-    pub(crate) workers: usize,
-    pub(crate) sleeping: usize,
-    /// Keeps an async pool without handles alive for its driver until all is closed. The driver
-    /// takes it out at its end, so it is no cycle for ever.
-    pub(crate) itself: Option<Arc<Shared<D>>>,
-}
-
-/// Somebody who waits for the end of a closed pool, or for sessions to be opened. The pool knows it
-/// for as long as it waits.
-pub(crate) struct Watcher(pub(crate) Waker);
-
-impl Wake for Watcher {
-    fn wake(self: Arc<Self>) {
-        self.0.wake_by_ref();
-    }
-}
-
-/// Errors of the backend, each dropped where its panic harms nobody. Declared after the books, and
-/// so dropped after them.
-struct Errors<E>(Vec<Arc<E>>);
-
-impl<E> Drop for Errors<E> {
-    fn drop(&mut self) {
-        for error in self.0.drain(..) {
-            quietly(|| drop(error));
-        }
-    }
-}
-
-/// What is to be done after the lock is released.
-struct Outbox<D: Domain> {
-    first: Option<Waker>,
-    more: Vec<Waker>,
-    events: Vec<(D::Place, Event)>,
-    interrupts: Vec<Interrupt>,
-    forgotten: Vec<(D::Key, D::Place)>,
-    nudge: bool,
-}
-
 impl<D: Domain> Shared<D> {
     pub(crate) fn new(
         machine: D::Machine,
@@ -109,21 +55,7 @@ impl<D: Domain> Shared<D> {
         shares_sessions: bool,
         slow_acquire: Option<Duration>,
     ) -> Self {
-        let state = State {
-            machine,
-            places: D::Places::default(),
-            wakers: Vec::new(),
-            watchers: Vec::new(),
-            warming: Vec::new(),
-            errors: Errors(Vec::new()),
-            interrupts: HashMap::new(),
-            driver: None,
-            driver_runtime: None,
-            armed: None,
-            workers: 0,
-            sleeping: 0,
-            itself: None,
-        };
+        let state = State::new(machine);
         let (state, changed) = (CachePadded(Mutex::new(state)), Condvar::new());
         let contended = AtomicBool::new(true);
         let runtime = None;
@@ -332,138 +264,6 @@ impl<D: Domain> Shared<D> {
         }
         if self.domain.is_observed() {
             quietly(|| self.domain.observe(place, event));
-        }
-    }
-}
-
-impl<D: Domain> State<D> {
-    /// Whether an access has left anything to be done.
-    #[inline]
-    fn has_news(&self, now: Instant) -> bool {
-        self.machine.has_notice() || self.is_due(now)
-    }
-
-    /// Whether whoever works for the pool has to look at it before it meant to.
-    #[inline]
-    fn is_due(&self, now: Instant) -> bool {
-        let earlier = match (self.machine.poll_timeout(), self.armed) {
-            (Some(due), Some(armed)) => due < armed,
-            (due, _) => due.is_some(),
-        };
-        earlier || self.machine.has_task(now) || self.machine.is_drained()
-    }
-
-    /// What an access has left to be done.
-    fn collect(&mut self, domain: &D, nudge: bool) -> Outbox<D> {
-        let mut outbox = Outbox::new(nudge && self.sleeping > 0);
-        if nudge {
-            outbox.wake(self.driver.take());
-        }
-        while let Some((key, said)) = self.machine.poll_notice() {
-            match said {
-                Said::Core(Notice::Wake(id)) => {
-                    let waker = self.take_waker(key, id.index());
-                    outbox.wake(waker);
-                }
-                Said::Core(Notice::Event(event)) => {
-                    let place = D::place(&self.places, key);
-                    outbox.events.extend(place.map(|place| (place, event)));
-                }
-                Said::Core(Notice::Interrupt(slot)) => {
-                    outbox.interrupts.extend(self.interrupts.remove(&(key, slot)));
-                }
-                Said::Core(Notice::Progress | Notice::Drained) => {
-                    outbox.more.extend(self.take_watchers());
-                }
-                Said::Forgotten => {
-                    if let Some(wakers) = self.wakers.get_mut(D::index(key)) {
-                        wakers.clear();
-                    }
-                    let place = domain.forget(&mut self.places, key);
-                    outbox.forgotten.extend(place.map(|place| (key, place)));
-                }
-            }
-        }
-        outbox
-    }
-
-    /// Whether somebody has to be there to run tasks and watch deadlines.
-    pub(crate) fn needs_worker(&self, now: Instant) -> bool {
-        self.machine.is_busy() || self.machine.has_task(now)
-    }
-
-    /// Keeps the waker of a waiter; what it replaces is to be dropped outside the lock.
-    #[must_use]
-    pub(crate) fn set_waker(&mut self, key: D::Key, waiter: usize, waker: Waker) -> Option<Waker> {
-        let index = D::index(key);
-        if index >= self.wakers.len() {
-            self.wakers.resize_with(index + 1, Vec::new);
-        }
-        let wakers = &mut self.wakers[index];
-        if waiter >= wakers.len() {
-            wakers.resize(waiter + 1, None);
-        }
-        wakers[waiter].replace(waker)
-    }
-
-    /// Takes the waker of a waiter out, to be dropped outside the lock.
-    #[must_use]
-    pub(crate) fn take_waker(&mut self, key: D::Key, waiter: usize) -> Option<Waker> {
-        self.wakers.get_mut(D::index(key))?.get_mut(waiter)?.take()
-    }
-
-    /// Takes the wakers of all who wait out, to have them look again.
-    #[must_use]
-    pub(crate) fn take_wakers(&mut self) -> Vec<Waker> {
-        let waiting = self.wakers.iter_mut().flatten().filter_map(Option::take);
-        let mut wakers: Vec<_> = waiting.collect();
-        wakers.extend(self.take_watchers());
-        wakers
-    }
-
-    fn take_watchers(&mut self) -> impl Iterator<Item = Waker> + '_ {
-        self.watchers.drain(..).filter_map(|watcher| watcher.upgrade().map(Waker::from))
-    }
-}
-
-impl<D: Domain> Outbox<D> {
-    fn new(nudge: bool) -> Self {
-        Self {
-            first: None,
-            more: Vec::new(),
-            events: Vec::new(),
-            interrupts: Vec::new(),
-            forgotten: Vec::new(),
-            nudge,
-        }
-    }
-
-    fn wake(&mut self, waker: Option<Waker>) {
-        match waker {
-            Some(waker) if self.first.is_none() => self.first = Some(waker),
-            waker => self.more.extend(waker),
-        }
-    }
-}
-
-/// Drops a waker, outside the lock: a panic of its owner's code must not cost the session that
-/// came with it.
-pub(crate) fn discard(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        quietly(|| drop(waker));
-    }
-}
-
-/// Runs somebody else's code; `None` where it panicked.
-pub(crate) fn quietly<R>(code: impl FnOnce() -> R) -> Option<R> {
-    match catch_unwind(AssertUnwindSafe(code)) {
-        Ok(result) => Some(result),
-        Err(payload) => {
-            // The payload's own `Drop` may panic as well.
-            if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-                std::mem::forget(again);
-            }
-            None
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The pool's counts.
 
-use crate::event::{CloseReason, REASONS};
+use crate::kinds::{CloseReason, REASONS};
 
 /// One consistent snapshot of a pool. Phases are counts of now, [`counters`](Self::counters) only
 /// grow.

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use super::leases::LeaseId;
 use super::report::Refusal;
-use super::slots::{Phase, Purpose, SlotId};
+use super::slot::{Phase, SlotId};
 use super::waiters::{Fate, Request, Waiter, WaiterId};
 use super::{Core, Notice, later};
 use crate::config::Order;
-use crate::event::{CloseReason, Event, NotAcquired};
+use crate::event::{Event, NotAcquired};
+use crate::kinds::{CloseReason, Purpose};
 
 /// A session on its way to a borrower. Whoever holds it must [`release`](Core::release) or
 /// [`detach`](Core::detach) it, or hand it back as [`unusable`](Core::unusable).

@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use super::Core;
 use super::report::Refusal;
-use super::slots::{Phase, Purpose, SlotId};
-use crate::event::{CloseReason, Event};
+use super::slot::{Phase, SlotId};
+use crate::event::Event;
+use crate::kinds::{CloseReason, Purpose};
 
 impl<S, E: Clone> Core<S, E> {
     /// Sets the most sessions open at once. What is too many is closed: idle sessions now, lent

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use super::hung::Operation;
-use super::slots::{Phase, Slot, SlotId, Work};
+use super::slot::{Phase, Slot, SlotId, Work};
 use super::{Core, Notice, later};
-use crate::event::{CloseReason, Event};
+use crate::event::Event;
+use crate::kinds::{CloseReason, Operation};
 
 impl<S, E: Clone> Core<S, E> {
     /// Starts to close a session that nobody has. Where a task still works on it, that task's end

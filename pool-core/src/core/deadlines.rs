@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use super::slots::grow;
+use super::grow::grow;
 
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {

@@ -2,32 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use super::hung::Operation;
 use super::report::Refusal;
-use super::slots::{Phase, SlotId};
+use super::slot::{Phase, SlotId};
 use super::{Core, Notice, later};
 use crate::backend::ErrorKind;
 use crate::event::Event;
+use crate::kinds::{CloseReason, ConnectFailure, Operation};
 
 /// The longest delay, which every clock can say: 100 years.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// A session that breaks this soon after it was opened was never any good.
 const INFANCY: Duration = Duration::from_secs(1);
-
-/// Why the last connect brought no session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ConnectFailure<E> {
-    /// The backend said why.
-    Error(E),
-    /// It took longer than `connect_timeout`.
-    TimedOut,
-    /// The backend panicked, or its task was dropped.
-    Panicked,
-    /// A session was opened, and was broken when it was first looked at.
-    BrokenAtBirth,
-}
 
 #[derive(Debug)]
 pub(super) struct Gate<E> {
@@ -264,7 +250,7 @@ impl<S, E: Clone> Core<S, E> {
         let oldest =
             self.slots.indices().filter(overdue).min_by_key(|&index| self.slots[index].born);
         if let Some(index) = oldest {
-            self.retire(index, crate::event::CloseReason::Lifetime, now);
+            self.retire(index, CloseReason::Lifetime, now);
         }
     }
 
@@ -316,17 +302,5 @@ impl<S, E: Clone> Core<S, E> {
         let factor = 1_u32.checked_shl(failures.min(31)).unwrap_or(u32::MAX);
         let longest = unit.saturating_mul(factor).min(cap).min(LONGEST);
         longest.saturating_sub(longest.mul_f64(self.rng.f64() / 2.0))
-    }
-}
-
-impl<E> ConnectFailure<E> {
-    /// The same without the backend's error.
-    pub(super) fn without_error(&self) -> ConnectFailure<()> {
-        match self {
-            Self::Error(_) => ConnectFailure::Error(()),
-            Self::TimedOut => ConnectFailure::TimedOut,
-            Self::Panicked => ConnectFailure::Panicked,
-            Self::BrokenAtBirth => ConnectFailure::BrokenAtBirth,
-        }
     }
 }

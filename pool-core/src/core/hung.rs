@@ -4,19 +4,8 @@
 //! it brings later is closed. How many of each kind may hang is bounded, each on its own, so that
 //! closes that hang stop no connects.
 
-use super::slots::SlotId;
-
-/// What hangs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Operation {
-    /// Opening a session.
-    Connect,
-    /// Asking one for a sign of life, or cleaning it.
-    Check,
-    /// Closing one.
-    Close,
-}
+use super::slot::SlotId;
+use crate::kinds::Operation;
 
 #[derive(Debug, Default)]
 pub(super) struct Hung {

@@ -7,24 +7,8 @@
 
 use std::time::Instant;
 
-use super::slots::{Phase, Slots};
-
-pub(super) const NONE: u32 = u32::MAX;
-
-/// A slot's place in its list.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Links {
-    /// The list that it is in, if it is in one.
-    list: u32,
-    prev: u32,
-    next: u32,
-}
-
-impl Default for Links {
-    fn default() -> Self {
-        Self { list: NONE, prev: NONE, next: NONE }
-    }
-}
+use super::slot::{Links, NONE, Phase};
+use super::slots::Slots;
 
 #[derive(Debug, Clone, Copy)]
 struct List {

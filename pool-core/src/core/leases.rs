@@ -4,7 +4,7 @@ use std::panic::Location;
 use std::time::Instant;
 
 use super::deadlines::Deadlines;
-use super::slots::grow;
+use super::grow::grow;
 
 /// Names one lease for as long as it is out. Never reused with the same generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

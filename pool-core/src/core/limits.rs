@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
-use super::slots::Phase;
+use super::slot::Phase;
 use super::{Core, later};
-use crate::event::{CloseReason, Event};
+use crate::event::Event;
+use crate::kinds::CloseReason;
 
 #[derive(Debug)]
 pub(super) struct Limits {

@@ -19,6 +19,8 @@
 //! are harmless. A result for a slot that is gone has no effect, except that the session it
 //! carries is closed.
 
+mod grow;
+mod slot;
 mod slots;
 mod idle;
 mod leases;
@@ -39,14 +41,13 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 pub use self::acquire::{Acquired, Lease, Taken};
-pub use self::gate::ConnectFailure;
-pub use self::hung::Operation;
 pub use self::leases::LeaseId;
 pub use self::output::{Notice, Task};
 pub use self::release::Returned;
-pub use self::report::{Health, OldestLease, Refusal, TimeoutReport, WaitPhase};
-pub use self::slots::{Phase, Purpose, SlotId};
+pub use self::report::{Health, OldestLease, Refusal, TimeoutReport};
+pub use self::slot::{Phase, SlotId};
 pub use self::waiters::{Request, WaiterId};
+pub use crate::kinds::{ConnectFailure, Operation, Purpose, WaitPhase};
 
 pub(crate) use self::admin::LoadOnTotal;
 pub(crate) use self::deadlines::Deadlines;
@@ -59,7 +60,8 @@ use self::output::Notices;
 use self::slots::Slots;
 use self::waiters::Waiters;
 use crate::config::Config;
-use crate::event::{CloseReason, Event, EventError};
+use crate::event::{Event, EventError};
+use crate::kinds::CloseReason;
 use crate::stats::{Counters, Stats};
 
 /// Makes one more handle to a session that carries several leases; called under the pool's lock.

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::hung::Operation;
-use super::slots::{Phase, Purpose, Slot, SlotId, Work};
+use super::slot::{Phase, Slot, SlotId, Work};
 use super::waiters::WaiterId;
 use super::{Core, later};
-use crate::event::{CloseReason, Event};
+use crate::event::Event;
+use crate::kinds::{CloseReason, Operation, Purpose};
 
 /// Something to be done at once, outside any lock; it cannot wait and cannot fail.
 #[derive(Debug)]

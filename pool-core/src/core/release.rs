@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use super::leases::LeaseId;
-use super::slots::{Phase, Work};
+use super::slot::{Phase, Work};
 use super::{Core, later};
-use crate::event::{CloseReason, Event};
+use crate::event::Event;
+use crate::kinds::CloseReason;
 
 /// In which state a session comes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,10 +3,10 @@
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
-use super::gate::ConnectFailure;
-use super::slots::Phase;
+use super::slot::Phase;
 use super::{Core, Notice};
 use crate::event::{Event, NotAcquired};
+use crate::kinds::{ConnectFailure, WaitPhase};
 use crate::stats::Stats;
 
 /// Why a borrower got no session.
@@ -23,26 +23,6 @@ pub enum Refusal<E> {
         /// How many.
         waiting: usize,
     },
-}
-
-/// What a borrower was waiting for when its time was up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum WaitPhase {
-    /// A session being opened.
-    Connect,
-    /// The delay after a failed connect.
-    Backoff,
-    /// A sign of life of an idle session, or its cleaning.
-    Check,
-    /// Somebody to return a session: all are lent.
-    Return,
-    /// Sessions being closed, which have all the places.
-    Close,
-    /// Operations to come back that were given up and still hang: no more are started.
-    Hung,
-    /// A place under the total of a keyed pool.
-    Total,
 }
 
 /// All that is known about a borrow that timed out.

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::hung::Operation;
-use super::slots::{Phase, Purpose, Slot, SlotId, Work};
+use super::slot::{Phase, Slot, SlotId, Work};
 use super::{Core, later};
-use crate::event::{CloseReason, Event};
+use crate::event::Event;
+use crate::kinds::{CloseReason, Operation, Purpose};
 
 /// How far apart the ticks are in which sessions that expired together are retired.
 const TICK: Duration = Duration::from_millis(100);

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use super::KeyedObserver;
 use super::core::{KeyId, KeyedCore};
-use crate::domain::{Domain, LocalChecks, Locate};
+use crate::domain::{Domain, LocalChecks};
 use crate::event::Event;
+use crate::locate::Locate;
 use crate::shared::Shared;
 use crate::sync::primitives::Mutex;
 

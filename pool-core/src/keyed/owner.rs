@@ -10,11 +10,13 @@ use super::{KeyedConfig, KeyedObserver, KeyedStats};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::core::{Core, Health, OldestLease, Share};
-use crate::domain::{LocalChecks, Locate, Machine};
+use crate::domain::{LocalChecks, Machine};
 use crate::event::EventError;
-use crate::shared::{Shared, quietly};
+use crate::locate::Locate;
+use crate::panics::quietly;
+use crate::runtime::Runtime;
+use crate::shared::Shared;
 use crate::stats::Stats;
-use crate::tasks::Runtime;
 
 /// Where the time comes from.
 pub(super) enum Time {

@@ -11,13 +11,15 @@ use super::owner::{Plan, Time};
 use super::{KeyedConfig, KeyedObserver, KeyedStats};
 use crate::acquire::Acquiring;
 use crate::core::{Health, OldestLease};
-use crate::domain::{Locate, Machine};
+use crate::domain::Machine;
 use crate::error::{Closed, DrainTimeout, WarmError};
 use crate::guard::Guard;
+use crate::locate::Locate;
+use crate::runtime::Runtime;
 use crate::shared::Shared;
 use crate::stats::Stats;
 use crate::tasks::{
-    Acquire, AsyncAdapter, AsyncBackend, Runtime, close_unattended, release, wake_driver, watch,
+    Acquire, AsyncAdapter, AsyncBackend, close_unattended, release, wake_driver, watch,
 };
 
 type Home<K, B> = Keyed<K, AsyncAdapter<B>>;
@@ -108,7 +110,7 @@ where
         config: KeyedConfig,
         backend: impl Fn(&K) -> B + Send + Sync + 'static,
     ) -> AsyncKeyedPoolBuilder<K, B> {
-        Self::builder_on(Arc::new(crate::tasks::TokioRuntime::default()), config, backend)
+        Self::builder_on(Arc::new(crate::runtime::TokioRuntime::default()), config, backend)
     }
 
     /// As [`builder`](Self::builder), on a runtime of your choice.

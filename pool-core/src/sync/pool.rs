@@ -305,7 +305,7 @@ where
 {
     let needed = shared.lock().needs_worker(shared.clock.now());
     if needed && let Err(error) = ensure_worker(shared) {
-        crate::shared::quietly(|| tracing::warn!(%error, "no worker thread"));
+        crate::panics::quietly(|| tracing::warn!(%error, "no worker thread"));
     }
 }
 

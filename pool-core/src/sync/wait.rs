@@ -8,9 +8,10 @@ use super::park::{park, waker};
 use super::worker::{Blocking, ensure_worker};
 use crate::acquire::Acquiring;
 use crate::backend::Backend;
-use crate::domain::{Domain, Locate, Machine};
+use crate::domain::{Domain, Machine};
 use crate::error::AcquireError;
 use crate::guard::Guard;
+use crate::locate::Locate;
 use crate::shared::{Shared, Watcher};
 
 /// Waits on this thread for a lease.

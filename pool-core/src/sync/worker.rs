@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::backend::{Backend, ErrorKind, Moment};
-use crate::core::{ConnectFailure, Purpose, SlotId, Task};
+use crate::core::{SlotId, Task};
 use crate::domain::{Domain, LocalChecks, Machine, SessionOf};
 use crate::interrupt::Interrupt;
-use crate::shared::{Shared, quietly};
+use crate::kinds::{ConnectFailure, Purpose};
+use crate::panics::quietly;
+use crate::shared::Shared;
 use crate::sync::primitives::thread;
 
 /// How long a worker beyond the first stays without work.

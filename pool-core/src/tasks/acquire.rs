@@ -8,11 +8,12 @@ use std::time::Instant;
 
 use super::backend::{AsyncAdapter, AsyncBackend};
 use super::driver;
-use super::runtime::BoxFuture;
 use crate::acquire::Acquiring;
-use crate::domain::{Domain, Locate, Machine, Single};
+use crate::domain::{Domain, Machine, Single};
 use crate::error::AcquireError;
 use crate::guard::Guard;
+use crate::locate::Locate;
+use crate::runtime::BoxFuture;
 
 /// The future of [`AsyncPool::get`](crate::AsyncPool::get), and of
 /// [`AsyncKeyedPool::get`](crate::AsyncKeyedPool::get).

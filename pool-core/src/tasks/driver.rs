@@ -8,9 +8,10 @@ use std::time::Instant;
 
 use super::backend::{AsyncAdapter, AsyncBackend};
 use super::job::{self, Job};
-use super::runtime::{BoxFuture, Runtime};
 use crate::domain::{Domain, Machine};
-use crate::shared::{Shared, discard, quietly};
+use crate::panics::{discard, quietly};
+use crate::runtime::{BoxFuture, Runtime};
+use crate::shared::Shared;
 
 /// Starts the driver if there is none. One that ended with its runtime is replaced.
 pub(crate) fn ensure<D, B>(shared: &Arc<Shared<D>>) -> std::io::Result<()>
@@ -39,6 +40,19 @@ where
         Ok(())
     } else {
         Err(std::io::Error::other("an async pool has to be used within its runtime"))
+    }
+}
+
+/// Sees to it that what the core wants done is done. Outside the runtime it is done from the next
+/// acquire on.
+pub(crate) fn wake_driver<D, B>(shared: &Arc<Shared<D>>)
+where
+    D: Domain<Backend = AsyncAdapter<B>>,
+    B: AsyncBackend,
+{
+    let needed = shared.lock().needs_worker(shared.clock.now());
+    if needed && let Err(error) = ensure(shared) {
+        quietly(|| tracing::debug!(%error, "no driver yet"));
     }
 }
 

@@ -6,13 +6,15 @@ use std::task::Poll;
 use std::time::Instant;
 
 use super::backend::{AsyncAdapter, AsyncBackend};
-use super::pool::wake_driver;
-use super::runtime::Runtime;
+use super::driver::wake_driver;
 use crate::backend::ErrorKind;
-use crate::core::{ConnectFailure, Purpose, SlotId, Task};
+use crate::core::{SlotId, Task};
 use crate::domain::{Domain, SessionOf};
 use crate::interrupt::Interrupt;
-use crate::shared::{Shared, quietly};
+use crate::kinds::{ConnectFailure, Purpose};
+use crate::panics::quietly;
+use crate::runtime::Runtime;
+use crate::shared::Shared;
 
 /// A task of one core, and what tells it to end.
 pub(crate) struct Job<D: Domain> {

@@ -5,12 +5,9 @@ mod backend;
 mod driver;
 mod job;
 mod pool;
-mod runtime;
 
 pub use self::acquire::Acquire;
 pub use self::backend::{AsyncAdapter, AsyncBackend};
+pub(crate) use self::driver::wake_driver;
 pub use self::pool::{AsyncPool, AsyncPoolBuilder, AsyncPooled};
-pub(crate) use self::pool::{close_unattended, release, wake_driver, watch};
-#[cfg(feature = "tokio")]
-pub use self::runtime::TokioRuntime;
-pub use self::runtime::{BoxFuture, Runtime};
+pub(crate) use self::pool::{close_unattended, release, watch};

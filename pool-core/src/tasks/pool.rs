@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::acquire::Acquire;
 use super::backend::{AsyncAdapter, AsyncBackend};
-use super::driver;
+use super::driver::wake_driver;
 use super::job::{End, Within};
-use super::runtime::Runtime;
 use crate::acquire::Acquiring;
 use crate::config::Config;
 use crate::core::{Core, Health, OldestLease, Share};
@@ -19,6 +18,7 @@ use crate::domain::{Domain, Machine, Single};
 use crate::error::{Closed, DrainTimeout, WarmError};
 use crate::event::{EventError, Observer};
 use crate::guard::Guard;
+use crate::runtime::Runtime;
 use crate::shared::{Shared, Watcher};
 use crate::stats::Stats;
 
@@ -105,7 +105,7 @@ impl<B: AsyncBackend> AsyncPool<B> {
     /// Starts from the default configuration, on tokio.
     #[cfg(feature = "tokio")]
     pub fn builder(backend: B) -> AsyncPoolBuilder<B> {
-        Self::builder_on(Arc::new(super::TokioRuntime::default()), backend)
+        Self::builder_on(Arc::new(crate::runtime::TokioRuntime::default()), backend)
     }
 
     /// Starts from the default configuration, on a runtime of your choice.
@@ -302,19 +302,6 @@ where
     let reset = within.run(deadline, || backend.reset(&mut guard)).await;
     if !matches!(reset, End::TimedOut) {
         Guard::end_reset(&mut guard, reset.succeeded());
-    }
-}
-
-/// Sees to it that what the core wants done is done. Outside the runtime it is done from the next
-/// acquire on.
-pub(crate) fn wake_driver<D, B>(shared: &Arc<Shared<D>>)
-where
-    D: Domain<Backend = AsyncAdapter<B>>,
-    B: AsyncBackend,
-{
-    let needed = shared.lock().needs_worker(shared.clock.now());
-    if needed && let Err(error) = driver::ensure(shared) {
-        crate::shared::quietly(|| tracing::debug!(%error, "no driver yet"));
     }
 }
 

@@ -1,9 +1,10 @@
-//! The books of a keyed pool, recounted: for tests.
+//! The counts and queues of a keyed pool, recounted: for tests.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::core::{Entry, KeyedCore};
+use super::KeyedCore;
+use super::entry::Entry;
 use crate::core::{Core, LoadOnTotal};
 
 macro_rules! same {
@@ -68,7 +69,7 @@ impl<S, E: Clone> KeyedCore<S, E> {
         same!("starved", &self.starved, &starved);
         same!("competing", &self.competing, &competing);
         same!("displaced", self.displaced.len(), displaced);
-        if self.staying > self.config.max_total() && most_spare {
+        if self.staying > self.config.max_total && most_spare {
             return Err(format!("{} stay and a session is idle", self.staying));
         }
         let short = !self.closed && self.starved.len() > self.coming();

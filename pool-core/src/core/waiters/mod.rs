@@ -1,4 +1,14 @@
 //! The queue of borrowers, in order of arrival.
+//!
+//! A slab of waiters, linked twice: those that wait for a session are one list from `head` to
+//! `tail`, ordered by ticket, the place in the order of arrival; free places are another, through
+//! `next` alone. Who was promised a slot leaves the list and keeps its ticket, so that it comes
+//! back to its old place where the promise is taken back. Who has an outcome is in no list, until
+//! it asks for it or goes.
+
+mod due;
+#[cfg(test)]
+mod tests;
 
 use std::panic::Location;
 use std::time::Instant;
@@ -151,15 +161,7 @@ impl<O> Waiters<O> {
         waiter.fate = Fate::Queued;
         (waiter.prev, waiter.next) = (before, after);
         if let Some(deadline) = waiter.deadline {
-            let listed = self.first_due != NONE;
-            waiter.in_order = after == NONE && !(listed && self.last_due > Some(deadline));
-            match waiter.in_order {
-                true => {
-                    self.last_due = Some(deadline);
-                    self.first_due = if listed { self.first_due } else { index };
-                }
-                false => self.deadlines.set(index, deadline),
-            }
+            self.watch_deadline(index, deadline, after == NONE);
         }
         match before {
             NONE => self.head = index,
@@ -182,16 +184,7 @@ impl<O> Waiters<O> {
             NONE => self.tail = prev,
             _ => self.waiters[next as usize].prev = prev,
         }
-        match self.waiters[index as usize].in_order {
-            true if self.first_due == index => {
-                self.first_due = next;
-                while self.listed_due().is_some_and(|waiter| !waiter.in_order) {
-                    self.first_due = self.waiters[self.first_due as usize].next;
-                }
-            }
-            true => {}
-            false => self.deadlines.clear(index),
-        }
+        self.unwatch_deadline(index, next);
         self.queued -= 1;
     }
 
@@ -248,36 +241,6 @@ impl<O> Waiters<O> {
         std::mem::replace(&mut waiter.fate, Fate::Vacant)
     }
 
-    /// The next waiter whose deadline has come, still queued; it is to be [finished](Self::finish).
-    pub(super) fn pop_due(&mut self, now: Instant) -> Option<u32> {
-        match (self.listed_due().and_then(|waiter| waiter.deadline), self.deadlines.next()) {
-            (Some(at), other) if other.is_none_or(|other| at <= other) => {
-                (at <= now).then_some(self.first_due)
-            }
-            _ => self.deadlines.pop_due(now),
-        }
-    }
-
-    /// The next waiter that did not collect in time what it was promised, with the slot; it is to
-    /// be [finished](Self::finish).
-    pub(super) fn uncollected(&mut self, now: Instant) -> Option<(u32, u32)> {
-        if self.reserved_due.is_none_or(|at| at > now) {
-            return None;
-        }
-        let mut next = None;
-        for index in 0..self.waiters.len() as u32 {
-            let Waiter { fate: Fate::Reserved(slot), deadline: Some(at), .. } = self[index] else {
-                continue;
-            };
-            if at <= now {
-                return Some((index, slot));
-            }
-            next = Some(next.map_or(at, |next: Instant| next.min(at)));
-        }
-        self.reserved_due = next;
-        None
-    }
-
     /// The waiter that came last of those that were promised a slot.
     pub(super) fn last_reserved(&self, slot: u32) -> Option<u32> {
         let reserved = (0..self.waiters.len() as u32)
@@ -316,12 +279,6 @@ impl<O> Waiters<O> {
         (self.head != NONE).then_some(self.head)
     }
 
-    #[inline]
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let listed = self.listed_due().and_then(|waiter| waiter.deadline);
-        [listed, self.deadlines.next(), self.reserved_due].into_iter().flatten().min()
-    }
-
     /// The place in the order of arrival of whoever is first in the queue.
     pub(super) fn front_ticket(&self) -> Option<u64> {
         self.front().map(|index| self[index].ticket)
@@ -334,11 +291,6 @@ impl<O> Waiters<O> {
 
     pub(super) fn last_ticket(&self) -> u64 {
         self.next_ticket
-    }
-
-    #[inline]
-    fn listed_due(&self) -> Option<&Waiter<O>> {
-        self.waiters.get(self.first_due as usize)
     }
 
     #[inline]
@@ -363,81 +315,5 @@ impl<O> std::ops::Index<u32> for Waiters<O> {
 
     fn index(&self, index: u32) -> &Waiter<O> {
         &self.waiters[index as usize]
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn the_next_deadline_is_the_earliest_of_all_who_are_queued() {
-        let start = Instant::now();
-        let mut rng = fastrand::Rng::with_seed(7);
-        let mut waiters = Waiters::<()>::default();
-        let mut queued = BTreeMap::new();
-        let mut promised = Vec::new();
-        for step in 0..40_000 {
-            match rng.u32(..8) {
-                0..3 => {
-                    // For a while the same patience for all, then any, and some have no end of it.
-                    let patience = if step / 100 % 2 == 0 { 500 } else { rng.u64(..1000) };
-                    let deadline = start + Duration::from_millis(step + patience);
-                    let deadline = (rng.u32(..8) > 0).then_some(deadline);
-                    let site = Location::caller();
-                    let request = Request { arrived: start, deadline, site, ticket: None };
-                    let ticket = waiters.ticket();
-                    queued.insert(waiters.push(request, ticket).index, deadline);
-                }
-                3 | 4 => {
-                    if let Some(first) = waiters.front() {
-                        waiters.reserve(first, 0);
-                        promised.extend(queued.remove(&first).map(|deadline| (first, deadline)));
-                    }
-                }
-                5 if !promised.is_empty() => {
-                    let (index, deadline) = promised.swap_remove(rng.usize(..promised.len()));
-                    if rng.bool() {
-                        waiters.unreserve(index);
-                        queued.insert(index, deadline);
-                    } else {
-                        waiters.remove(index);
-                    }
-                }
-                6 => {
-                    let any = queued.keys().copied().nth(rng.usize(..=queued.len()));
-                    if let Some(index) = any {
-                        waiters.remove(index);
-                        queued.remove(&index);
-                    }
-                }
-                _ => {
-                    let now = start + Duration::from_millis(step);
-                    while let Some((index, _)) = waiters.uncollected(now) {
-                        waiters.finish(index, ());
-                        waiters.remove(index);
-                        let place = promised.iter().position(|(other, _)| *other == index);
-                        let (_, at) = promised.swap_remove(place.expect("it was promised"));
-                        assert!(at.is_some_and(|at| at <= now));
-                    }
-                    assert!(promised.iter().all(|(_, at)| at.is_none_or(|at| at > now)));
-                    let earliest = queued.values().flatten().min().copied();
-                    let due = waiters.pop_due(now);
-                    assert_eq!(due.is_some(), earliest.is_some_and(|first| first <= now));
-                    if let Some(index) = due {
-                        waiters.finish(index, ());
-                        waiters.remove(index);
-                        assert_eq!(queued.remove(&index), Some(earliest));
-                    }
-                }
-            }
-            let due = queued.values().chain(promised.iter().map(|(_, at)| at)).flatten().min();
-            let known = waiters.next_deadline();
-            assert!(known.is_some() == due.is_some() && known <= due.copied(), "{known:?} {due:?}");
-            assert_eq!(waiters.queued(), queued.len());
-        }
     }
 }
