@@ -65,10 +65,10 @@ pub(crate) fn acquire_ready<D: Domain>(
         return Err(None);
     }
     let found = shared.with_coarse(|state, now| state.machine.acquire_ready(key, site, now));
-    let Ok(lease) = found else { return Err(None) };
-    match accept(shared, &place, lease, site, None) {
-        Ok(lease) => Ok(Guard::new(Arc::clone(shared), key, place, lease)),
-        Err((lease, reason)) => {
+    let Ok(mut lease) = found else { return Err(None) };
+    match flaw(shared, &place, &mut lease, site, None) {
+        None => Ok(Guard::new(Arc::clone(shared), key, place, lease)),
+        Some(reason) => {
             let ticket = lease.ticket;
             give_back(shared, key, lease, reason);
             Err(Some(ticket))
@@ -76,25 +76,25 @@ pub(crate) fn acquire_ready<D: Domain>(
     }
 }
 
-/// The first look at a session that was lent.
-#[inline]
-fn accept<D: Domain>(
+/// What is wrong with a session that was lent, at the first look.
+#[inline(always)]
+fn flaw<D: Domain>(
     shared: &Shared<D>,
     place: &D::Place,
-    mut lease: Lease<SessionOf<D>>,
+    lease: &mut Lease<SessionOf<D>>,
     site: &'static Location<'static>,
     waits_for: Option<WaitPhase>,
-) -> Result<Lease<SessionOf<D>>, Unusable<D>> {
+) -> Option<CloseReason> {
     let backend = shared.domain.backend(place);
     match quietly(|| backend.is_broken(&mut lease.session, Moment::Acquire)) {
         Some(false) => {
             if shared.domain.is_observed() || shared.slow_acquire.is_some() {
-                tell(shared, place, &lease, site, waits_for);
+                tell(shared, place, lease, site, waits_for);
             }
-            Ok(lease)
+            None
         }
-        Some(true) => Err((lease, CloseReason::Broken)),
-        None => Err((lease, CloseReason::Panicked)),
+        Some(true) => Some(CloseReason::Broken),
+        None => Some(CloseReason::Panicked),
     }
 }
 
@@ -238,7 +238,7 @@ impl<D: Domain, L: Locate<D>> Acquiring<D, L> {
 
     /// Nearly all acquires end here, by the cheap clock. With a hint that there is something to be
     /// had, they don't even look otherwise.
-    #[inline]
+    #[inline(always)]
     fn ready(&mut self, by_hint: bool) -> Option<Lease<SessionOf<D>>> {
         let shared = self.shared.as_ref().filter(|shared| !by_hint || !shared.is_contended())?;
         if self.at.is_none() {
@@ -344,17 +344,17 @@ impl<D: Domain, L: Locate<D>> Acquiring<D, L> {
         step
     }
 
-    #[inline]
-    fn accept(&mut self, lease: Lease<SessionOf<D>>) -> Result<Guard<D>, Unusable<D>> {
-        let (Some(shared), Some((key, place))) = (self.shared.take(), self.at.take()) else {
+    #[inline(always)]
+    fn accept(&mut self, mut lease: Lease<SessionOf<D>>) -> Result<Guard<D>, Unusable<D>> {
+        let (Some(shared), Some((_, place))) = (&self.shared, &self.at) else {
             unreachable!("a lease comes only from the pool that is asked")
         };
-        match accept(&shared, &place, lease, self.site, self.waits_for) {
-            Ok(lease) => Ok(Guard::new(shared, key, place, lease)),
-            Err(unusable) => {
-                (self.shared, self.at) = (Some(shared), Some((key, place)));
-                Err(unusable)
-            }
+        if let Some(reason) = flaw(shared, place, &mut lease, self.site, self.waits_for) {
+            return Err((lease, reason));
+        }
+        match (self.shared.take(), self.at.take()) {
+            (Some(shared), Some((key, place))) => Ok(Guard::new(shared, key, place, lease)),
+            _ => unreachable!("both were there"),
         }
     }
 }

@@ -43,9 +43,40 @@ impl Clock for SystemClock {
 }
 
 /// The monotonic clock as of the kernel's last tick, where the system has such a thing.
-#[cfg(target_os = "linux")]
+#[inline]
 pub(crate) fn coarse_now() -> Instant {
+    coarse_tick().1
+}
+
+/// The same, with a number that is another one from tick to tick, and never zero.
+#[cfg(target_os = "linux")]
+#[inline]
+pub(crate) fn coarse_tick() -> (u64, Instant) {
     use std::cell::Cell;
+
+    use rustix::time::{ClockId, clock_gettime};
+
+    thread_local! {
+        /// The last tick that this thread saw, as there are many readings to a tick.
+        static LAST: Cell<Option<(u64, Instant)>> = const { Cell::new(None) };
+    }
+
+    let coarse = clock_gettime(ClockId::MonotonicCoarse);
+    // Seconds since the machine started, and nanoseconds of fewer than 31 bits.
+    let tick = coarse.tv_sec.cast_unsigned() << 32 | coarse.tv_nsec.cast_unsigned() << 1 | 1;
+    match LAST.get() {
+        Some((last, now)) if last == tick => (tick, now),
+        _ => {
+            let now = instant_of(coarse);
+            LAST.set(Some((tick, now)));
+            (tick, now)
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[cold]
+fn instant_of(coarse: rustix::time::Timespec) -> Instant {
     use std::sync::OnceLock;
 
     use rustix::time::{ClockId, Timespec, clock_gettime};
@@ -53,17 +84,6 @@ pub(crate) fn coarse_now() -> Instant {
     /// One moment on both scales.
     static BASE: OnceLock<(Instant, Timespec)> = OnceLock::new();
 
-    thread_local! {
-        /// The last tick that this thread saw, as there are many readings to a tick.
-        static LAST: Cell<Option<(Timespec, Instant)>> = const { Cell::new(None) };
-    }
-
-    let coarse = clock_gettime(ClockId::MonotonicCoarse);
-    if let Some((tick, now)) = LAST.get()
-        && tick == coarse
-    {
-        return now;
-    }
     let (base, at) = BASE.get_or_init(|| {
         // In this order: what passes between the readings makes the base earlier, never later.
         let now = Instant::now();
@@ -71,9 +91,7 @@ pub(crate) fn coarse_now() -> Instant {
         let lag = since(&coarse, &clock_gettime(ClockId::Monotonic));
         (now.checked_sub(lag).unwrap_or(now), coarse)
     });
-    let now = base.checked_add(since(at, &coarse)).unwrap_or(*base);
-    LAST.set(Some((coarse, now)));
-    now
+    base.checked_add(since(at, &coarse)).unwrap_or(*base)
 }
 
 #[cfg(target_os = "linux")]
@@ -85,8 +103,14 @@ fn since(earlier: &rustix::time::Timespec, later: &rustix::time::Timespec) -> Du
 
 /// The monotonic clock; this system has no cheaper one that we know of.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn coarse_now() -> Instant {
-    Instant::now()
+pub(crate) fn coarse_tick() -> (u64, Instant) {
+    use std::sync::OnceLock;
+
+    static START: OnceLock<Instant> = OnceLock::new();
+
+    let now = Instant::now();
+    let since = now.saturating_duration_since(*START.get_or_init(|| now));
+    (since.as_secs() << 32 | u64::from(since.subsec_nanos()) << 1 | 1, now)
 }
 
 #[cfg(test)]

@@ -5,9 +5,7 @@ use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
 #[cfg(feature = "tokio")]
-use std::sync::OnceLock;
-#[cfg(feature = "tokio")]
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 #[cfg(feature = "tokio")]
 use std::time::Duration;
@@ -15,7 +13,7 @@ use std::time::Instant;
 
 use crate::clock::Clock;
 #[cfg(feature = "tokio")]
-use crate::clock::coarse_now;
+use crate::clock::coarse_tick;
 
 /// A boxed future, as runtimes pass them around.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -45,24 +43,12 @@ pub trait Runtime: Clock {
     }
 }
 
-/// A number that differs from one tick of the cheap clock to the next.
-#[cfg(feature = "tokio")]
-#[inline]
-fn tick(coarse: Instant) -> u64 {
-    static START: OnceLock<Instant> = OnceLock::new();
-    let start = START.get_or_init(|| coarse);
-    let since = coarse.saturating_duration_since(*start);
-    // Never zero, which stands for no look yet.
-    since.as_secs() << 32 | u64::from(since.subsec_nanos()) << 1 | 1
-}
-
 /// Tokio, on whatever runtime the pool is used: several, one after another, are fine.
 #[cfg(feature = "tokio")]
 #[derive(Debug, Default)]
 pub struct TokioRuntime {
-    /// Tokio's clock is the system's, not one that is paused or was.
-    on_system_time: AtomicBool,
-    /// The tick of the cheap clock in which that was found out.
+    /// The tick of the cheap clock in which tokio's was looked at, where that is the system's and
+    /// not one that is paused or was; the same with its lowest bit taken away where it is not.
     looked_at: AtomicU64,
 }
 
@@ -74,39 +60,49 @@ impl Clock for TokioRuntime {
 
     #[inline]
     fn coarse(&self) -> Instant {
-        let coarse = coarse_now();
+        let (tick, coarse) = coarse_tick();
         // A clock can be paused at any time, so it is looked at once in every tick of the cheap one.
-        if self.looked_at.load(Ordering::Relaxed) != tick(coarse) {
-            self.look_again(coarse);
+        if self.looked_at.load(Ordering::Relaxed) == tick || self.look_again(tick) {
+            return coarse;
         }
-        match self.on_system_time.load(Ordering::Relaxed) {
-            true => coarse,
-            false => self.now(),
-        }
+        self.now()
     }
 }
 
 #[cfg(feature = "tokio")]
 impl TokioRuntime {
+    /// Whether the time is the system's. It is looked at where it was not in this tick.
     #[cold]
-    fn look_again(&self, coarse: Instant) {
-        self.looked_at.store(tick(coarse), Ordering::Relaxed);
-        // Elsewhere there is no clock to look at.
-        if tokio::runtime::Handle::try_current().is_ok() {
-            self.look_at_clock();
+    fn look_again(&self, tick: u64) -> bool {
+        let before = self.looked_at.load(Ordering::Relaxed);
+        if before == other_time(tick) {
+            return false;
         }
+        // Elsewhere there is no clock to look at.
+        let on_system_time = match tokio::runtime::Handle::try_current() {
+            Ok(_) => self.is_on_system_time(),
+            Err(_) => before & 1 == 1,
+        };
+        let looked_at = if on_system_time { tick } else { other_time(tick) };
+        self.looked_at.store(looked_at, Ordering::Relaxed);
+        on_system_time
     }
 
     /// Looks whether the time of the runtime we are on goes by, and is the system's.
-    fn look_at_clock(&self) {
+    fn is_on_system_time(&self) -> bool {
         let tokio_start = self.now();
         let start = Instant::now();
         while start.elapsed() < Duration::from_nanos(200) {}
         let (tokio_end, end) = (self.now(), Instant::now());
         let apart = end.max(tokio_end) - end.min(tokio_end);
-        let same = tokio_end > tokio_start && apart < Duration::from_millis(1);
-        self.on_system_time.store(same, Ordering::Relaxed);
+        tokio_end > tokio_start && apart < Duration::from_millis(1)
     }
+}
+
+/// What is kept of a tick in which tokio's time was not the system's.
+#[cfg(feature = "tokio")]
+fn other_time(tick: u64) -> u64 {
+    tick & !1
 }
 
 #[cfg(feature = "tokio")]
@@ -135,7 +131,9 @@ impl Runtime for TokioRuntime {
 
     fn sleep_until(&self, at: Instant) -> BoxFuture<()> {
         // Here we are on the runtime for sure, and before anything can have become due on it.
-        self.look_at_clock();
+        let (tick, _) = coarse_tick();
+        let looked_at = if self.is_on_system_time() { tick } else { other_time(tick) };
+        self.looked_at.store(looked_at, Ordering::Relaxed);
         Box::pin(tokio::time::sleep_until(at.into()))
     }
 }
