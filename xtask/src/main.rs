@@ -121,8 +121,11 @@ enum Command {
         /// Words that the tests are filtered by.
         only: Vec<String>,
     },
-    /// Run every fuzz target.
+    /// Run every fuzz target, or one.
     Fuzz {
+        /// Only the target of this name.
+        #[arg(long)]
+        only: Option<String>,
         /// How long each target runs.
         #[arg(long, default_value_t = 60)]
         seconds: u64,
@@ -168,6 +171,6 @@ fn main() -> Result<()> {
             })
         }
         Command::Memory { only } => memory::check(&only),
-        Command::Fuzz { seconds } => test::fuzz(seconds),
+        Command::Fuzz { seconds, only } => test::fuzz(seconds, only.as_deref()),
     }
 }

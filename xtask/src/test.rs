@@ -73,7 +73,9 @@ fn runner_of(targets: &[&str]) -> Command {
     command
 }
 
-pub(crate) fn fuzz(seconds: u64) -> Result<()> {
+/// Runs the targets, or the one of this name, for so long each; the last lines of each run say how
+/// many scripts a second were executed.
+pub(crate) fn fuzz(seconds: u64, only: Option<&str>) -> Result<()> {
     if !succeeds("cargo", &["fuzz", "--version"]) {
         bail!("cargo-fuzz is missing: cargo install cargo-fuzz");
     }
@@ -82,6 +84,12 @@ pub(crate) fn fuzz(seconds: u64) -> Result<()> {
         .filter_map(|entry| Some(entry.ok()?.path().file_stem()?.to_str()?.to_owned()))
         .collect();
     names.sort();
+    if let Some(only) = only {
+        names.retain(|name| name == only);
+        if names.is_empty() {
+            bail!("no fuzz target is named {only}: see fuzz/fuzz_targets");
+        }
+    }
     for name in names {
         let mut run = Command::new("cargo");
         run.args(["+nightly", "fuzz", "run", &name]);
@@ -91,7 +99,8 @@ pub(crate) fn fuzz(seconds: u64) -> Result<()> {
             std::fs::create_dir_all(root().join(&corpus))?;
             run.args([corpus, seeds]);
         }
-        run.args(["--", &format!("-max_total_time={seconds}")]);
+        let time = format!("-max_total_time={seconds}");
+        run.args(["--", &time, "-print_final_stats=1"]);
         step(&format!("fuzz {name}"), &mut run)?;
     }
     Ok(())

@@ -105,13 +105,15 @@ fn row_11_keys_do_not_displace_each_other_for_sessions_that_nobody_wants() {
     assert!(connects <= 2, "{connects} connects in a second with no borrower");
 }
 
-#[test]
-fn row_12_a_busy_key_leaves_the_others_their_share() {
-    let (_, pool) = threads(config(1, 1));
+/// How many leases each of two keys gets under a total of one session in 3 s, that many borrowers
+/// of each never stopping.
+fn compete(config: KeyedConfig, borrowers: [usize; 2]) -> [u64; 2] {
+    let (_, pool) = threads(config);
     let leases: [AtomicU64; 2] = Default::default();
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        for key in [0, 0, 1, 1] {
+        let keys = (0..2).flat_map(|key| std::iter::repeat_n(key, borrowers[key]));
+        for key in keys {
             let (pool, leases, over) = (&pool, &leases, &over);
             scope.spawn(move || {
                 while !over.load(Ordering::Relaxed) {
@@ -126,18 +128,39 @@ fn row_12_a_busy_key_leaves_the_others_their_share() {
         thread::sleep(3 * SECOND);
         over.store(true, Ordering::Relaxed);
     });
-    let leases = leases.map(AtomicU64::into_inner);
-    let (most, least) = (leases.iter().max().unwrap(), leases.iter().min().unwrap());
-    assert!(least * 4 >= *most && *least > 0, "leases by key in 3 s: {leases:?}");
+    leases.map(AtomicU64::into_inner)
+}
+
+#[test]
+fn row_12_keys_that_are_as_busy_have_as_much() {
+    let leases = compete(config(1, 1), [2, 2]);
+    let (most, least) = (leases[0].max(leases[1]), leases[0].min(leases[1]));
+    assert!(least * 4 >= most && least > 0, "leases by key in 3 s: {leases:?}");
+}
+
+/// One that is less busy has something at every turn of the busy one: 12 in 3 s by the default of
+/// 250 ms, and its share of the borrowers where turns are as short as its leases.
+#[test]
+fn row_12_a_busy_key_leaves_the_others_their_turn() {
+    let leases = compete(config(1, 1), [4, 1]);
+    assert!(leases[1] >= 6, "leases by key in 3 s: {leases:?}");
+    let leases = compete(config(1, 1).turn(8 * MILLISECOND), [4, 1]);
+    assert!(leases[1] * 8 >= leases[0], "leases by key in 3 s with short turns: {leases:?}");
 }
 
 #[test]
 fn row_13_a_slow_close_does_not_hold_up_the_session_that_comes_instead() {
-    let (backend, pool) = threads(config(2, 10));
-    let session = pool.get(&1).unwrap();
+    let (backend, pool) = threads(config(8, 10));
+    // Several workers, all but one of which sleep when the session comes back.
+    let mut sessions: Vec<_> = thread::scope(|scope| {
+        let get = || scope.spawn(|| pool.get(&1).unwrap());
+        let all: Vec<_> = (0..4).map(|_| get()).collect();
+        all.into_iter().map(|borrower| borrower.join().unwrap()).collect()
+    });
+    thread::sleep(100 * MILLISECOND);
     backend.closes.next(Behaviour::Block);
-    let kill = session.killer();
-    kill();
+    let session = sessions.pop().unwrap();
+    session.killer()();
     let gate = backend.closes.clone();
     thread::spawn(move || {
         thread::sleep(2 * SECOND);
