@@ -104,4 +104,14 @@ mod tests {
             last = coarse;
         }
     }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_passed_between_two_readings_is_exact_and_never_negative() {
+        let at = |tv_sec, tv_nsec| rustix::time::Timespec { tv_sec, tv_nsec };
+        let (earlier, later) = (at(3, 900_000_000), at(5, 100_000_007));
+        assert_eq!(since(&earlier, &later), Duration::new(1, 200_000_007));
+        assert_eq!(since(&later, &earlier), Duration::ZERO);
+        assert_eq!(since(&earlier, &at(3, 900_000_005)), Duration::from_nanos(5));
+    }
 }
