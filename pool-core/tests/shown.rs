@@ -6,7 +6,7 @@ use std::time::Duration;
 use pool_core::{
     Backend, Config, ErrorKind, EventError, Guard, Interrupt, KeyedConfig, KeyedPool, Pool,
 };
-use pool_model::{Behaviour, FakeBackend, FakeError};
+use pool_model::{Behaviour, FakeBackend, FakeError, ManualClock};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -60,6 +60,15 @@ fn a_keyed_pool_s_settings_are_what_they_were_set_to() {
 }
 
 #[test]
+fn a_keyed_pool_waits_for_as_long_as_its_keys_are_to() {
+    let never = Config::builder().max_size(1).acquire_timeout(Some(Duration::ZERO));
+    let never = KeyedConfig::new(never.build().unwrap(), 1).unwrap();
+    let clock = Arc::new(ManualClock::new());
+    let pool = KeyedPool::builder(never, |_: &u8| FakeBackend::new()).clock(clock).build();
+    assert!(pool.get(&1).unwrap_err().is_timeout(), "time stands still");
+}
+
+#[test]
 fn the_greatest_sizes_are_taken() {
     let config = Config::builder().max_size(1_000_000).leases_per_session(10_000).build().unwrap();
     assert_eq!((config.max_size(), config.leases_per_session()), (1_000_000, 10_000));
@@ -90,6 +99,8 @@ fn guards_of_two_sessions_are_not_of_one() {
     let (one, other) = (pool.get().unwrap(), pool.get().unwrap());
     assert!(Guard::same_session(&one, &one));
     assert!(!Guard::same_session(&one, &other));
+    let first_of_another = self::pool(2).get().unwrap();
+    assert!(!Guard::same_session(&one, &first_of_another));
 }
 
 #[test]

@@ -46,6 +46,7 @@ fn one_worker_is_there_as_long_as_anything_is_open_and_more_only_while_they_are_
     let before = threads();
     let (burst, burst_backend, clock) =
         pool(Config::builder().keepalive_interval(Some(30 * SECOND)));
+    assert_eq!(threads(), before, "where nothing is wanted none is started");
     let lent = [(); 3].map(|()| burst.get().unwrap());
     drop(lent);
     burst_backend.closes.always(Behaviour::Block);

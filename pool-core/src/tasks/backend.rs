@@ -1,7 +1,6 @@
 //! What can be pooled by an async pool.
 
 use std::error::Error as StdError;
-use std::fmt;
 use std::future::{Future, ready};
 
 use crate::backend::{ErrorKind, Moment};
@@ -77,13 +76,8 @@ pub trait AsyncBackend: Send + Sync + 'static {
 
 /// An [`AsyncBackend`] as the async pool sees it.
 #[doc(hidden)]
+#[allow(missing_debug_implementations)]
 pub struct AsyncAdapter<B>(pub(crate) B);
-
-impl<B> fmt::Debug for AsyncAdapter<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AsyncAdapter").finish_non_exhaustive()
-    }
-}
 
 impl<B: AsyncBackend> LocalChecks for AsyncAdapter<B> {
     type Session = B::Session;

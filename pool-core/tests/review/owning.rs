@@ -7,10 +7,10 @@ use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use pool_core::core::WaitPhase;
-use pool_core::{Clock, ErrorKind, Pool};
+use pool_core::{Clock, ErrorKind, KeyedConfig, KeyedPool, Pool};
 use pool_model::{Behaviour, Executor, FakeAsyncBackend, FakeBackend, FakeError};
 
-use crate::rig::{HOUR, SECOND, patient, poll_once, pool, within_watchdog};
+use crate::rig::{HOUR, Lines, SECOND, patient, poll_once, pool, within_watchdog};
 
 #[test]
 fn warming_waits_until_so_many_are_open() {
@@ -44,6 +44,13 @@ fn warming_fails_at_once_where_it_is_hopeless_and_in_time_where_it_takes_too_lon
     let start = executor.now();
     let error = executor.block_on(tasks.warm(2, 5 * SECOND)).unwrap_err();
     assert_eq!((error.opened, executor.now() - start), (0, 5 * SECOND));
+    assert!(error.last_failure.is_none(), "nothing has failed");
+    backend.0.connects.open(1);
+    executor.run();
+    backend.0.connects.always(Behaviour::Err(ErrorKind::Transient));
+    let error = executor.block_on(tasks.warm(2, 5 * SECOND)).unwrap_err();
+    let expected = FakeError(ErrorKind::Transient);
+    assert_eq!((error.opened, error.last_failure.as_deref()), (1, Some(&expected)));
 
     let backend = FakeBackend::new();
     backend.connects.always(Behaviour::Err(ErrorKind::Permanent));
@@ -64,6 +71,18 @@ fn a_warming_that_is_cancelled_asks_for_no_more() {
     backend.0.connects.open(10);
     executor.run();
     assert_eq!(backend.0.truth.created(), 1, "the one that was under way");
+}
+
+#[test]
+fn a_keyed_pool_says_how_many_leases_a_key_s_session_carries() {
+    let per_key = patient().leases_per_session(3).build().unwrap();
+    let lines = Lines::default();
+    let pool =
+        KeyedPool::builder(KeyedConfig::new(per_key, 2).unwrap(), move |_: &u8| lines.clone());
+    let pool = pool.shared().build();
+    assert_eq!(pool.leases_per_session(&1), None);
+    drop(pool.get(&1).unwrap());
+    assert_eq!(pool.leases_per_session(&1), Some(3));
 }
 
 /// Counts who keeps it.
