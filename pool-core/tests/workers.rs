@@ -24,6 +24,15 @@ fn threads() -> Threads {
     all.map(|entry| entry.unwrap().file_name()).collect()
 }
 
+/// Whether all of these threads wait for something.
+fn sleep(threads: &Threads) -> bool {
+    threads.iter().all(|thread| {
+        let stat = std::path::Path::new("/proc/self/task").join(thread).join("stat");
+        let stat = std::fs::read_to_string(stat).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
+    })
+}
+
 #[track_caller]
 fn until(what: impl Fn() -> bool) {
     let start = Instant::now();
@@ -55,9 +64,10 @@ fn one_worker_is_there_as_long_as_anything_is_open_and_more_only_while_they_are_
     // Three close a session each, and one is on watch.
     until(|| threads().len() >= before.len() + 4);
     burst_backend.closes.open(99);
-    until(|| burst.stats().closing == 0);
-    drop(burst.get().unwrap());
     let of_burst = threads();
+    let workers = of_burst.difference(&before).cloned().collect();
+    until(|| burst.stats().closing == 0 && sleep(&workers));
+    drop(burst.get().unwrap());
     burst.resize(5);
     assert_eq!(threads(), of_burst, "no more are started where there are some");
 
