@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use pool_core::core::WaitPhase;
 use pool_core::{Clock, ErrorKind, KeyedConfig, KeyedPool, Pool};
-use pool_model::{Behaviour, Executor, FakeAsyncBackend, FakeBackend, FakeError};
+use pool_model::{Behaviour, Executor, FakeAsyncBackend, FakeBackend, FakeError, ManualClock};
 
-use crate::rig::{HOUR, Lines, SECOND, patient, poll_once, pool, within_watchdog};
+use crate::rig::{HOUR, Lines, SECOND, patient, poll_once, pool, threads, until, within_watchdog};
 
 #[test]
 fn warming_waits_until_so_many_are_open() {
@@ -83,6 +83,49 @@ fn a_keyed_pool_says_how_many_leases_a_key_s_session_carries() {
     assert_eq!(pool.leases_per_session(&1), None);
     drop(pool.get(&1).unwrap());
     assert_eq!(pool.leases_per_session(&1), Some(3));
+    let clock = Arc::new(ManualClock::new());
+    assert_eq!(threads(&clock, &Lines::default(), 3, patient()).leases_per_session(), 3);
+}
+
+#[test]
+fn a_session_that_is_watched_is_looked_at_and_not_asked() {
+    let config = || patient().watch_interval(Some(30 * SECOND)).jitter(0.0);
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    let tasks = pool(&executor, &backend, config());
+    let kill = executor.block_on(tasks.get()).unwrap().killer();
+    executor.advance(100 * SECOND);
+    assert_eq!((tasks.stats().idle, backend.0.checks.calls()), (1, 0));
+    kill();
+    executor.advance(30 * SECOND);
+    assert_eq!((backend.0.truth.closed(), backend.0.checks.calls()), (1, 0));
+
+    let (clock, backend) = (Arc::new(ManualClock::new()), FakeBackend::new());
+    let threads = Pool::builder(backend.clone()).config(config().build().unwrap());
+    let threads = threads.clock(clock.clone()).build();
+    let kill = threads.get().unwrap().killer();
+    let looks = || backend.probes.calls();
+    let before = looks();
+    for nth in 1..=3 {
+        clock.advance(30 * SECOND);
+        until(|| looks() == before + nth && threads.stats().idle == 1);
+    }
+    kill();
+    clock.advance(30 * SECOND);
+    until(|| backend.truth.closed() == 1);
+    assert_eq!(backend.checks.calls(), 0);
+}
+
+#[test]
+fn a_try_get_closes_the_broken_session_that_it_meets_and_takes_the_next() {
+    let backend = FakeBackend::new();
+    let pool = Pool::new(backend.clone(), patient().max_size(2).build().unwrap());
+    let lent = [pool.get().unwrap(), pool.get().unwrap()];
+    let kill = lent[1].killer();
+    drop(lent);
+    kill();
+    let lease = pool.try_get().unwrap();
+    assert_eq!((lease.id, pool.stats().lent), (0, 1));
+    until(|| backend.truth.closed() == 1);
 }
 
 /// Counts who keeps it.
