@@ -1,10 +1,11 @@
 //! What a program can ask of a pool and its guards, and what it sees when it prints them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pool_core::{
-    Backend, Config, ErrorKind, EventError, Guard, Interrupt, KeyedConfig, KeyedPool, Pool,
+    Backend, Config, ErrorKind, Event, EventError, Guard, Interrupt, KeyedConfig, KeyedPool,
+    NotAcquired, Observer, Pool,
 };
 use pool_model::{Behaviour, FakeBackend, FakeError, ManualClock};
 
@@ -36,6 +37,34 @@ fn the_error_of_an_event_is_itself_alone_and_says_what_it_says() {
     assert!(one == one.clone() && one != other);
     let (shown, said) = (format!("{one:?}"), one.to_string());
     assert_eq!((&*shown, &*said), ("FakeError(Busy)", "fake Busy error"));
+}
+
+/// Keeps what it is told.
+#[derive(Default)]
+struct Told(Mutex<Vec<Event>>);
+
+impl Observer for Told {
+    fn on_event(&self, event: &Event) {
+        self.0.lock().unwrap().push(event.clone());
+    }
+}
+
+#[test]
+fn an_observer_is_told_of_the_error_and_of_who_got_nothing_for_it() {
+    let (backend, told) = (FakeBackend::new(), Arc::new(Told::default()));
+    backend.connects.always(Behaviour::Err(ErrorKind::Permanent));
+    let pool = Pool::builder(backend).observer(told.clone()).build();
+    pool.get().unwrap_err();
+    let told = told.0.lock().unwrap();
+    let error = told.iter().find_map(|event| match event {
+        Event::ConnectFailed { error, .. } => error.clone(),
+        _ => None,
+    });
+    let error = error.expect("the backend's error");
+    assert_eq!(error.get().downcast_ref(), Some(&FakeError(ErrorKind::Permanent)));
+    let failed =
+        |event: &&Event| matches!(event, Event::NotAcquired { why: NotAcquired::Failed, .. });
+    assert_eq!(told.iter().filter(failed).count(), 1);
 }
 
 #[test]
@@ -159,9 +188,15 @@ macro_rules! owns {
         assert_eq!(idle(&"c"), 2);
         pool.evict_all();
         backend.connects.always(Behaviour::Err(ErrorKind::Permanent));
+        let lent = pool.get_timeout(&"a", Duration::ZERO)$($await)*;
+        assert!(lent.is_err(), "nothing is open, and nothing can be opened");
         let error = pool.warm(&"c", 2, 60 * SECOND)$($await)*.unwrap_err();
         let FakeError(kind) = *error.last_failure.unwrap();
         assert_eq!((error.wanted, error.opened, kind), (2, 0, ErrorKind::Permanent));
+        backend.connects.always(Behaviour::Ok);
+        let _lent = pool.get(&"d")$($await)*.unwrap();
+        let error = pool.close_timeout(Duration::ZERO)$($await)*.unwrap_err();
+        assert_eq!((error.stats.lent, error.stats.max_size, error.stats.closed), (1, 3, true));
     }};
 }
 

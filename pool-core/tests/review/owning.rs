@@ -7,7 +7,7 @@ use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use pool_core::core::WaitPhase;
-use pool_core::{Clock, ErrorKind, KeyedConfig, KeyedPool, Pool};
+use pool_core::{AsyncKeyedPool, Clock, ErrorKind, KeyedConfig, KeyedPool, Pool};
 use pool_model::{Behaviour, Executor, FakeAsyncBackend, FakeBackend, FakeError, ManualClock};
 
 use crate::rig::{HOUR, Lines, SECOND, patient, poll_once, pool, threads, until, within_watchdog};
@@ -76,13 +76,18 @@ fn a_warming_that_is_cancelled_asks_for_no_more() {
 #[test]
 fn a_keyed_pool_says_how_many_leases_a_key_s_session_carries() {
     let per_key = patient().leases_per_session(3).build().unwrap();
+    let config = KeyedConfig::new(per_key, 2).unwrap();
     let lines = Lines::default();
-    let pool =
-        KeyedPool::builder(KeyedConfig::new(per_key, 2).unwrap(), move |_: &u8| lines.clone());
+    let pool = KeyedPool::builder(config.clone(), move |_: &u8| lines.clone());
     let pool = pool.shared().build();
     assert_eq!(pool.leases_per_session(&1), None);
     drop(pool.get(&1).unwrap());
     assert_eq!(pool.leases_per_session(&1), Some(3));
+    let (executor, lines) = (Executor::new(), Lines::default());
+    let make = move |_: &u8| lines.clone();
+    let tasks = AsyncKeyedPool::builder_on(executor.runtime(), config, make).shared().build();
+    drop(executor.block_on(tasks.get(&1)).unwrap());
+    assert_eq!(tasks.leases_per_session(&1), Some(3));
     let clock = Arc::new(ManualClock::new());
     assert_eq!(threads(&clock, &Lines::default(), 3, patient()).leases_per_session(), 3);
 }
@@ -126,6 +131,19 @@ fn a_try_get_closes_the_broken_session_that_it_meets_and_takes_the_next() {
     let lease = pool.try_get().unwrap();
     assert_eq!((lease.id, pool.stats().lent), (0, 1));
     until(|| backend.truth.closed() == 1);
+}
+
+#[test]
+fn who_waits_while_the_only_session_is_promised_waits_for_its_return() {
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    let pool = pool(&executor, &backend, patient().max_size(1));
+    let lease = executor.block_on(pool.get()).unwrap();
+    let mut waiting = [Box::pin(pool.get()), Box::pin(pool.get())];
+    assert!(waiting.iter_mut().all(|one| poll_once(one.as_mut()).is_none()));
+    drop(lease);
+    let health = pool.health();
+    assert_eq!((health.stats.reserved, health.stats.closing), (1, 0));
+    assert_eq!(health.waiting_for, Some(WaitPhase::Return));
 }
 
 /// Counts who keeps it.
