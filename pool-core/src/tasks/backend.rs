@@ -25,8 +25,8 @@ pub trait AsyncBackend: Send + Sync + 'static {
     fn is_broken(&self, session: &mut Self::Session) -> bool;
 
     /// See [`Backend::is_broken_at`](crate::Backend::is_broken_at).
+    #[allow(unused_variables)]
     fn is_broken_at(&self, session: &mut Self::Session, moment: Moment) -> bool {
-        let _ = moment;
         self.is_broken(session)
     }
 
@@ -46,17 +46,17 @@ pub trait AsyncBackend: Send + Sync + 'static {
 
     /// Whether a returned session must be [`reset`](Self::reset) first. Never waits. By default
     /// no.
+    #[allow(unused_variables)]
     fn needs_reset(&self, session: &mut Self::Session) -> bool {
-        let _ = session;
         false
     }
 
     /// Removes what a borrower left behind.
+    #[allow(unused_variables)]
     fn reset(
         &self,
         session: &mut Self::Session,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send {
-        let _ = session;
         ready(Ok(()))
     }
 
@@ -68,8 +68,8 @@ pub trait AsyncBackend: Send + Sync + 'static {
 
     /// What a failed [`connect`](Self::connect) means for those who wait. By default
     /// [`ErrorKind::Transient`].
+    #[allow(unused_variables)]
     fn classify(&self, error: &Self::Error) -> ErrorKind {
-        let _ = error;
         ErrorKind::Transient
     }
 }

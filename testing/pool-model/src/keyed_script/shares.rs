@@ -176,13 +176,15 @@ impl KeyedHarness {
 
     /// K2: where places are short, whoever has more than its share, or had its turn, has given one
     /// up; and a timer is set for the next that will.
-    fn check_shortage(&self) -> Checked {
+    fn check_shortage(&mut self) -> Checked {
         let due = self.view.due;
         if self.went_back || due.is_some_and(|at| at <= self.now) || self.closed {
             return Ok(());
         }
         let count = self.view.starving().count();
         ensure!(self.core.starving() == count, "K0", "{count} starve, {}", self.core.starving());
+        // One key says nothing about another.
+        ensure!(!self.core.is_crowded(), "K0", "a hint that all have to wait");
         let busy = count > 0 || due.is_some() || self.view.sum(|s| s.open() + s.orphans) > 0;
         ensure!(self.core.is_busy() == busy, "K0", "busy: {busy} by the model");
         let Some((_, first)) = self.view.starving().min_by_key(|(hunger, _)| *hunger) else {
