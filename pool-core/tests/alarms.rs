@@ -26,6 +26,8 @@ struct Spied {
     stands_still: bool,
     kept: Mutex<Vec<BoxFuture<()>>>,
     alarms: AtomicUsize,
+    /// How often it was asked what it is called.
+    asked: AtomicUsize,
     /// The next alarm rings at once.
     rings_early: AtomicBool,
     /// The wakers of its tasks, if they are to be counted.
@@ -74,6 +76,7 @@ impl Runtime for Spied {
     }
 
     fn id(&self) -> Option<u64> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         self.id
     }
 }
@@ -144,6 +147,20 @@ fn an_acquire_sets_one_alarm_of_its_own_and_none_where_the_driver_is_on_its_runt
         alarms
     });
     assert_eq!(own, driver_s + 1);
+}
+
+#[test]
+fn an_acquire_looks_for_no_driver_where_there_is_one() {
+    let spied = Arc::new(Spied { id: Some(7), ..Spied::default() });
+    let pool = pool(spied.clone(), &FakeBackend::new(), Config::builder().max_size(1));
+    drop(spied.executor.block_on(pool.get()).unwrap());
+    let asked = || spied.asked.load(Ordering::Relaxed);
+    let before = asked();
+    let _lent = poll_once(pool.get()).unwrap().unwrap();
+    assert_eq!(asked(), before, "what is ready needs none");
+    let mut waiting = Box::pin(pool.get());
+    assert!(poll_once(waiting.as_mut()).is_none());
+    assert_eq!(asked(), before + 1, "by its deadline alone");
 }
 
 #[test]

@@ -126,3 +126,16 @@ fn a_lease_of_a_keyed_pool_costs_no_look_at_the_dear_clock_unless_somebody_is_to
     drop(pool.get(&1).unwrap());
     assert_eq!(clock.1.load(Ordering::Relaxed), before);
 }
+
+#[test]
+fn what_is_ready_costs_no_look_at_the_dear_clock_however_short_the_timeout() {
+    let clock = Arc::new(Counting(thread::current().id(), AtomicUsize::new(0)));
+    let config = Config::builder().idle_timeout(None).max_lifetime(None).build().unwrap();
+    let pool = Pool::builder(FakeBackend::new()).config(config).clock(clock.clone()).build();
+    // The hint that something is ready is there from the second one on.
+    drop(pool.get().unwrap());
+    drop(pool.get().unwrap());
+    let before = clock.1.load(Ordering::Relaxed);
+    drop(pool.get_timeout(MILLISECOND).unwrap());
+    assert_eq!(clock.1.load(Ordering::Relaxed), before);
+}
