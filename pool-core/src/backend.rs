@@ -54,16 +54,16 @@ pub trait Backend: Send + Sync + 'static {
     /// `interrupt` how, as soon as there is something to end (a socket to shut down). It is used
     /// when the time of the connect is up, and when the pool is closed. By default the same as
     /// `connect`, and a call that hangs keeps its thread until it returns.
+    #[allow(unused_variables)]
     fn connect_interruptible(&self, interrupt: &Interrupt) -> Result<Self::Session, Self::Error> {
-        let _ = interrupt;
         self.connect()
     }
 
     /// What ends a check, a reset or a close of this session that hangs, from another thread: by
     /// shutting down its socket, say. Asked before each of them; never waits. By default nothing
     /// does.
+    #[allow(unused_variables)]
     fn kill_switch(&self, session: &mut Self::Session) -> Option<KillSwitch> {
-        let _ = session;
         None
     }
 
@@ -73,8 +73,8 @@ pub trait Backend: Send + Sync + 'static {
 
     /// As [`is_broken`](Self::is_broken), for backends to which it matters when they are asked;
     /// this is what the pool calls. By default the same. A decorator passes it on.
+    #[allow(unused_variables)]
     fn is_broken_at(&self, session: &mut Self::Session, moment: Moment) -> bool {
-        let _ = moment;
         self.is_broken(session)
     }
 
@@ -92,26 +92,25 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Whether a returned session must be [`reset`](Self::reset) before somebody else gets it.
     /// Never waits. By default no.
+    #[allow(unused_variables)]
     fn needs_reset(&self, session: &mut Self::Session) -> bool {
-        let _ = session;
         false
     }
 
     /// Removes what a borrower left behind. May wait, up to `reset_timeout`.
+    #[allow(unused_variables)]
     fn reset(&self, session: &mut Self::Session) -> Result<(), Self::Error> {
-        let _ = session;
         Ok(())
     }
 
     /// Ends a session, politely if that can be done within `close_timeout`. By default drops it.
-    fn close(&self, session: Self::Session) {
-        drop(session);
-    }
+    #[allow(unused_variables)]
+    fn close(&self, session: Self::Session) {}
 
     /// What a failed [`connect`](Self::connect) means for those who wait. By default
     /// [`ErrorKind::Transient`].
+    #[allow(unused_variables)]
     fn classify(&self, error: &Self::Error) -> ErrorKind {
-        let _ = error;
         ErrorKind::Transient
     }
 }

@@ -23,9 +23,8 @@ pub trait Clock: Send + Sync + 'static {
     }
 
     /// Asks to be woken whenever the time is set forward by hand.
-    fn subscribe(&self, on_jump: Waker) {
-        drop(on_jump);
-    }
+    #[allow(unused_variables)]
+    fn subscribe(&self, on_jump: Waker) {}
 }
 
 /// The monotonic clock of the system.
@@ -127,5 +126,15 @@ mod tests {
             assert!(now - coarse < Duration::from_secs(10), "not another clock altogether");
             last = coarse;
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_passed_between_two_readings_is_exact_and_never_negative() {
+        let at = |tv_sec, tv_nsec| rustix::time::Timespec { tv_sec, tv_nsec };
+        let (earlier, later) = (at(3, 900_000_000), at(5, 100_000_007));
+        assert_eq!(since(&earlier, &later), Duration::new(1, 200_000_007));
+        assert_eq!(since(&later, &earlier), Duration::ZERO);
+        assert_eq!(since(&earlier, &at(3, 900_000_005)), Duration::from_nanos(5));
     }
 }

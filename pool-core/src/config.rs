@@ -49,7 +49,7 @@ pub struct Config {
 impl Config {
     /// Starts from the defaults.
     pub fn builder() -> ConfigBuilder {
-        ConfigBuilder::default()
+        Default::default()
     }
 }
 

@@ -136,6 +136,7 @@ pub enum Said {
 
 /// A pool of one backend.
 #[doc(hidden)]
+#[allow(missing_debug_implementations)]
 pub struct Single<P> {
     pub(crate) backend: P,
     pub(crate) observer: Option<Arc<dyn Observer>>,
@@ -177,12 +178,6 @@ impl<P: LocalChecks> Domain for Single<P> {
         if let Some(observer) = &self.observer {
             observer.on_event(event);
         }
-    }
-}
-
-impl<P> fmt::Debug for Single<P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Single").finish_non_exhaustive()
     }
 }
 

@@ -17,29 +17,28 @@ pub trait Hooks<B: Backend>: Send + Sync + 'static {
     ///
     /// Why the session is of no use. It is closed, and the connect has failed with this error, which
     /// the backend classifies.
+    #[allow(unused_variables)]
     fn after_connect(&self, backend: &B, session: &mut B::Session) -> Result<(), B::Error> {
-        let _ = (backend, session);
         Ok(())
     }
 
     /// A session that is not broken is about to be lent. Never waits. [`ControlFlow::Break`] has it
     /// closed and another one lent, as if [`Backend::is_broken`] had said so.
+    #[allow(unused_variables)]
     fn before_acquire(&self, backend: &B, session: &mut B::Session) -> ControlFlow<()> {
-        let _ = (backend, session);
         ControlFlow::Continue(())
     }
 
     /// A lease has ended with its session not broken; where the session needs a reset, that comes
     /// later. Never waits. [`ControlFlow::Break`] has the session closed.
+    #[allow(unused_variables)]
     fn after_release(&self, backend: &B, session: &mut B::Session) -> ControlFlow<()> {
-        let _ = (backend, session);
         ControlFlow::Continue(())
     }
 
     /// A session is about to be closed, for whatever reason. May wait, within `close_timeout`.
-    fn before_close(&self, backend: &B, session: &mut B::Session) {
-        let _ = (backend, session);
-    }
+    #[allow(unused_variables)]
+    fn before_close(&self, backend: &B, session: &mut B::Session) {}
 }
 
 /// [`Hooks`] for an [`AsyncPool`](crate::AsyncPool): those that may wait are futures.
@@ -49,34 +48,34 @@ pub trait AsyncHooks<B: AsyncBackend>: Send + Sync + 'static {
     /// # Errors
     ///
     /// As there.
+    #[allow(unused_variables)]
     fn after_connect(
         &self,
         backend: &B,
         session: &mut B::Session,
     ) -> impl Future<Output = Result<(), B::Error>> + Send {
-        let _ = (backend, session);
         ready(Ok(()))
     }
 
     /// See [`Hooks::before_acquire`].
+    #[allow(unused_variables)]
     fn before_acquire(&self, backend: &B, session: &mut B::Session) -> ControlFlow<()> {
-        let _ = (backend, session);
         ControlFlow::Continue(())
     }
 
     /// See [`Hooks::after_release`].
+    #[allow(unused_variables)]
     fn after_release(&self, backend: &B, session: &mut B::Session) -> ControlFlow<()> {
-        let _ = (backend, session);
         ControlFlow::Continue(())
     }
 
     /// See [`Hooks::before_close`].
+    #[allow(unused_variables)]
     fn before_close(
         &self,
         backend: &B,
         session: &mut B::Session,
     ) -> impl Future<Output = ()> + Send {
-        let _ = (backend, session);
         ready(())
     }
 }

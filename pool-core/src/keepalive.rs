@@ -140,4 +140,12 @@ mod tests {
             now += second;
         }
     }
+
+    #[test]
+    fn an_interval_past_what_the_clock_can_say_is_looked_at_once_a_year() {
+        let start = Instant::now();
+        let keepalive = Keepalive::new(Duration::MAX, 1, start);
+        let year = Duration::from_secs(31_536_000);
+        assert_eq!(keepalive.step(start), KeepaliveStep::WaitUntil(start + year));
+    }
 }

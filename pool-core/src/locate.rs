@@ -10,9 +10,8 @@ pub trait Locate<D: Domain>: Send + Sync + 'static {
     /// outside all locks.
     fn locate(&self, shared: &Shared<D>) -> Option<(D::Key, D::Place)>;
     /// The core was forgotten between finding it and using it.
-    fn lost(&self, shared: &Shared<D>, key: D::Key, place: &D::Place) {
-        let _ = (shared, key, place);
-    }
+    #[allow(unused_variables)]
+    fn lost(&self, shared: &Shared<D>, key: D::Key, place: &D::Place) {}
 }
 
 impl<P: LocalChecks> Locate<Single<P>> for () {

@@ -6,7 +6,6 @@
 
 mod state;
 
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,6 +26,7 @@ pub(crate) use self::state::Watcher;
 use self::state::{Outbox, State};
 
 #[doc(hidden)]
+#[allow(missing_debug_implementations)]
 pub struct Shared<D: Domain> {
     state: CachePadded<Mutex<State<D>>>,
     /// Whether a newcomer would have had to wait when the lock was last released, or nobody works
@@ -283,8 +283,44 @@ impl<D: Domain> Drop for Shared<D> {
     }
 }
 
-impl<D: Domain> fmt::Debug for Shared<D> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").finish_non_exhaustive()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Backend;
+    use crate::clock::SystemClock;
+    use crate::config::Config;
+    use crate::core::Core;
+    use crate::domain::Single;
+    use crate::sync::Blocking;
+
+    struct Nothing;
+
+    impl Backend for Nothing {
+        type Session = ();
+        type Error = std::io::Error;
+
+        fn connect(&self) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn is_broken(&self, (): &mut ()) -> bool {
+            false
+        }
+
+        fn check(&self, (): &mut ()) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn who_stops_waiting_for_news_is_on_no_list_when_the_next_one_comes() {
+        let core = Core::new(Config::default(), false);
+        let domain = Single { backend: Blocking(Nothing), observer: None };
+        let shared = Shared::new(core, domain, Arc::new(SystemClock), false, None);
+        for _ in 0..3 {
+            let watcher = Arc::new(Watcher(Waker::noop().clone()));
+            assert!(!shared.watch(&watcher) && !shared.watch(&watcher));
+            assert_eq!(shared.lock().watchers.len(), 1);
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! What goes by the cheap clock, and what must not.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use pool_core::{Clock, Config, Event, Observer, Pool};
+use pool_core::{Clock, Config, Event, KeyedConfig, KeyedPool, Observer, Pool, SystemClock};
 use pool_model::{FakeBackend, ManualClock};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -84,10 +86,10 @@ fn a_long_timeout_costs_no_look_at_the_dear_clock() {
         .build();
     let held = pool.get().unwrap();
     clock.advance(5 * MILLISECOND);
-    let waited = std::thread::scope(|scope| {
+    let waited = thread::scope(|scope| {
         let waiting = scope.spawn(|| pool.get_timeout(Duration::from_secs(1)).unwrap_err());
         while pool.stats().waiting == 0 {
-            std::thread::yield_now();
+            thread::yield_now();
         }
         // By the cheap clock its time began 5 ms ago.
         clock.advance(Duration::from_millis(995));
@@ -95,4 +97,45 @@ fn a_long_timeout_costs_no_look_at_the_dear_clock() {
     });
     assert!(waited.is_timeout(), "{waited}");
     drop(held);
+}
+
+/// Counts how often the dear clock is read on this thread.
+struct Counting(thread::ThreadId, AtomicUsize);
+
+impl Clock for Counting {
+    fn now(&self) -> Instant {
+        if thread::current().id() == self.0 {
+            self.1.fetch_add(1, Ordering::Relaxed);
+        }
+        Instant::now()
+    }
+
+    fn coarse(&self) -> Instant {
+        SystemClock.coarse()
+    }
+}
+
+#[test]
+fn a_lease_of_a_keyed_pool_costs_no_look_at_the_dear_clock_unless_somebody_is_told() {
+    let clock = Arc::new(Counting(thread::current().id(), AtomicUsize::new(0)));
+    let per_key = Config::builder().idle_timeout(None).max_lifetime(None).build().unwrap();
+    let config = KeyedConfig::new(per_key, 2).unwrap();
+    let pool = KeyedPool::builder(config, |_: &u8| FakeBackend::new()).clock(clock.clone()).build();
+    drop(pool.get(&1).unwrap());
+    let before = clock.1.load(Ordering::Relaxed);
+    drop(pool.get(&1).unwrap());
+    assert_eq!(clock.1.load(Ordering::Relaxed), before);
+}
+
+#[test]
+fn what_is_ready_costs_no_look_at_the_dear_clock_however_short_the_timeout() {
+    let clock = Arc::new(Counting(thread::current().id(), AtomicUsize::new(0)));
+    let config = Config::builder().idle_timeout(None).max_lifetime(None).build().unwrap();
+    let pool = Pool::builder(FakeBackend::new()).config(config).clock(clock.clone()).build();
+    // The hint that something is ready is there from the second one on.
+    drop(pool.get().unwrap());
+    drop(pool.get().unwrap());
+    let before = clock.1.load(Ordering::Relaxed);
+    drop(pool.get_timeout(MILLISECOND).unwrap());
+    assert_eq!(clock.1.load(Ordering::Relaxed), before);
 }

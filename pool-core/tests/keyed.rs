@@ -5,8 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use pool_core::{AcquireError, AsyncKeyedPool, CloseReason, Config, Guard, KeyedConfig, KeyedPool};
-use pool_model::{FakeAsyncBackend, FakeBackend, ManualClock};
+use pool_core::{
+    AcquireError, AsyncKeyedPool, Backend, CloseReason, Config, ConfigBuilder, Guard, KeyedConfig,
+    KeyedPool,
+};
+use pool_model::{Executor, FakeAsyncBackend, FakeBackend, ManualClock};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -25,6 +28,51 @@ fn shared(config: KeyedConfig) -> (FakeBackend, KeyedPool<&'static str, FakeBack
     let backend = FakeBackend::new();
     let of_key = backend.clone();
     (backend, KeyedPool::new(config, move |_| of_key.clone()))
+}
+
+/// The same for tasks, in the executor's time.
+fn on(
+    executor: &Executor,
+    per_key: ConfigBuilder,
+) -> (FakeBackend, AsyncKeyedPool<&'static str, FakeAsyncBackend>) {
+    let backend = FakeBackend::new();
+    let of_key = FakeAsyncBackend(backend.clone());
+    let config = KeyedConfig::new(per_key.jitter(0.0).build().unwrap(), 10).unwrap();
+    let make = move |_: &&str| of_key.clone();
+    (backend, AsyncKeyedPool::builder_on(executor.runtime(), config, make).build())
+}
+
+#[test]
+fn a_session_that_is_added_for_a_key_nobody_used_is_kept_alive() {
+    let executor = Executor::new();
+    let (backend, pool) = on(&executor, Config::builder().keepalive_interval(Some(30 * SECOND)));
+    pool.add(&"a", Backend::connect(&backend).unwrap()).unwrap();
+    executor.advance(31 * SECOND);
+    assert_eq!(backend.keepalives.calls(), 1);
+}
+
+#[test]
+fn a_key_that_is_forgotten_is_gone_with_its_backend() {
+    let executor = Executor::new();
+    let (backend, pool) = on(&executor, Config::builder());
+    let handles = || Arc::strong_count(&backend.truth);
+    let before = handles();
+    drop(executor.block_on(pool.get(&"a")).unwrap());
+    pool.evict(&"a");
+    executor.run();
+    assert_eq!((pool.keys().len(), handles()), (1, before + 1));
+    executor.advance(61 * SECOND);
+    assert_eq!((pool.keys().len(), pool.stats().keys, handles()), (0, 0, before));
+}
+
+#[test]
+fn whoever_releases_a_session_waits_for_its_reset() {
+    let executor = Executor::new();
+    let (backend, pool) = on(&executor, Config::builder());
+    let mut lease = executor.block_on(pool.get(&"a")).unwrap();
+    lease.mark_dirty();
+    executor.block_on(pool.release(lease));
+    assert_eq!((backend.resets.calls(), pool.stats_of(&"a").unwrap().idle), (1, 1));
 }
 
 #[test]

@@ -4,9 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics_util::debugging::{DebugValue, DebuggingRecorder};
-use pool_core::core::ConnectFailure;
-use pool_core::{Config, Counters, ErrorKind, Event, Guard, MetricsObserver, Observer, Pool};
+use metrics::{SharedString, Unit};
+use metrics_util::CompositeKey;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use pool_core::core::{ConnectFailure, Operation, Purpose, WaitPhase};
+use pool_core::{
+    Config, Counters, ErrorKind, Event, Guard, MetricsObserver, NotAcquired, Observer, Pool, Stats,
+};
 use pool_model::FakeBackend;
 
 #[test]
@@ -39,6 +43,128 @@ fn gauges_and_counters_follow_the_pool() {
     assert_eq!(value("pool_held_seconds"), 1.0);
     assert_eq!(value("pool_connects_total"), 3.0);
     drop((kept, held));
+}
+
+/// All that was recorded, a line for each figure.
+fn lines(snapshotter: &Snapshotter) -> BTreeSet<String> {
+    let line =
+        |(key, _, _, value): (CompositeKey, Option<Unit>, Option<SharedString>, DebugValue)| {
+            let labels =
+                key.key().labels().map(|label| format!("{}={}", label.key(), label.value()));
+            let labels = labels.collect::<Vec<_>>().join(",");
+            let value = match value {
+                DebugValue::Counter(count) => format!("{count}"),
+                DebugValue::Gauge(level) => format!("{:.1}", level.0),
+                DebugValue::Histogram(all) => {
+                    format!("{:?}", all.iter().map(|it| it.0).collect::<Vec<_>>())
+                }
+            };
+            format!("{} {labels} {value}", key.key().name())
+        };
+    snapshotter.snapshot().into_vec().into_iter().map(line).collect()
+}
+
+/// What reaches the recorder of these events, without the pool's label.
+fn recorded(events: &[Event]) -> BTreeSet<String> {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let observer = MetricsObserver::new("fleet");
+    metrics::with_local_recorder(&recorder, || events.iter().for_each(|it| observer.on_event(it)));
+    let of_pool = |line: String| line.replace("pool=fleet,", "").replace("pool=fleet ", "");
+    lines(&snapshotter).into_iter().map(of_pool).collect()
+}
+
+#[track_caller]
+fn assert_recorded<const N: usize>(events: &[Event], expected: [&str; N]) {
+    let expected = expected.map(str::to_owned).into_iter().collect();
+    assert_eq!(recorded(events), expected);
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn leases_and_connects_leave_these_figures() {
+    let (session, waited, uses) = (1, SECOND / 4, 0);
+    let acquired = Event::Acquired { session, waited, uses };
+    let served = [
+        "pool_acquires_total outcome=served 2",
+        "pool_acquire_wait_seconds outcome=served [0.25, 0.25]",
+    ];
+    assert_recorded(
+        &[acquired.clone(), acquired.clone()],
+        [served[0], served[1], "pool_leases 2.0"],
+    );
+    let released = Event::Released { session, held: 3 * SECOND };
+    let held = "pool_held_seconds [3.0]";
+    assert_recorded(
+        &[acquired.clone(), acquired, released],
+        [served[0], served[1], held, "pool_leases 1.0"],
+    );
+    let site = std::panic::Location::caller();
+    let long = Event::HeldLong { session, held: SECOND, site };
+    assert_recorded(&[long.clone(), long], ["pool_held_long_total 2"]);
+    let connected = Event::Connected { session, took: SECOND / 2 };
+    let connects = ["pool_connects_total 1", "pool_connect_seconds [0.5]"];
+    assert_recorded(&[connected.clone()], [connects[0], connects[1], "pool_sessions_open 1.0"]);
+    let detached = Event::Detached { session };
+    let gone = ["pool_sessions_open 0.0", "pool_leases -1.0"];
+    assert_recorded(&[connected, detached], [connects[0], connects[1], gone[0], gone[1]]);
+    assert_recorded(&[Event::Added { session }], ["pool_sessions_open 1.0"]);
+    assert_recorded(&[Event::LimitLearned { leases: 3 }], ["pool_leases_per_session 3.0"]);
+}
+
+#[test]
+fn every_outcome_has_its_own_label() {
+    let outcomes = [
+        (NotAcquired::TimedOut(WaitPhase::Check), "timed_out"),
+        (NotAcquired::Cancelled, "cancelled"),
+        (NotAcquired::Failed, "failed"),
+        (NotAcquired::Closed, "closed"),
+        (NotAcquired::Overloaded, "overloaded"),
+    ];
+    for (why, label) in outcomes {
+        let lines = [
+            &*format!("pool_acquires_total outcome={label} 1"),
+            &*format!("pool_acquire_wait_seconds outcome={label} [2.0]"),
+        ];
+        assert_recorded(&[Event::NotAcquired { why, waited: 2 * SECOND }], lines);
+    }
+    let purposes = [
+        (Purpose::Lend, "lend"),
+        (Purpose::Keepalive, "keepalive"),
+        (Purpose::Sweep, "sweep"),
+        (Purpose::Watch, "watch"),
+        (Purpose::Inspect, "inspect"),
+    ];
+    for (purpose, label) in purposes {
+        for (alive, said) in [(true, "yes"), (false, "no")] {
+            let line = format!("pool_checks_total purpose={label},alive={said} 1");
+            assert_recorded(&[Event::Checked { session: 1, purpose, alive }], [&line]);
+        }
+    }
+    let operations =
+        [(Operation::Connect, "connect"), (Operation::Check, "check"), (Operation::Close, "close")];
+    for (operation, label) in operations {
+        let line = format!("pool_hung_total operation={label} 1");
+        assert_recorded(&[Event::Hung { session: 1, operation }], [&line]);
+    }
+}
+
+#[test]
+fn a_report_has_what_waits_and_hangs_now() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let mut stats = Stats::default();
+    (stats.waiting, stats.idle, stats.connecting) = (1, 2, 3);
+    (stats.hung_connects, stats.hung_checks, stats.hung_closes) = (4, 5, 6);
+    metrics::with_local_recorder(&recorder, || MetricsObserver::new("fleet").report(&stats));
+    let expected = [
+        "pool_connecting pool=fleet 3.0",
+        "pool_hung pool=fleet 15.0",
+        "pool_idle pool=fleet 2.0",
+        "pool_waiting pool=fleet 1.0",
+    ];
+    assert_eq!(lines(&snapshotter), expected.map(str::to_owned).into_iter().collect());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::event::Event;
 use crate::kinds::{CloseReason, ConnectFailure, Operation};
 
 /// The longest delay, which every clock can say: 100 years.
-const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+const LONGEST: Duration = Duration::from_secs(3_153_600_000);
 
 /// A session that breaks this soon after it was opened was never any good.
 const INFANCY: Duration = Duration::from_secs(1);

@@ -13,7 +13,7 @@ pub struct LeaseId {
     generation: u32,
 }
 
-const OUT: u32 = u32::MAX - 1;
+const OUT: u32 = 0xffff_fffe;
 const NONE: u32 = u32::MAX;
 
 #[derive(Debug, Clone, Copy)]

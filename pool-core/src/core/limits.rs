@@ -83,9 +83,7 @@ impl<S, E: Clone> Core<S, E> {
             if lent && slot.limit < most {
                 slot.limit += 1;
                 all_know &= slot.limit == most;
-                if slot.limit > 1 && slot.leases + slot.reserved > 0 {
-                    self.relink(index);
-                }
+                self.relink(index);
             }
         }
         self.limits.grows_at = if all_know { None } else { later(now, self.config.limit_recovery) };

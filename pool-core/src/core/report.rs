@@ -188,3 +188,30 @@ impl<E> Health<E> {
         !closed && (idle + lent + reserved + checking > 0 || self.last_failure.is_none())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_is_ready_with_any_session_or_where_nothing_speaks_against_one() {
+        let health = |stats, fails: bool| Health {
+            stats,
+            last_failure: fails.then_some(ConnectFailure::Error(())),
+            failures_in_a_row: u32::from(fails),
+            retry_in: None,
+            longest_wait: None,
+            waiting_for: None,
+            oldest_lease: None,
+            leases_per_session: 1,
+        };
+        let none = Stats::default();
+        let (idle, lent) = (Stats { idle: 1, ..none }, Stats { lent: 1, ..none });
+        let (reserved, checking) = (Stats { reserved: 1, ..none }, Stats { checking: 1, ..none });
+        for stats in [idle, lent, reserved, checking] {
+            assert!(health(stats, true).is_ready(), "{stats:?}");
+            assert!(!health(Stats { closed: true, ..stats }, false).is_ready());
+        }
+        assert!(health(none, false).is_ready() && !health(none, true).is_ready());
+    }
+}

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
-use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
@@ -19,6 +18,7 @@ type MakeBackend<K, P> = Box<dyn Fn(&K) -> P + Send + Sync>;
 
 /// A pool of a backend for each key.
 #[doc(hidden)]
+#[allow(missing_debug_implementations)]
 pub struct Keyed<K, P> {
     make: MakeBackend<K, P>,
     hasher: RandomState,
@@ -185,11 +185,5 @@ where
 
     fn lost(&self, shared: &Shared<Keyed<K, P>>, key: KeyId, place: &Arc<Member<K, P>>) {
         drop(shared.domain.remove(key, place.hash));
-    }
-}
-
-impl<K, P> fmt::Debug for Keyed<K, P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keyed").finish_non_exhaustive()
     }
 }

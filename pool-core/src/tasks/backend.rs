@@ -1,7 +1,6 @@
 //! What can be pooled by an async pool.
 
 use std::error::Error as StdError;
-use std::fmt;
 use std::future::{Future, ready};
 
 use crate::backend::{ErrorKind, Moment};
@@ -26,8 +25,8 @@ pub trait AsyncBackend: Send + Sync + 'static {
     fn is_broken(&self, session: &mut Self::Session) -> bool;
 
     /// See [`Backend::is_broken_at`](crate::Backend::is_broken_at).
+    #[allow(unused_variables)]
     fn is_broken_at(&self, session: &mut Self::Session, moment: Moment) -> bool {
-        let _ = moment;
         self.is_broken(session)
     }
 
@@ -47,17 +46,17 @@ pub trait AsyncBackend: Send + Sync + 'static {
 
     /// Whether a returned session must be [`reset`](Self::reset) first. Never waits. By default
     /// no.
+    #[allow(unused_variables)]
     fn needs_reset(&self, session: &mut Self::Session) -> bool {
-        let _ = session;
         false
     }
 
     /// Removes what a borrower left behind.
+    #[allow(unused_variables)]
     fn reset(
         &self,
         session: &mut Self::Session,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send {
-        let _ = session;
         ready(Ok(()))
     }
 
@@ -69,21 +68,16 @@ pub trait AsyncBackend: Send + Sync + 'static {
 
     /// What a failed [`connect`](Self::connect) means for those who wait. By default
     /// [`ErrorKind::Transient`].
+    #[allow(unused_variables)]
     fn classify(&self, error: &Self::Error) -> ErrorKind {
-        let _ = error;
         ErrorKind::Transient
     }
 }
 
 /// An [`AsyncBackend`] as the async pool sees it.
 #[doc(hidden)]
+#[allow(missing_debug_implementations)]
 pub struct AsyncAdapter<B>(pub(crate) B);
-
-impl<B> fmt::Debug for AsyncAdapter<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AsyncAdapter").finish_non_exhaustive()
-    }
-}
 
 impl<B: AsyncBackend> LocalChecks for AsyncAdapter<B> {
     type Session = B::Session;

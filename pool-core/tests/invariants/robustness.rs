@@ -109,3 +109,30 @@ fn i1_to_i42_hold_for_the_seeds_of_the_fuzz_targets() {
         run_keepalive(&bytes).unwrap_or_else(|error| panic!("{error}: {bytes:?}"));
     }
 }
+
+#[test]
+fn i4_a_session_brought_back_from_a_look_that_nobody_takes_is_closed() {
+    let mut rig = Rig::new(Config::builder().max_size(1).check_after_idle(millis(10)));
+    rig.warm(1);
+    rig.pass(millis(20));
+    rig.wait();
+    let check = rig.only_task();
+    rig.core.inspected(check.slot(), 99, true, rig.now);
+    assert_eq!((rig.stats().orphans, rig.stats().checking), (1, 1));
+}
+
+#[test]
+fn a_session_that_has_just_given_a_sign_of_life_is_not_doubted_with_its_siblings() {
+    let mut rig = Rig::new(Config::builder().max_size(2).check_after_idle(millis(10)));
+    rig.warm(2);
+    let kept = rig.get();
+    rig.pass(millis(20));
+    let waiter = rig.wait();
+    let Task::Check { slot, session, .. } = rig.only_task() else { panic!("no check") };
+    rig.release(kept, Returned::Clean);
+    let lease = rig.take(waiter).unwrap();
+    rig.release(lease, Returned::Clean);
+    rig.core.checked(slot, Some(session), false, rig.now);
+    let lease = rig.get();
+    assert_ne!(lease.session, session);
+}

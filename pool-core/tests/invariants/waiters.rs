@@ -1,7 +1,9 @@
 //! I10 to I15.
 
+use std::time::Duration;
+
 use pool_core::core::{Acquired, Purpose, Refusal, Request, Returned, Task, WaitPhase};
-use pool_core::{CloseReason, Config, ErrorKind};
+use pool_core::{CloseReason, Config, ErrorKind, Machine};
 use pool_model::script::{End, Harness, Op, Patience, Return, Setup, Span};
 
 use crate::rig::{Rig, millis};
@@ -289,7 +291,7 @@ fn i12_a_delay_is_waited_for_until_it_ends() {
     assert!(matches!(close, Task::Close { .. }));
     let waiting_for = |rig: &Rig, at| rig.core.health(at).waiting_for;
     let end = rig.now + rig.core.health(rig.now).retry_in.unwrap();
-    let before = end - std::time::Duration::from_nanos(1);
+    let before = end - Duration::from_nanos(1);
     assert_eq!(waiting_for(&rig, before), Some(WaitPhase::Backoff));
     assert_eq!(waiting_for(&rig, end), Some(WaitPhase::Connect));
 }
@@ -306,4 +308,16 @@ fn k3_a_promise_to_somebody_who_came_before_is_kept() {
     assert!(!rig.core.give_up_one_to(ticket + 1, rig.now));
     assert!(rig.core.give_up_one_to(ticket, rig.now));
     assert!(rig.take(waiter).is_none());
+}
+
+#[test]
+fn the_hint_says_whether_whoever_comes_now_would_have_to_wait() {
+    let mut rig = Rig::new(Config::builder().max_size(1).check_after_idle(Duration::MAX));
+    assert!(Machine::is_crowded(&mut rig.core), "nothing is open");
+    rig.core.add(1, rig.now).unwrap();
+    assert!(!Machine::is_crowded(&mut rig.core), "one is idle, and nobody waits");
+    let Acquired::Ready(lease) = rig.ask(None) else { panic!("one is idle") };
+    assert!(Machine::is_crowded(&mut rig.core), "it is lent");
+    rig.core.release(lease.id, Some(lease.session), Returned::Clean, rig.now);
+    assert!(!Machine::is_crowded(&mut rig.core));
 }

@@ -1,13 +1,17 @@
 //! What a hard look found in the keyed pools before this one, as their users see it: rows 10 to 18
 //! (tests/README.md says how each failed).
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
+use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pool_core::{AcquireError, AsyncKeyedPool, Config, ErrorKind, KeyedConfig, KeyedPool};
+use pool_core::{
+    AcquireError, AsyncKeyedPool, Config, ErrorKind, KeyedConfig, KeyedPool, WaitPhase,
+};
 use pool_model::{Behaviour, FakeAsyncBackend, FakeBackend};
 use tokio::runtime::Runtime;
 
@@ -333,6 +337,18 @@ fn row_18_a_starving_key_is_told_that_it_waits_for_the_total() {
         Err(AcquireError::TimedOut(report)) => assert_eq!(format!("{:?}", report.phase), "Total"),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn row_18_so_does_its_health() {
+    current_thread().block_on(async {
+        let (_, pool) = tasks(config(1, 1));
+        let _held = pool.get(&1).await.unwrap();
+        let mut waiting = Box::pin(pool.get(&2));
+        let waits = std::future::poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_pending()));
+        assert!(waits.await);
+        assert_eq!(pool.health_of(&2).unwrap().waiting_for, Some(WaitPhase::Total));
+    });
 }
 
 #[test]

@@ -170,6 +170,45 @@ fn k2_equal_shares_settle_and_nothing_more_is_opened() {
     assert_eq!(open, [4, 4]);
 }
 
+#[test]
+fn k1_a_smaller_total_costs_no_more_sessions_than_are_too_many_those_idle_for_longest_first() {
+    let (mut core, start) = (core(3, 6, 250 * MILLISECOND), Instant::now());
+    let [a, b, c] = [(); 3].map(|()| core.open_key(start).unwrap());
+    let stays = |core: &Core| {
+        [a, b, c].map(|key| {
+            let (stats, core) = (core.core(key).unwrap().stats(), core.core(key).unwrap());
+            let retiring = core.phases().filter(|(slot, _)| core.retiring(*slot).is_some());
+            stats.idle + stats.lent - retiring.count()
+        })
+    };
+    for (later, key) in [a, b, c, a, a].into_iter().enumerate() {
+        core.add(key, 0, start + later as u32 * MILLISECOND).unwrap();
+    }
+    let now = start + 10 * MILLISECOND;
+    core.resize_total(5, now);
+    assert_eq!(stays(&core), [3, 1, 1], "none is too many");
+    core.resize_total(3, now);
+    assert_eq!(stays(&core), [2, 0, 1], "the first of the first key, and that of the second");
+    core.resize_total(6, now);
+    core.add(a, 0, now).unwrap_err();
+    while let Some((key, task)) = core.poll_task(now) {
+        core.with_core(key, now, |core| core.closed(task.slot(), now));
+    }
+    core.add(a, 0, now).unwrap();
+    core.add(b, 0, now).unwrap();
+    for key in [a, a, a, b, c] {
+        core.with_core(key, now, |core| core.acquire_ready(Location::caller(), now))
+            .unwrap()
+            .unwrap();
+    }
+    core.resize_total(5, now);
+    assert_eq!(stays(&core), [3, 1, 1], "none is too many");
+    core.resize_total(3, now);
+    assert_eq!(stays(&core), [1, 1, 1], "the key with most gives up its own");
+    core.resize_total(2, now);
+    assert_eq!(stays(&core).iter().sum::<usize>(), 2);
+}
+
 /// How often cores are looked at for so many acquires, releases, connects and ticks, with so many
 /// keys known.
 fn looks(keys: usize) -> BTreeMap<&'static str, u64> {

@@ -239,6 +239,16 @@ fn a_slow_acquire_is_logged_with_how_long_and_for_what_it_waited() {
     let lines = log::lines(&["WARN", &site]);
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].contains("3s") && lines[0].contains("Return"), "{lines:?}");
+
+    let lease = executor.block_on(pool.get()).unwrap();
+    let line = line!() + 1;
+    let mut waiting = Box::pin(pool.get());
+    assert!(poll_once(waiting.as_mut()).is_none());
+    executor.advance(SECOND);
+    drop(lease);
+    drop(executor.block_on(waiting).unwrap());
+    let lines = log::lines(&["WARN", &format!("asking.rs:{line}:")]);
+    assert_eq!(lines.len(), 0, "no longer than it may: {lines:?}");
 }
 
 #[test]

@@ -7,7 +7,9 @@ use std::time::Duration;
 use pool_core::{
     AsyncBackend, AsyncPool, Backend, Clock, ErrorKind, Interrupt, KillSwitch, Pool, Runtime,
 };
-use pool_model::{Behaviour, Executor, FakeAsyncBackend, FakeBackend, FakeError, ManualClock};
+use pool_model::{
+    Behaviour, Executor, FakeAsyncBackend, FakeBackend, FakeError, FakeSession, Gate, ManualClock,
+};
 
 use crate::rig::{HOUR, SECOND, patient, poll_once, until, while_time_passes, within_watchdog};
 
@@ -249,6 +251,71 @@ fn i40_a_pool_whose_only_connect_is_in_a_black_hole_closes_at_once_on_tasks() {
     executor.run();
     assert_eq!((backend.0.connects.blocked(), pool.stats().hung()), (0, 0), "it was dropped");
     assert!(matches!(poll_once(waiting), Some(Err(pool_core::AcquireError::Closed))));
+}
+
+/// Keepalives, resets and closes that hang can be ended from outside.
+struct Killable(FakeBackend);
+
+impl Backend for Killable {
+    type Session = FakeSession;
+    type Error = FakeError;
+
+    fn connect(&self) -> Result<FakeSession, FakeError> {
+        Backend::connect(&self.0)
+    }
+
+    fn kill_switch(&self, _: &mut FakeSession) -> Option<KillSwitch> {
+        let gates = [&self.0.keepalives, &self.0.resets, &self.0.closes].map(Gate::clone);
+        Some(Box::new(move || {
+            let hanging = gates.iter().filter(|gate| gate.blocked() > 0);
+            hanging.for_each(|gate| gate.open(1));
+        }))
+    }
+
+    fn is_broken(&self, _: &mut FakeSession) -> bool {
+        false
+    }
+
+    fn check(&self, session: &mut FakeSession) -> Result<(), FakeError> {
+        Backend::check(&self.0, session)
+    }
+
+    fn keepalive(&self, session: &mut FakeSession) -> Result<(), FakeError> {
+        Backend::keepalive(&self.0, session)
+    }
+
+    fn needs_reset(&self, session: &mut FakeSession) -> bool {
+        Backend::needs_reset(&self.0, session)
+    }
+
+    fn reset(&self, session: &mut FakeSession) -> Result<(), FakeError> {
+        Backend::reset(&self.0, session)
+    }
+
+    fn close(&self, session: FakeSession) {
+        Backend::close(&self.0, session);
+    }
+}
+
+#[test]
+fn i39_what_hangs_on_a_thread_is_ended_by_its_kill_switch_at_its_deadline() {
+    let (backend, clock) = (FakeBackend::new(), Arc::new(ManualClock::new()));
+    let config = patient().keepalive_interval(Some(30 * SECOND)).jitter(0.0).build().unwrap();
+    let pool = Pool::builder(Killable(backend.clone())).config(config).clock(clock.clone()).build();
+    let ends = |gate: &Gate, begin: &dyn Fn()| {
+        gate.next(Behaviour::Block);
+        begin();
+        until(|| gate.blocked() == 1);
+        assert_eq!(pool.stats().hung(), 0);
+        clock.advance(5 * SECOND);
+        until(|| gate.blocked() == 0 && pool.stats().hung() == 0 && pool.stats().closing == 0);
+    };
+    let borrow = || pool.get().unwrap();
+    drop(borrow());
+    ends(&backend.keepalives, &|| clock.advance(30 * SECOND));
+    ends(&backend.resets, &|| borrow().mark_dirty());
+    drop(borrow());
+    ends(&backend.closes, &|| pool.evict_all());
 }
 
 #[test]

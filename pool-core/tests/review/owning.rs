@@ -7,10 +7,10 @@ use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use pool_core::core::WaitPhase;
-use pool_core::{Clock, ErrorKind, Pool};
-use pool_model::{Behaviour, Executor, FakeAsyncBackend, FakeBackend, FakeError};
+use pool_core::{AsyncKeyedPool, Clock, ErrorKind, KeyedConfig, KeyedPool, Pool};
+use pool_model::{Behaviour, Executor, FakeAsyncBackend, FakeBackend, FakeError, ManualClock};
 
-use crate::rig::{HOUR, SECOND, patient, poll_once, pool, within_watchdog};
+use crate::rig::{HOUR, Lines, SECOND, patient, poll_once, pool, threads, until, within_watchdog};
 
 #[test]
 fn warming_waits_until_so_many_are_open() {
@@ -44,6 +44,13 @@ fn warming_fails_at_once_where_it_is_hopeless_and_in_time_where_it_takes_too_lon
     let start = executor.now();
     let error = executor.block_on(tasks.warm(2, 5 * SECOND)).unwrap_err();
     assert_eq!((error.opened, executor.now() - start), (0, 5 * SECOND));
+    assert!(error.last_failure.is_none(), "nothing has failed");
+    backend.0.connects.open(1);
+    executor.run();
+    backend.0.connects.always(Behaviour::Err(ErrorKind::Transient));
+    let error = executor.block_on(tasks.warm(2, 5 * SECOND)).unwrap_err();
+    let expected = FakeError(ErrorKind::Transient);
+    assert_eq!((error.opened, error.last_failure.as_deref()), (1, Some(&expected)));
 
     let backend = FakeBackend::new();
     backend.connects.always(Behaviour::Err(ErrorKind::Permanent));
@@ -64,6 +71,79 @@ fn a_warming_that_is_cancelled_asks_for_no_more() {
     backend.0.connects.open(10);
     executor.run();
     assert_eq!(backend.0.truth.created(), 1, "the one that was under way");
+}
+
+#[test]
+fn a_keyed_pool_says_how_many_leases_a_key_s_session_carries() {
+    let per_key = patient().leases_per_session(3).build().unwrap();
+    let config = KeyedConfig::new(per_key, 2).unwrap();
+    let lines = Lines::default();
+    let pool = KeyedPool::builder(config.clone(), move |_: &u8| lines.clone());
+    let pool = pool.shared().build();
+    assert_eq!(pool.leases_per_session(&1), None);
+    drop(pool.get(&1).unwrap());
+    assert_eq!(pool.leases_per_session(&1), Some(3));
+    let (executor, lines) = (Executor::new(), Lines::default());
+    let make = move |_: &u8| lines.clone();
+    let tasks = AsyncKeyedPool::builder_on(executor.runtime(), config, make).shared().build();
+    drop(executor.block_on(tasks.get(&1)).unwrap());
+    assert_eq!(tasks.leases_per_session(&1), Some(3));
+    let clock = Arc::new(ManualClock::new());
+    assert_eq!(threads(&clock, &Lines::default(), 3, patient()).leases_per_session(), 3);
+}
+
+#[test]
+fn a_session_that_is_watched_is_looked_at_and_not_asked() {
+    let config = || patient().watch_interval(Some(30 * SECOND)).jitter(0.0);
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    let tasks = pool(&executor, &backend, config());
+    let kill = executor.block_on(tasks.get()).unwrap().killer();
+    executor.advance(100 * SECOND);
+    assert_eq!((tasks.stats().idle, backend.0.checks.calls()), (1, 0));
+    kill();
+    executor.advance(30 * SECOND);
+    assert_eq!((backend.0.truth.closed(), backend.0.checks.calls()), (1, 0));
+
+    let (clock, backend) = (Arc::new(ManualClock::new()), FakeBackend::new());
+    let threads = Pool::builder(backend.clone()).config(config().build().unwrap());
+    let threads = threads.clock(clock.clone()).build();
+    let kill = threads.get().unwrap().killer();
+    let looks = || backend.probes.calls();
+    let before = looks();
+    for nth in 1..=3 {
+        clock.advance(30 * SECOND);
+        until(|| looks() == before + nth && threads.stats().idle == 1);
+    }
+    kill();
+    clock.advance(30 * SECOND);
+    until(|| backend.truth.closed() == 1);
+    assert_eq!(backend.checks.calls(), 0);
+}
+
+#[test]
+fn a_try_get_closes_the_broken_session_that_it_meets_and_takes_the_next() {
+    let backend = FakeBackend::new();
+    let pool = Pool::new(backend.clone(), patient().max_size(2).build().unwrap());
+    let lent = [pool.get().unwrap(), pool.get().unwrap()];
+    let kill = lent[1].killer();
+    drop(lent);
+    kill();
+    let lease = pool.try_get().unwrap();
+    assert_eq!((lease.id, pool.stats().lent), (0, 1));
+    until(|| backend.truth.closed() == 1);
+}
+
+#[test]
+fn who_waits_while_the_only_session_is_promised_waits_for_its_return() {
+    let (executor, backend) = (Executor::new(), FakeAsyncBackend::default());
+    let pool = pool(&executor, &backend, patient().max_size(1));
+    let lease = executor.block_on(pool.get()).unwrap();
+    let mut waiting = [Box::pin(pool.get()), Box::pin(pool.get())];
+    assert!(waiting.iter_mut().all(|one| poll_once(one.as_mut()).is_none()));
+    drop(lease);
+    let health = pool.health();
+    assert_eq!((health.stats.reserved, health.stats.closing), (1, 0));
+    assert_eq!(health.waiting_for, Some(WaitPhase::Return));
 }
 
 /// Counts who keeps it.

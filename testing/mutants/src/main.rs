@@ -11,6 +11,7 @@ use clap::Parser;
 use mutants::compile::{Cargo, Dropped, Program};
 use mutants::list::{Genre, Lines, Mutant, list};
 use mutants::results::{Line, Results, Verdict};
+use mutants::run::program;
 use mutants::stages::Stages;
 use mutants::workspace::Workspace;
 
@@ -47,6 +48,9 @@ struct Cli {
     /// Build those one by one that can't be switched, too: half a minute each.
     #[arg(long)]
     slow: bool,
+    /// Only print what the models say of those that `--only` chose: the shortest script that fails.
+    #[arg(long, requires = "only")]
+    show: bool,
     /// Only print what is known: a table by file, and all that was missed.
     #[arg(long)]
     report: bool,
@@ -115,6 +119,10 @@ fn main() -> Result<()> {
     }
     let programs = aside(programs, &folder)?;
     let tests = workspace.root.join(PACKAGE);
+    if cli.show {
+        let chosen = chosen.into_iter().filter(|number| !dropped.contains_key(number));
+        return show(chosen.map(|number| (number, &all[number - 1])), &programs, &tests);
+    }
     let most = Duration::from_secs_f64(cli.most);
     let stages = Stages::measure(&programs, tests, &folder.join("trace"), most, &cli.steps)?;
     for (done, &number) in chosen.iter().enumerate() {
@@ -153,6 +161,33 @@ fn aside(programs: Vec<Program>, folder: &Path) -> Result<Vec<Program>> {
         Ok(Program { name, path: to })
     };
     programs.into_iter().map(copy).collect()
+}
+
+/// The tests of the models that shorten the script that fails.
+const MODELS: [(&str, &str); 2] = [
+    ("invariants", "machine::i1_to_i42_hold_in_scripts_from_random_bytes"),
+    ("keyed_review", "machine::k1_to_k5_hold_after_every_step"),
+];
+
+/// Has the models print what they say of these.
+fn show<'a>(
+    mutants: impl Iterator<Item = (usize, &'a Mutant)>,
+    programs: &[Program],
+    folder: &Path,
+) -> Result<()> {
+    for (number, mutant) in mutants {
+        println!("{}", mutant.name);
+        for (name, test) in MODELS {
+            let path = programs.iter().find(|program| program.name == name);
+            let path = &path.with_context(|| format!("no {name}"))?.path;
+            let mut command = program(path, folder);
+            command.env("POOL_MUTANT", number.to_string()).args(["--exact", test]);
+            if !command.status()?.success() {
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Builds and tests those that can't be switched, one by one.

@@ -8,6 +8,7 @@ use pool_core::core::{LeaseId, Notice, Purpose, Request, SlotId, WaiterId};
 use pool_core::keyed_core::{CoreMaker, KeyId, KeyedCore};
 use pool_core::{CloseReason, Event, Machine, Said};
 
+use super::shares::Shares;
 use super::view::{Session, View};
 use super::{KeyedOp, KeyedSetup, KeyedViolation};
 use crate::script::Span;
@@ -38,6 +39,7 @@ pub struct KeyedHarness {
     pub(super) detached: Vec<Session>,
     pub(super) view: View,
     pub(super) news: News,
+    pub(super) shares: Shares,
     /// Sessions that were displaced while idle, in all.
     pub(super) displaced: u64,
 }
@@ -137,6 +139,7 @@ impl KeyedHarness {
             detached: Vec::new(),
             view,
             news: News::default(),
+            shares: Shares::default(),
             displaced: 0,
         }
     }
@@ -148,6 +151,7 @@ impl KeyedHarness {
     /// The first invariant that did not hold.
     pub fn step(&mut self, op: KeyedOp) -> Result<(), KeyedViolation> {
         self.steps.push(op);
+        self.shares.one_input = op.has_one_input();
         let done = self.apply(op);
         self.blame(done)
     }

@@ -13,6 +13,7 @@ mod inputs;
 mod op;
 mod rules;
 mod setup;
+mod shares;
 mod view;
 
 use std::fmt;

@@ -113,6 +113,7 @@ impl KeyedOp {
                 _ => Self::Add(key),
             },
             53..=54 => Self::Wait(Self::span(key, arg)),
+            55 => Self::ResizeTotal(key % 8),
             _ => Self::Tick(Self::span(key, arg)),
         }
     }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use pool_core::CloseReason;
 use pool_core::core::Core;
 use pool_core::keyed_core::KeyId;
 
@@ -18,7 +17,7 @@ impl KeyedHarness {
         self.check_limits(before)?;
         self.check_truth()?;
         self.check_waiters()?;
-        self.check_displaced(before)?;
+        self.check_shares(before)?;
         self.check_quiet(before)?;
         let audit = if self.went_back { Ok(()) } else { self.core.audit(self.now) };
         ensure!(audit.is_ok(), "K0", "{}", audit.err().unwrap_or_default());
@@ -75,38 +74,6 @@ impl KeyedHarness {
             let moving = stats.open() + stats.hung() > 0 || *wants || stats.max_size == 0;
             let told = self.core.core(*id).and_then(Core::poll_timeout).is_some();
             ensure!(moving || told, "I11", "{id:?} has waiters and nothing happens: {stats:?}");
-        }
-        Ok(())
-    }
-
-    /// K3: a session is given up only for a key that starves, one for each; an idle one only for
-    /// somebody who waits under another key.
-    fn check_displaced(&mut self, before: &View) -> Checked {
-        let mut given_up: Vec<KeyId> = Vec::new();
-        for &(key, session, reason) in &self.news.closed {
-            let was_idle = |key: &&KeyView| key.idle.iter().any(|slot| slot.number() == session);
-            let idle = before.key(key).filter(was_idle).is_some();
-            if idle && reason == CloseReason::Displaced {
-                given_up.push(key);
-            }
-        }
-        let lent = self.view.keys.iter().map(|key| {
-            key.displaced.saturating_sub(before.key(key.id).map_or(0, |key| key.displaced))
-        });
-        let lent: usize = lent.sum();
-        let none = given_up.len() + lent == 0;
-        if none || before.open() > self.total || self.view.open() > self.total {
-            return Ok(());
-        }
-        self.displaced += given_up.len() as u64;
-        let starving: Vec<_> = before.starving().chain(self.view.starving()).collect();
-        let keys: std::collections::HashSet<_> = starving.iter().map(|(_, key)| *key).collect();
-        let count = given_up.len();
-        let most = keys.len();
-        ensure!(count + lent <= most, "K3", "{count} idle, {lent} lent given up for {most} keys");
-        for key in given_up {
-            let other = keys.iter().any(|starving| *starving != key);
-            ensure!(other, "K3", "{key:?} gave one up for nobody else");
         }
         Ok(())
     }

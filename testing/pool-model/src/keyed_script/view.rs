@@ -31,13 +31,15 @@ pub(super) struct KeyView {
     pub(super) wants: bool,
     /// It has work to be run.
     pub(super) works: bool,
-    pub(super) idle: Vec<SlotId>,
     /// Sessions that are not on their way out.
     pub(super) staying: usize,
     /// Those of them that no task works on.
     pub(super) spare: usize,
-    /// Sessions that go with their last lease, for another key.
-    pub(super) displaced: usize,
+    /// Since when it has had an idle session that it can spare.
+    pub(super) spare_since: Option<Instant>,
+    /// Sessions that go with their last lease, and those of them that go for another key.
+    pub(super) retiring: usize,
+    pub(super) displaced: Vec<SlotId>,
     /// A waiter or an outcome that nobody collected, a session, or something that hangs.
     pub(super) busy: bool,
 }
@@ -47,13 +49,14 @@ impl View {
         let keys = core.ids().into_iter().filter_map(|id| {
             let core = core.core(id)?;
             let stats = core.stats();
-            let idle = core.phases().filter(|(_, phase)| *phase == Phase::Idle);
             let gone = |phase| matches!(phase, Phase::Vacant | Phase::Closing | Phase::Orphan);
             let stays = |(slot, phase): &_| !gone(*phase) && core.retiring(*slot).is_none();
             let free = |phase| matches!(phase, Phase::Idle | Phase::Reserved | Phase::Lent);
             let staying = core.phases().filter(stays);
-            let displaced = core.phases().filter_map(|(slot, _)| core.retiring(slot));
-            let displaced = displaced.filter(|reason| *reason == CloseReason::Displaced).count();
+            let retiring = core.phases().map(|(slot, _)| slot);
+            let retiring = retiring.filter_map(|slot| Some((slot, core.retiring(slot)?)));
+            let retiring: Vec<_> = retiring.collect();
+            let displaced = retiring.iter().filter(|(_, why)| *why == CloseReason::Displaced);
             let spare = core.phases().filter(stays).filter(|(_, phase)| free(*phase)).count();
             Some(KeyView {
                 id,
@@ -62,10 +65,11 @@ impl View {
                 stays: core.opened() + stats.connecting > 0,
                 wants: core.wants_connect(now),
                 works: core.has_task(now),
-                idle: idle.map(|(slot, _)| slot).collect(),
                 staying: staying.count(),
                 spare,
-                displaced,
+                spare_since: core.spare_since(),
+                displaced: displaced.map(|(slot, _)| *slot).collect(),
+                retiring: retiring.len(),
                 busy: stats.open() + stats.orphans + stats.waiting + stats.hung() > 0,
             })
         });

@@ -11,6 +11,7 @@ const ENDLESS: usize = 2_000;
 
 impl KeyedHarness {
     pub(super) fn wind_down(&mut self) -> Checked {
+        self.shares.one_input = false;
         if !self.closed {
             self.come_to_rest()?;
         }
