@@ -3,6 +3,7 @@
 mod connection;
 mod jump;
 mod pool;
+mod start;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -14,6 +15,7 @@ pub use jump::{JumpHost, OnTheWay};
 pub use pool::PoolKind;
 use pool::PoolOptions;
 pub(crate) use pool::{Made, sealed::Sealed};
+pub(crate) use start::starts;
 
 /// Makes a [`Connection`](crate::Connection), a [`ConnectionPool`](crate::ConnectionPool), their
 /// async twins or a [`JumpHost`]: whatever `T` is. What connections can be told, all of them can;

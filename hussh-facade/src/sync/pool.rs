@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pool_core::{Guard, Health, Pool, Pooled, Stats};
-use ssh_session::{Command, Output, SshConfig, SshError, Target};
+use ssh_session::{Command, Output, SshError, Target};
 
 use super::{Connection, Library};
 use crate::again::Attempts;
-use crate::builder::{Made, PoolKind, Sealed};
+use crate::builder::{Made, PoolKind, Sealed, starts};
 use crate::forked::{OfProcess, PerProcess};
 use crate::{Builder, Error};
 
@@ -38,31 +38,7 @@ pub struct ConnectionPool<L: Library> {
 }
 
 impl<L: Library> ConnectionPool<L> {
-    /// Starts with a host's name or address and the user to log in as.
-    pub fn builder(host: impl Into<String>, username: impl Into<String>) -> Builder<Self> {
-        Builder::of(host, username)
-    }
-
-    /// Starts with what the user's `ssh_config` says about a host and the way there; see
-    /// [`Connection::from_ssh_config`](crate::Connection::from_ssh_config). Without a line about it,
-    /// the keepalive is that of pools.
-    ///
-    /// # Errors
-    ///
-    /// Whatever in the files cannot be used, with file and line.
-    pub fn from_ssh_config(alias: impl AsRef<str>) -> Result<Builder<Self>, Error> {
-        Self::from_config(alias, &SshConfig::user()?)
-    }
-
-    /// As [`from_ssh_config`](Self::from_ssh_config), with a configuration of your choice, which may
-    /// serve for many hosts.
-    ///
-    /// # Errors
-    ///
-    /// Whatever in it cannot be used, with file and line.
-    pub fn from_config(alias: impl AsRef<str>, config: &SshConfig) -> Result<Builder<Self>, Error> {
-        Builder::configured(alias.as_ref(), config)
-    }
+    starts!();
 
     /// Borrows a connection, waiting up to `acquire_timeout` for one. Dropping it gives it back.
     ///

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use backend_russh::RusshBackend;
 use pool_core::{AsyncPool, AsyncPooled, Guard, Health, Stats};
-use ssh_session::{Command, Output, SshConfig, SshError, Target};
+use ssh_session::{Command, Output, SshError, Target};
 
 use super::AsyncConnection;
 use crate::again::Attempts;
-use crate::builder::{Made, PoolKind, Sealed};
+use crate::builder::{Made, PoolKind, Sealed, starts};
 use crate::forked::{OfProcess, PerProcess};
 use crate::{Builder, Error};
 
@@ -47,31 +47,7 @@ pub struct AsyncConnectionPool {
 }
 
 impl AsyncConnectionPool {
-    /// Starts with a host's name or address and the user to log in as.
-    pub fn builder(host: impl Into<String>, username: impl Into<String>) -> Builder<Self> {
-        Builder::of(host, username)
-    }
-
-    /// Starts with what the user's `ssh_config` says about a host and the way there; see
-    /// [`AsyncConnection::from_ssh_config`](crate::AsyncConnection::from_ssh_config). Without a line about it,
-    /// the keepalive is that of pools.
-    ///
-    /// # Errors
-    ///
-    /// Whatever in the files cannot be used, with file and line.
-    pub fn from_ssh_config(alias: impl AsRef<str>) -> Result<Builder<Self>, Error> {
-        Self::from_config(alias, &SshConfig::user()?)
-    }
-
-    /// As [`from_ssh_config`](Self::from_ssh_config), with a configuration of your choice, which may
-    /// serve for many hosts.
-    ///
-    /// # Errors
-    ///
-    /// Whatever in it cannot be used, with file and line.
-    pub fn from_config(alias: impl AsRef<str>, config: &SshConfig) -> Result<Builder<Self>, Error> {
-        Builder::configured(alias.as_ref(), config)
-    }
+    starts!();
 
     /// Borrows a connection, waiting up to `acquire_timeout` for one. Dropping it gives it back.
     ///
