@@ -1,6 +1,7 @@
 //! What connections, pools and jump hosts are made with: one builder for all of them.
 
 mod connection;
+mod hosts;
 mod jump;
 mod pool;
 mod start;
@@ -11,6 +12,8 @@ use std::marker::PhantomData;
 use ssh_session::{Auth, Options, SshConfig, SshError, Target};
 
 use crate::Error;
+pub(crate) use hosts::Hosts;
+pub use hosts::KeyedKind;
 pub use jump::{JumpHost, OnTheWay};
 pub use pool::PoolKind;
 use pool::PoolOptions;
