@@ -31,12 +31,10 @@ impl Link {
     async fn beat(self: &Arc<Self>, interval: Duration, count_max: u32) {
         let mut keepalive = Keepalive::new(interval, count_max, Instant::now().into_std());
         let mut last_life = self.line.last_life();
-        let mut doubted = false;
         loop {
             let life = self.line.last_life();
             if life != last_life {
                 last_life = life;
-                doubted = false;
                 keepalive.received(life.into_std());
             }
             let now = Instant::now().into_std();
@@ -58,13 +56,13 @@ impl Link {
                         }
                     }));
                 }
-                // What has come and russh has not looked at is life, if it looks at it soon: this
-                // process may have been stopped. A stuck session never looks.
-                KeepaliveStep::Dead if self.line.has_news() && !doubted => {
-                    doubted = true;
-                    sleep_until((now + interval / 20).into()).await;
+                // What has come and russh has not looked at is life, if it looks at it soon. A stuck
+                // session never looks.
+                KeepaliveStep::Dead => {
+                    let put_off = self.line.has_news().then(|| keepalive.doubt(now));
+                    let Some(until) = put_off.flatten() else { return };
+                    sleep_until(until.into()).await;
                 }
-                KeepaliveStep::Dead => return,
             }
         }
     }

@@ -300,3 +300,37 @@ impl fmt::Debug for Watched {
         f.debug_struct("Watched").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::UnixStream;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn bytes_that_the_peer_takes_after_a_stall_are_a_sign_of_life_and_others_are_none() {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        let (line, mut watched) = Line::new(Socket::Pair(ours)).expect("watched");
+        let before = line.last_life();
+        let piece = vec![0; 65_536];
+        loop {
+            let written = |context: &mut Context<'_>| {
+                Poll::Ready(Pin::new(&mut watched).poll_write(context, &piece).is_pending())
+            };
+            if poll_fn(written).await {
+                break;
+            }
+        }
+        assert_eq!(line.last_life(), before, "the kernel takes bytes for a dead peer, too");
+        let taking =
+            tokio::spawn(async move { while theirs.read(&mut [0; 4096]).await.is_ok() {} });
+        let written = timeout(Duration::from_secs(10), watched.write_all(&[0])).await;
+        written.expect("in time").expect("room again");
+        taking.abort();
+        assert!(line.last_life() > before);
+    }
+}

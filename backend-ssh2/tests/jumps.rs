@@ -45,7 +45,7 @@ fn two_jumps_lead_through_three_servers_with_credentials_of_their_own() {
     let authorized = servers[2].dir().join("authorized_keys");
     fs::write(authorized, pair.public_line().expect("a line")).expect("authorized");
     let known = servers[0].dir().join("known");
-    let lines = servers.each_ref().map(Sshd::known_hosts_line).join("\n");
+    let lines = servers.each_ref().map(|server| server.known_hosts_line()).join("\n");
     fs::write(&known, lines).expect("written");
 
     let strict = HostKeys::new(HostKeyPolicy::Strict).files([&known]);

@@ -15,6 +15,9 @@ pub type Connection = sync::Connection<Russh>;
 /// A pool of SSH connections to one host as one user. See [`sync::ConnectionPool`].
 pub type ConnectionPool = sync::ConnectionPool<Russh>;
 
+/// A pool of SSH connections to each of many hosts. See [`sync::KeyedConnectionPool`].
+pub type KeyedConnectionPool = sync::KeyedConnectionPool<Russh>;
+
 /// A connection on loan from a [`ConnectionPool`]. See [`sync::PooledConnection`].
 pub type PooledConnection = sync::PooledConnection<Russh>;
 

@@ -20,7 +20,9 @@
 //!   at a time (or to a few, `channels_per_connection`), checked when they were idle, replaced when
 //!   they died. For many threads.
 //! * [`Connection`]: one session, held for as long as you like.
-//! * `AsyncConnectionPool` and `AsyncConnection`: the same for tasks, on tokio.
+//! * [`KeyedConnectionPool`]: a pool for each of many hosts, with one limit over all of them.
+//! * `AsyncConnectionPool`, `AsyncConnection` and `AsyncKeyedConnectionPool`: the same for tasks,
+//!   on tokio.
 //!
 //! Host keys are checked against `~/.ssh/known_hosts` before any password or key is sent; unknown
 //! hosts are recorded there, changed keys refused ([`HostKeyPolicy`]). The agent and X11 are never
@@ -70,11 +72,11 @@ pub mod sync;
 mod tasks;
 
 #[cfg(any(feature = "ssh2", feature = "russh"))]
-pub use builder::{Builder, JumpHost, OnTheWay, PoolKind};
+pub use builder::{Builder, JumpHost, KeyedKind, OnTheWay, PoolKind};
 pub use error::Error;
 pub use pool_core::{
-    CloseReason, Event, EventError, Health, NotAcquired, Observer, Order, Stats, WaitPhase,
-    WarmError,
+    CloseReason, DrainTimeout, Event, EventError, Health, KeyedStats, NotAcquired, Observer, Order,
+    Stats, WaitPhase, WarmError,
 };
 pub use ssh_session::login::Method;
 pub use ssh_session::{
@@ -85,11 +87,14 @@ pub use ssh_session::{
 };
 
 #[cfg(all(feature = "russh", not(feature = "ssh2")))]
-pub use blocking::{Connection, ConnectionPool, PooledConnection, Process};
+pub use blocking::{Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process};
 #[cfg(feature = "ssh2")]
-pub use libssh2::{Connection, ConnectionPool, PooledConnection, Process};
+pub use libssh2::{Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process};
 #[cfg(feature = "russh")]
-pub use tasks::{AsyncConnection, AsyncConnectionPool, AsyncProcess, PooledAsyncConnection};
+pub use tasks::{
+    AsyncConnection, AsyncConnectionPool, AsyncKeyedConnectionPool, AsyncProcess,
+    KeyedPooledAsyncConnection, PooledAsyncConnection,
+};
 
 /// The sync API over libssh2.
 #[cfg(feature = "ssh2")]
@@ -101,6 +106,9 @@ mod libssh2 {
 
     /// A pool of SSH connections to one host as one user. See [`sync::ConnectionPool`].
     pub type ConnectionPool = sync::ConnectionPool<Libssh2>;
+
+    /// A pool of SSH connections to each of many hosts. See [`sync::KeyedConnectionPool`].
+    pub type KeyedConnectionPool = sync::KeyedConnectionPool<Libssh2>;
 
     /// A connection on loan from a [`ConnectionPool`]. See [`sync::PooledConnection`].
     pub type PooledConnection = sync::PooledConnection<Libssh2>;

@@ -61,8 +61,7 @@ pub(crate) fn coarse_tick() -> (u64, Instant) {
     }
 
     let coarse = clock_gettime(ClockId::MonotonicCoarse);
-    // Seconds since the machine started, and nanoseconds of fewer than 31 bits.
-    let tick = coarse.tv_sec.cast_unsigned() << 32 | coarse.tv_nsec.cast_unsigned() << 1 | 1;
+    let tick = number_of(coarse.tv_sec.cast_unsigned(), coarse.tv_nsec.cast_unsigned());
     match LAST.get() {
         Some((last, now)) if last == tick => (tick, now),
         _ => {
@@ -71,6 +70,12 @@ pub(crate) fn coarse_tick() -> (u64, Instant) {
             (tick, now)
         }
     }
+}
+
+/// The number of a tick, of its seconds since some start and the nanoseconds, which have 30 bits.
+#[inline]
+fn number_of(seconds: u64, nanos: u64) -> u64 {
+    seconds << 32 | nanos << 1 | 1
 }
 
 #[cfg(target_os = "linux")]
@@ -109,7 +114,7 @@ pub(crate) fn coarse_tick() -> (u64, Instant) {
 
     let now = Instant::now();
     let since = now.saturating_duration_since(*START.get_or_init(|| now));
-    (since.as_secs() << 32 | u64::from(since.subsec_nanos()) << 1 | 1, now)
+    (number_of(since.as_secs(), since.subsec_nanos().into()), now)
 }
 
 #[cfg(test)]
@@ -126,6 +131,15 @@ mod tests {
             assert!(now - coarse < Duration::from_secs(10), "not another clock altogether");
             last = coarse;
         }
+    }
+
+    #[test]
+    fn every_tick_has_a_number_of_its_own_that_is_not_zero() {
+        let ticks = [(0, 0), (0, 1), (0, 999_999_999), (1, 0), (1, 1), (2, 0), (3, 0)];
+        let numbers = ticks.map(|(seconds, nanos)| number_of(seconds, nanos));
+        assert!(numbers.is_sorted_by(|earlier, later| earlier < later) && numbers[0] > 0);
+        // The lowest bit says something else in the runtime's clock.
+        assert!(numbers.iter().all(|number| number & 1 == 1));
     }
 
     #[cfg(target_os = "linux")]

@@ -14,47 +14,22 @@ pub enum Order {
     Fifo,
 }
 
-/// How a pool behaves. A `Config` that exists is valid; make one with [`Config::builder`].
-#[derive(Debug, Clone, PartialEq)]
-pub struct Config {
-    pub(crate) max_size: usize,
-    pub(crate) leases_per_session: usize,
-    pub(crate) limit_recovery: Duration,
-    pub(crate) max_waiters: Option<usize>,
-    pub(crate) fail_fast: bool,
-    pub(crate) slow_acquire: Option<Duration>,
-    pub(crate) leak_after: Option<Duration>,
-    pub(crate) max_closing: usize,
-    pub(crate) min_idle: usize,
-    pub(crate) order: Order,
-    pub(crate) max_connecting: usize,
-    pub(crate) max_maintaining: usize,
-    pub(crate) acquire_timeout: Option<Duration>,
-    pub(crate) connect_timeout: Duration,
-    pub(crate) check_timeout: Duration,
-    pub(crate) reset_timeout: Duration,
-    pub(crate) close_timeout: Duration,
-    pub(crate) check_after_idle: Duration,
-    pub(crate) idle_timeout: Option<Duration>,
-    pub(crate) max_lifetime: Option<Duration>,
-    pub(crate) keepalive_interval: Option<Duration>,
-    pub(crate) watch_interval: Option<Duration>,
-    pub(crate) jitter: f64,
-    pub(crate) backoff_base: Duration,
-    pub(crate) backoff_max: Duration,
-    pub(crate) breaker_delay: Duration,
-    pub(crate) seed: Option<u64>,
-}
+/// Each option once, with what the docs say of it and its default: its field, its getter and its
+/// setter follow. What makes no sense is refused by [`ConfigBuilder::build`].
+macro_rules! options {
+    ($($(#[$doc:meta])* $name:ident: $type:ty = $default:expr;)*) => {
+        /// How a pool behaves. A `Config` that exists is valid; make one with [`Config::builder`].
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct Config {
+            $(pub(crate) $name: $type,)*
+        }
 
-impl Config {
-    /// Starts from the defaults.
-    pub fn builder() -> ConfigBuilder {
-        Default::default()
-    }
-}
+        impl Default for Config {
+            fn default() -> Self {
+                Self { $($name: $default,)* }
+            }
+        }
 
-macro_rules! getters {
-    ($($name:ident: $type:ty;)*) => {
         /// Every value, as [`ConfigBuilder`] explains it.
         impl Config {
             $(#[doc = concat!("See [`ConfigBuilder::", stringify!($name), "`].")]
@@ -62,70 +37,110 @@ macro_rules! getters {
                 self.$name
             })*
         }
+
+        impl ConfigBuilder {
+            $($(#[$doc])*
+            pub fn $name(mut self, $name: $type) -> Self {
+                self.config.$name = $name;
+                self
+            })*
+        }
     };
 }
 
-getters! {
-    max_size: usize;
-    leases_per_session: usize;
-    limit_recovery: Duration;
-    min_idle: usize;
-    order: Order;
-    max_connecting: usize;
-    max_maintaining: usize;
-    max_closing: usize;
-    max_waiters: Option<usize>;
-    fail_fast: bool;
-    acquire_timeout: Option<Duration>;
-    connect_timeout: Duration;
-    check_timeout: Duration;
-    reset_timeout: Duration;
-    close_timeout: Duration;
-    check_after_idle: Duration;
-    idle_timeout: Option<Duration>;
-    max_lifetime: Option<Duration>;
-    keepalive_interval: Option<Duration>;
-    watch_interval: Option<Duration>;
-    jitter: f64;
-    backoff_base: Duration;
-    backoff_max: Duration;
-    breaker_delay: Duration;
-    slow_acquire: Option<Duration>;
-    leak_after: Option<Duration>;
-    seed: Option<u64>;
+options! {
+    /// The most sessions open at once, those being opened and closed included: 1 and up,
+    /// default 10.
+    max_size: usize = 10;
+    /// How many leases a session carries at once, in pools of shared sessions
+    /// ([`PoolBuilder::shared`](crate::PoolBuilder::shared)): 1 to 10,000, default 1. Other
+    /// pools lend a session to one borrower at a time, whatever this says. The least loaded
+    /// session is lent first, and another is opened only when all carry as many as they can.
+    leases_per_session: usize = 1;
+    /// How long nobody has to be refused a lease by a session's peer until sessions are
+    /// believed to carry one more again, up to `leases_per_session`: above zero, default 60 s.
+    limit_recovery: Duration = Duration::from_secs(60);
+    /// How many borrowers may wait: one more gets
+    /// [`AcquireError::Overloaded`](crate::AcquireError::Overloaded) at once. 1 and up;
+    /// `None`, the default, knows no limit. Whoever must not wait has
+    /// [`get_timeout`](crate::Pool::get_timeout) with zero.
+    max_waiters: Option<usize> = None;
+    /// Whether a pool that has never had a session tells its borrowers at once that there is
+    /// nobody to connect to ([`ErrorKind::Unreachable`](crate::ErrorKind::Unreachable): the
+    /// port is refused, the name unknown), instead of trying until their time is up. Default
+    /// yes.
+    fail_fast: bool = true;
+    /// How many sessions are kept open though nobody uses them: up to `max_size`, default 0.
+    min_idle: usize = 0;
+    /// Which idle session is lent first; default [`Order::Lifo`].
+    order: Order = Order::Lifo;
+    /// How many sessions are opened at once: 1 and up, default 2. Until the first one has
+    /// succeeded, and after a permanent error, only one is tried.
+    max_connecting: usize = 2;
+    /// How many sessions of each kind of upkeep (checks, keepalives, resets) are worked on at
+    /// once: 1 and up, default 4.
+    max_maintaining: usize = 4;
+    /// How many sessions are closed at once: 1 and up, default 8.
+    max_closing: usize = 8;
+    /// How long a borrower waits before it gets an error; `None` waits for ever. Default
+    /// 30 s. Zero never waits.
+    acquire_timeout: Option<Duration> = Some(Duration::from_secs(30));
+    /// How long opening a session may take: above zero, default 10 s.
+    connect_timeout: Duration = Duration::from_secs(10);
+    /// How long a check or a keepalive may take: above zero, default 5 s.
+    check_timeout: Duration = Duration::from_secs(5);
+    /// How long a reset may take: above zero, default 5 s.
+    reset_timeout: Duration = Duration::from_secs(5);
+    /// How long closing one session may take, and how long closing the pool waits for its
+    /// sessions: above zero, default 5 s.
+    close_timeout: Duration = Duration::from_secs(5);
+    /// A session unused and unchecked for longer than this is checked before it is lent;
+    /// default 1 s. Zero checks at every borrow, [`Duration::MAX`] never.
+    check_after_idle: Duration = Duration::from_secs(1);
+    /// Sessions unused for this long are closed, down to `min_idle`; `None` keeps them. Above
+    /// zero, default 10 min.
+    idle_timeout: Option<Duration> = Some(Duration::from_secs(600));
+    /// Sessions older than this are closed once nobody uses them; `None` keeps them. Above
+    /// zero, default 30 min.
+    max_lifetime: Option<Duration> = Some(Duration::from_secs(1800));
+    /// Idle sessions without traffic for this long are sent a keepalive; `None`, the default,
+    /// sends none. Above zero.
+    keepalive_interval: Option<Duration> = None;
+    /// Idle sessions are looked at this often
+    /// ([`is_broken`](crate::Backend::is_broken), which sends nothing), so that one whose peer
+    /// is gone is replaced before anybody wants it. For sessions that ask their peer for signs
+    /// of life by themselves, in place of `keepalive_interval`: a look is no sign of life.
+    /// `None`, the default, looks at none. Above zero.
+    watch_interval: Option<Duration> = None;
+    /// By which share `idle_timeout`, `max_lifetime` and both intervals are shortened
+    /// at random, drawn for each session at its birth, so that sessions opened together do
+    /// not end together: 0 to 0.5, default 0.1.
+    jitter: f64 = 0.1;
+    /// The delay unit after a failed connect: after `k` failures in a row the next attempt
+    /// waits between half and all of `backoff_base * 2^k`. Above zero, default 50 ms.
+    backoff_base: Duration = Duration::from_millis(50);
+    /// The longest delay between connects: at least `backoff_base`, default 5 s.
+    backoff_max: Duration = Duration::from_secs(5);
+    /// The delay unit after a permanent error (wrong password), which grows as `backoff_base`
+    /// does, up to 64 times: above zero, default 1 s. While it runs and no session is open,
+    /// borrowers get that error at once.
+    breaker_delay: Duration = Duration::from_secs(1);
+    /// A borrower that waited for longer than this is logged as a warning (`tracing`, target
+    /// `pool_core`) when it is served, with its line of code and what it waited for when it
+    /// last looked; `None`, the default, logs none.
+    slow_acquire: Option<Duration> = None;
+    /// A lease that is out for longer than this is logged as a warning, once, with the line
+    /// that acquired it, and told as [`Event::HeldLong`](crate::Event::HeldLong); `None`, the
+    /// default, watches none. Above zero.
+    leak_after: Option<Duration> = None;
+    /// Fixes the seed of the pool's random numbers, for tests; `None`, the default, draws it.
+    seed: Option<u64> = None;
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            max_size: 10,
-            leases_per_session: 1,
-            limit_recovery: Duration::from_secs(60),
-            max_waiters: None,
-            fail_fast: true,
-            slow_acquire: None,
-            leak_after: None,
-            max_closing: 8,
-            min_idle: 0,
-            order: Order::Lifo,
-            max_connecting: 2,
-            max_maintaining: 4,
-            acquire_timeout: Some(Duration::from_secs(30)),
-            connect_timeout: Duration::from_secs(10),
-            check_timeout: Duration::from_secs(5),
-            reset_timeout: Duration::from_secs(5),
-            close_timeout: Duration::from_secs(5),
-            check_after_idle: Duration::from_secs(1),
-            idle_timeout: Some(Duration::from_secs(600)),
-            max_lifetime: Some(Duration::from_secs(1800)),
-            keepalive_interval: None,
-            watch_interval: None,
-            jitter: 0.1,
-            backoff_base: Duration::from_millis(50),
-            backoff_max: Duration::from_secs(5),
-            breaker_delay: Duration::from_secs(1),
-            seed: None,
-        }
+impl Config {
+    /// Starts from the defaults.
+    pub fn builder() -> ConfigBuilder {
+        ConfigBuilder::default()
     }
 }
 
@@ -136,106 +151,7 @@ pub struct ConfigBuilder {
     config: Config,
 }
 
-macro_rules! setters {
-    ($($(#[$doc:meta])* $name:ident: $type:ty;)*) => {
-        $($(#[$doc])*
-        pub fn $name(mut self, $name: $type) -> Self {
-            self.config.$name = $name;
-            self
-        })*
-    };
-}
-
 impl ConfigBuilder {
-    setters! {
-        /// The most sessions open at once, those being opened and closed included: 1 and up,
-        /// default 10.
-        max_size: usize;
-        /// How many leases a session carries at once, in pools of shared sessions
-        /// ([`PoolBuilder::shared`](crate::PoolBuilder::shared)): 1 to 10,000, default 1. Other
-        /// pools lend a session to one borrower at a time, whatever this says. The least loaded
-        /// session is lent first, and another is opened only when all carry as many as they can.
-        leases_per_session: usize;
-        /// How long nobody has to be refused a lease by a session's peer until sessions are
-        /// believed to carry one more again, up to `leases_per_session`: above zero, default 60 s.
-        limit_recovery: Duration;
-        /// How many borrowers may wait: one more gets
-        /// [`AcquireError::Overloaded`](crate::AcquireError::Overloaded) at once. 1 and up;
-        /// `None`, the default, knows no limit. Whoever must not wait has
-        /// [`get_timeout`](crate::Pool::get_timeout) with zero.
-        max_waiters: Option<usize>;
-        /// Whether a pool that has never had a session tells its borrowers at once that there is
-        /// nobody to connect to ([`ErrorKind::Unreachable`](crate::ErrorKind::Unreachable): the
-        /// port is refused, the name unknown), instead of trying until their time is up. Default
-        /// yes.
-        fail_fast: bool;
-        /// How many sessions are kept open though nobody uses them: up to `max_size`, default 0.
-        min_idle: usize;
-        /// Which idle session is lent first; default [`Order::Lifo`].
-        order: Order;
-        /// How many sessions are opened at once: 1 and up, default 2. Until the first one has
-        /// succeeded, and after a permanent error, only one is tried.
-        max_connecting: usize;
-        /// How many sessions of each kind of upkeep (checks, keepalives, resets) are worked on at
-        /// once: 1 and up, default 4.
-        max_maintaining: usize;
-        /// How many sessions are closed at once: 1 and up, default 8.
-        max_closing: usize;
-        /// How long a borrower waits before it gets an error; `None` waits for ever. Default
-        /// 30 s. Zero never waits.
-        acquire_timeout: Option<Duration>;
-        /// How long opening a session may take: above zero, default 10 s.
-        connect_timeout: Duration;
-        /// How long a check or a keepalive may take: above zero, default 5 s.
-        check_timeout: Duration;
-        /// How long a reset may take: above zero, default 5 s.
-        reset_timeout: Duration;
-        /// How long closing one session may take, and how long closing the pool waits for its
-        /// sessions: above zero, default 5 s.
-        close_timeout: Duration;
-        /// A session unused and unchecked for longer than this is checked before it is lent;
-        /// default 1 s. Zero checks at every borrow, [`Duration::MAX`] never.
-        check_after_idle: Duration;
-        /// Sessions unused for this long are closed, down to `min_idle`; `None` keeps them. Above
-        /// zero, default 10 min.
-        idle_timeout: Option<Duration>;
-        /// Sessions older than this are closed once nobody uses them; `None` keeps them. Above
-        /// zero, default 30 min.
-        max_lifetime: Option<Duration>;
-        /// Idle sessions without traffic for this long are sent a keepalive; `None`, the default,
-        /// sends none. Above zero.
-        keepalive_interval: Option<Duration>;
-        /// Idle sessions are looked at this often
-        /// ([`is_broken`](crate::Backend::is_broken), which sends nothing), so that one whose peer
-        /// is gone is replaced before anybody wants it. For sessions that ask their peer for signs
-        /// of life by themselves, in place of `keepalive_interval`: a look is no sign of life.
-        /// `None`, the default, looks at none. Above zero.
-        watch_interval: Option<Duration>;
-        /// By which share `idle_timeout`, `max_lifetime` and both intervals are shortened
-        /// at random, drawn for each session at its birth, so that sessions opened together do
-        /// not end together: 0 to 0.5, default 0.1.
-        jitter: f64;
-        /// The delay unit after a failed connect: after `k` failures in a row the next attempt
-        /// waits between half and all of `backoff_base * 2^k`. Above zero, default 50 ms.
-        backoff_base: Duration;
-        /// The longest delay between connects: at least `backoff_base`, default 5 s.
-        backoff_max: Duration;
-        /// The delay unit after a permanent error (wrong password), which grows as `backoff_base`
-        /// does, up to 64 times: above zero, default 1 s. While it runs and no session is open,
-        /// borrowers get that error at once.
-        breaker_delay: Duration;
-        /// A borrower that waited for longer than this is logged as a warning (`tracing`, target
-        /// `pool_core`) when it is served, with its line of code and what it waited for when it
-        /// last looked; `None`, the default, logs none.
-        slow_acquire: Option<Duration>;
-        /// A lease that is out for longer than this is logged as a warning, once, with the line
-        /// that acquired it, and told as [`Event::HeldLong`](crate::Event::HeldLong); `None`, the
-        /// default, watches none. Above zero.
-        leak_after: Option<Duration>;
-        /// Fixes the seed of the pool's random numbers, for tests; `None`, the default, draws it.
-        seed: Option<u64>;
-    }
-
     /// Checks every value; the error names the first field that is out of range.
     pub fn build(self) -> Result<Config, ConfigError> {
         let c = self.config;

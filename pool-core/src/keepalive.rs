@@ -16,6 +16,8 @@ pub struct Keepalive {
     last_life: Instant,
     last_sent: Instant,
     unanswered: u32,
+    /// It would be dead, but for what has come and was not looked at.
+    doubted: bool,
 }
 
 /// What a [`Keepalive`] wants done.
@@ -33,20 +35,20 @@ impl Keepalive {
     /// Starts with a sign of life at `now`. An interval of zero is taken as one nanosecond.
     pub fn new(interval: Duration, count_max: u32, now: Instant) -> Self {
         let interval = interval.max(Duration::from_nanos(1));
-        Self { interval, count_max, last_life: now, last_sent: now, unanswered: 0 }
+        Self { interval, count_max, last_life: now, last_sent: now, unanswered: 0, doubted: false }
     }
 
     /// Something came from the peer: data, or the reply to a heartbeat.
     pub fn received(&mut self, now: Instant) {
         self.last_life = self.last_life.max(now);
-        self.unanswered = 0;
+        (self.unanswered, self.doubted) = (0, false);
     }
 
     /// Something came from the peer while nobody looked: no earlier than the last heartbeat, and
     /// nothing more is known of when.
     pub fn received_meanwhile(&mut self) {
         self.last_life = self.last_life.max(self.last_sent);
-        self.unanswered = 0;
+        (self.unanswered, self.doubted) = (0, false);
     }
 
     /// A heartbeat went out.
@@ -65,6 +67,15 @@ impl Keepalive {
             Some(_) if self.unanswered >= self.count_max => KeepaliveStep::Dead,
             Some(_) => KeepaliveStep::Send,
         }
+    }
+
+    /// The peer would be [`Dead`](KeepaliveStep::Dead), but something has come that nobody has
+    /// looked at: this process may have been stopped. Says when it is dead all the same, a twentieth
+    /// of the interval from now, unless that is looked at and [`received`](Self::received); `None`
+    /// where that time was given already.
+    pub fn doubt(&mut self, now: Instant) -> Option<Instant> {
+        let doubted = std::mem::replace(&mut self.doubted, true);
+        (!doubted).then(|| now.checked_add(self.interval / 20).unwrap_or(now))
     }
 
     /// How long after its last sign of life a silent peer is given up.
@@ -116,6 +127,8 @@ mod tests {
         for beat in 1..10 {
             let now = start + second * beat;
             keepalive.received_meanwhile();
+            let before = now - Duration::from_nanos(1);
+            assert_eq!(keepalive.step(before), KeepaliveStep::WaitUntil(now), "nor sends it early");
             assert_eq!(keepalive.step(now), KeepaliveStep::Send);
             keepalive.sent(now);
         }
@@ -142,10 +155,45 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_past_what_the_clock_can_say_is_looked_at_once_a_year() {
+    fn what_is_told_late_takes_nothing_back() {
         let start = Instant::now();
-        let keepalive = Keepalive::new(Duration::MAX, 1, start);
+        let second = Duration::from_secs(1);
+        let mut keepalive = Keepalive::new(second, 2, start);
+        keepalive.received(start + second * 5);
+        keepalive.received(start + second);
+        let due = start + second * 6;
+        assert_eq!(keepalive.step(start + second * 5), KeepaliveStep::WaitUntil(due));
+        keepalive.sent(due);
+        keepalive.sent(start);
+        assert_eq!(keepalive.step(due), KeepaliveStep::WaitUntil(due + second));
+    }
+
+    #[test]
+    fn an_interval_that_no_clock_can_say_is_never_over() {
+        let start = Instant::now();
+        let keepalive = Keepalive::new(Duration::MAX, 0, start);
         let year = Duration::from_secs(31_536_000);
         assert_eq!(keepalive.step(start), KeepaliveStep::WaitUntil(start + year));
+        let later = start + Duration::from_secs(1_000_000);
+        assert!(matches!(keepalive.step(later), KeepaliveStep::WaitUntil(at) if at > later));
+        assert_eq!(keepalive.detection_time(), Duration::MAX);
+    }
+
+    #[test]
+    fn what_was_not_looked_at_puts_death_off_once_and_again_after_every_sign_of_life() {
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut keepalive = Keepalive::new(second, 0, start);
+        for life in [Keepalive::received_meanwhile, |keepalive: &mut Keepalive| {
+            keepalive.received(keepalive.last_life);
+        }] {
+            let now = keepalive.last_life + second;
+            assert_eq!(keepalive.step(now), KeepaliveStep::Dead);
+            assert_eq!(keepalive.doubt(now), Some(now + second / 20));
+            assert_eq!(keepalive.doubt(now + second / 20), None, "not looked at in time");
+            life(&mut keepalive);
+        }
+        let now = keepalive.last_life + second;
+        assert_eq!(keepalive.doubt(now), Some(now + second / 20), "a doubt of its own");
     }
 }

@@ -137,17 +137,3 @@ impl Runtime for TokioRuntime {
         Box::pin(tokio::time::sleep_until(at.into()))
     }
 }
-
-#[cfg(all(test, feature = "tokio"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_moment_is_another_tick() {
-        let now = coarse_now();
-        let moments = [Duration::ZERO, Duration::from_nanos(1), Duration::from_secs(1)];
-        let ticks = moments.map(|later| tick(now + later));
-        assert!(ticks.iter().all(|tick| *tick != 0), "which stands for no look yet");
-        assert!(ticks[0] != ticks[1] && ticks[0] != ticks[2]);
-    }
-}

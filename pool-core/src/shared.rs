@@ -285,6 +285,8 @@ impl<D: Domain> Drop for Shared<D> {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use super::*;
     use crate::backend::Backend;
     use crate::clock::SystemClock;

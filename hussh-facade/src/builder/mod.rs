@@ -1,8 +1,10 @@
 //! What connections, pools and jump hosts are made with: one builder for all of them.
 
 mod connection;
+mod hosts;
 mod jump;
 mod pool;
+mod start;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -10,10 +12,13 @@ use std::marker::PhantomData;
 use ssh_session::{Auth, Options, SshConfig, SshError, Target};
 
 use crate::Error;
+pub(crate) use hosts::Hosts;
+pub use hosts::KeyedKind;
 pub use jump::{JumpHost, OnTheWay};
 pub use pool::PoolKind;
 use pool::PoolOptions;
 pub(crate) use pool::{Made, sealed::Sealed};
+pub(crate) use start::starts;
 
 /// Makes a [`Connection`](crate::Connection), a [`ConnectionPool`](crate::ConnectionPool), their
 /// async twins or a [`JumpHost`]: whatever `T` is. What connections can be told, all of them can;

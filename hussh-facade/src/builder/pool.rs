@@ -18,6 +18,8 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 pub(super) struct PoolOptions {
     config: ConfigBuilder,
     observer: Option<Arc<dyn Observer>>,
+    /// Of a pool of many hosts.
+    pub(super) max_total: Option<usize>,
 }
 
 /// A pool, of which a [`Builder`] can be told what only pools can. Nobody else can implement it.
@@ -186,7 +188,7 @@ impl<T: PoolKind> Builder<T> {
     }
 
     pub(crate) fn made(self) -> Result<Made, Error> {
-        let PoolOptions { config, observer } = self.pool.clone();
+        let PoolOptions { config, observer, .. } = self.pool.clone();
         let has_keepalive = self.has_keepalive;
         let mut options = self.options()?;
         if !has_keepalive {
@@ -208,7 +210,7 @@ impl<T: PoolKind> Builder<T> {
 }
 
 /// The pool's own words about a setting, with the name it has here.
-fn invalid(error: &ConfigError) -> SshError {
+pub(super) fn invalid(error: &ConfigError) -> SshError {
     let field = match error.field() {
         "max_size" => "max_connections",
         "leases_per_session" => "channels_per_connection",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pool_core::Backend;
-use ssh_session::{Options, Session, SshError};
+use ssh_session::{Endpoint, Options, Session, SshError};
 
 /// A library below the sync API: [`Libssh2`] or [`Russh`], by cargo feature. Nobody else can
 /// implement it.
@@ -19,7 +19,7 @@ pub trait Library: sealed::Sealed + 'static {
     fn connect(options: &Options) -> Result<Self::Session, SshError>;
 
     #[doc(hidden)]
-    fn backend(options: Options) -> Result<Self::Backend, SshError>;
+    fn for_endpoint(endpoint: &Endpoint) -> Self::Backend;
 }
 
 mod sealed {
@@ -43,8 +43,8 @@ impl Library for Libssh2 {
         backend_ssh2::Ssh2Session::connect(options)
     }
 
-    fn backend(options: Options) -> Result<Self::Backend, SshError> {
-        backend_ssh2::Ssh2Backend::new(options)
+    fn for_endpoint(endpoint: &Endpoint) -> Self::Backend {
+        backend_ssh2::Ssh2Backend::for_endpoint(endpoint)
     }
 }
 
@@ -66,7 +66,7 @@ impl Library for Russh {
         backend_russh::blocking::BlockingSession::connect(options)
     }
 
-    fn backend(options: Options) -> Result<Self::Backend, SshError> {
-        backend_russh::blocking::BlockingBackend::new(options)
+    fn for_endpoint(endpoint: &Endpoint) -> Self::Backend {
+        backend_russh::blocking::BlockingBackend::for_endpoint(endpoint)
     }
 }

@@ -4,11 +4,13 @@
 //! are these with the library that the cargo features chose.
 
 mod connection;
+mod keyed;
 mod library;
 mod pool;
 mod process;
 
 pub use self::connection::Connection;
+pub use self::keyed::{KeyedConnectionPool, KeyedPooledConnection};
 pub use self::library::Library;
 #[cfg(feature = "ssh2")]
 pub use self::library::Libssh2;

@@ -5,12 +5,12 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pool_core::{Guard, Health, Pool, Pooled, Stats};
-use ssh_session::{Command, Output, SshConfig, SshError, Target};
+use pool_core::{Blocking, Domain, Guard, Health, LocalChecks, Pool, Single, Stats};
+use ssh_session::{Command, Endpoint, Output, SshError, Target};
 
 use super::{Connection, Library};
 use crate::again::Attempts;
-use crate::builder::{Made, PoolKind, Sealed};
+use crate::builder::{Made, PoolKind, Sealed, starts};
 use crate::forked::{OfProcess, PerProcess};
 use crate::{Builder, Error};
 
@@ -38,31 +38,7 @@ pub struct ConnectionPool<L: Library> {
 }
 
 impl<L: Library> ConnectionPool<L> {
-    /// Starts with a host's name or address and the user to log in as.
-    pub fn builder(host: impl Into<String>, username: impl Into<String>) -> Builder<Self> {
-        Builder::of(host, username)
-    }
-
-    /// Starts with what the user's `ssh_config` says about a host and the way there; see
-    /// [`Connection::from_ssh_config`](crate::Connection::from_ssh_config). Without a line about it,
-    /// the keepalive is that of pools.
-    ///
-    /// # Errors
-    ///
-    /// Whatever in the files cannot be used, with file and line.
-    pub fn from_ssh_config(alias: impl AsRef<str>) -> Result<Builder<Self>, Error> {
-        Self::from_config(alias, &SshConfig::user()?)
-    }
-
-    /// As [`from_ssh_config`](Self::from_ssh_config), with a configuration of your choice, which may
-    /// serve for many hosts.
-    ///
-    /// # Errors
-    ///
-    /// Whatever in it cannot be used, with file and line.
-    pub fn from_config(alias: impl AsRef<str>, config: &SshConfig) -> Result<Builder<Self>, Error> {
-        Builder::configured(alias.as_ref(), config)
-    }
+    starts!();
 
     /// Borrows a connection, waiting up to `acquire_timeout` for one. Dropping it gives it back.
     ///
@@ -105,14 +81,7 @@ impl<L: Library> ConnectionPool<L> {
     /// As [`execute`](Self::execute).
     #[track_caller]
     pub fn execute_with(&self, command: &Command) -> Result<Output, Error> {
-        let mut attempts = Attempts::new(command, Instant::now);
-        let mut connection = self.get()?;
-        loop {
-            match connection.execute_with(&attempts.next()) {
-                Err(error) if attempts.again(&error) => connection = self.exchange(connection)?,
-                other => return other,
-            }
-        }
+        self.get()?.run(command, |connection| self.exchange(connection))
     }
 
     /// Gives a connection back that proved to be of no use, and borrows another in its place, before
@@ -199,16 +168,22 @@ impl<L: Library> fmt::Debug for ConnectionPool<L> {
 }
 
 /// A connection on loan, which can do whatever a [`Connection`] can; dropping it gives it back to
-/// its pool.
+/// its pool, `D`.
 #[must_use = "dropping it gives the connection back at once"]
-pub struct PooledConnection<L: Library> {
+pub struct PooledConnection<L: Library, D: Lends<L> = Single<Blocking<<L as Library>::Backend>>> {
     /// Goes first, so that the pool has the session to itself again.
     connection: Connection<L>,
-    lease: OfProcess<Pooled<L::Backend>>,
+    lease: OfProcess<Guard<D>>,
 }
 
-impl<L: Library> PooledConnection<L> {
-    fn new(lease: Pooled<L::Backend>) -> Self {
+/// A pool that lends sessions of a library. Nobody else can implement it.
+#[doc(hidden)]
+pub trait Lends<L: Library>: Domain<Backend: LocalChecks<Session = Arc<L::Session>>> {}
+
+impl<L: Library, D> Lends<L> for D where D: Domain<Backend: LocalChecks<Session = Arc<L::Session>>> {}
+
+impl<L: Library, D: Lends<L>> PooledConnection<L, D> {
+    pub(super) fn new(lease: Guard<D>) -> Self {
         let connection = Connection::over(Arc::clone(&*lease));
         Self { connection, lease: OfProcess::new(lease) }
     }
@@ -218,16 +193,31 @@ impl<L: Library> PooledConnection<L> {
         Guard::mark_broken(&mut self.lease);
     }
 
-    fn into_lease(mut self) -> Option<Pooled<L::Backend>> {
+    pub(super) fn into_lease(mut self) -> Option<Guard<D>> {
         let lease = self.lease.take()?;
         if self.connection.was_refused() {
             Guard::refused(&lease);
         }
         Some(lease)
     }
+
+    /// Runs a command, on another connection where it cannot have started on this one.
+    pub(super) fn run(
+        mut self,
+        command: &Command,
+        mut exchange: impl FnMut(Self) -> Result<Self, Error>,
+    ) -> Result<Output, Error> {
+        let mut attempts = Attempts::new(command, Instant::now);
+        loop {
+            match self.connection.execute_with(&attempts.next()) {
+                Err(error) if attempts.again(&error) => self = exchange(self)?,
+                other => return other,
+            }
+        }
+    }
 }
 
-impl<L: Library> Deref for PooledConnection<L> {
+impl<L: Library, D: Lends<L>> Deref for PooledConnection<L, D> {
     type Target = Connection<L>;
 
     fn deref(&self) -> &Connection<L> {
@@ -235,7 +225,7 @@ impl<L: Library> Deref for PooledConnection<L> {
     }
 }
 
-impl<L: Library> Drop for PooledConnection<L> {
+impl<L: Library, D: Lends<L>> Drop for PooledConnection<L, D> {
     /// A refused channel tells the pool how many commands a connection carries.
     fn drop(&mut self) {
         if self.connection.was_refused()
@@ -246,7 +236,7 @@ impl<L: Library> Drop for PooledConnection<L> {
     }
 }
 
-impl<L: Library> fmt::Debug for PooledConnection<L> {
+impl<L: Library, D: Lends<L>> fmt::Debug for PooledConnection<L, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PooledConnection").field("target", self.target()).finish_non_exhaustive()
     }
@@ -263,16 +253,17 @@ impl<L: Library> Builder<ConnectionPool<L>> {
     /// [`SshError::InvalidInput`] naming the parameter that makes no sense.
     pub fn build(self) -> Result<ConnectionPool<L>, Error> {
         let Made { options, config, observer } = self.made()?;
-        let target = options.target.clone();
+        let endpoint = Endpoint::new(options)?;
+        let target = endpoint.options().target.clone();
         let make = move || {
-            let backend = L::backend(options.clone())?;
+            let backend = L::for_endpoint(&endpoint);
             let mut builder = Pool::builder(backend).config(config.clone()).shared();
             if let Some(observer) = &observer {
                 builder = builder.observer(Arc::clone(observer));
             }
-            Ok::<_, SshError>(builder.build())
+            builder.build()
         };
-        let pool = PerProcess::new(make()?, Arc::new(move || make().ok()));
+        let pool = PerProcess::new(make(), Arc::new(move || Some(make())));
         Ok(ConnectionPool { pool: Arc::new(pool), target })
     }
 }

@@ -6,11 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backend_russh::RusshSession;
-use ssh_session::{
-    AsyncSession as _, Chunk, Command, ExitStatus, Kind, Output, SshConfig, SshError, Target,
-};
+use ssh_session::{AsyncSession as _, Chunk, Command, ExitStatus, Kind, Output, SshError, Target};
 
 use super::AsyncProcess;
+use crate::builder::starts;
 use crate::{Builder, Error};
 
 /// One SSH connection, open until it is dropped or closed. May be used by many tasks at once; their
@@ -44,36 +43,7 @@ pub struct AsyncConnection {
 }
 
 impl AsyncConnection {
-    /// Starts with a host's name or address and the user to log in as.
-    pub fn builder(host: impl Into<String>, username: impl Into<String>) -> Builder<Self> {
-        Builder::of(host, username)
-    }
-
-    /// Starts with what the user's `ssh_config` says about a host and the way there: the file in
-    /// `~/.ssh` and the system's. `alias` is a name in it, or any host's; as for `ssh`,
-    /// `user@host` and `ssh://user@host:port` are fine. What is set on the builder takes the place of
-    /// what the files say; credentials come behind theirs.
-    ///
-    /// Nobody is asked anything: `StrictHostKeyChecking ask` is `yes`, and without that line new
-    /// hosts are recorded. What of the files is obeyed, what is an error since it would have to be,
-    /// and what changes nothing is told by the documentation of `ssh_session::ssh_config`.
-    ///
-    /// # Errors
-    ///
-    /// Whatever in the files cannot be used, with file and line.
-    pub fn from_ssh_config(alias: impl AsRef<str>) -> Result<Builder<Self>, Error> {
-        Self::from_config(alias, &SshConfig::user()?)
-    }
-
-    /// As [`from_ssh_config`](Self::from_ssh_config), with a configuration of your choice, which may
-    /// serve for many hosts.
-    ///
-    /// # Errors
-    ///
-    /// Whatever in it cannot be used, with file and line.
-    pub fn from_config(alias: impl AsRef<str>, config: &SshConfig) -> Result<Builder<Self>, Error> {
-        Builder::configured(alias.as_ref(), config)
-    }
+    starts!();
 
     /// Runs a command to its end and collects what it wrote, without a deadline.
     ///

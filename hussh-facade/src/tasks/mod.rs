@@ -1,9 +1,11 @@
 //! Connections and pools for tasks, on tokio, over russh.
 
 mod connection;
+mod keyed;
 mod pool;
 mod process;
 
 pub use self::connection::AsyncConnection;
+pub use self::keyed::{AsyncKeyedConnectionPool, KeyedPooledAsyncConnection};
 pub use self::pool::{AsyncConnectionPool, PooledAsyncConnection};
 pub use self::process::AsyncProcess;

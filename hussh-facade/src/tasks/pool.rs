@@ -5,13 +5,13 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backend_russh::RusshBackend;
-use pool_core::{AsyncPool, AsyncPooled, Guard, Health, Stats};
-use ssh_session::{Command, Output, SshConfig, SshError, Target};
+use backend_russh::{RusshBackend, RusshSession};
+use pool_core::{AsyncAdapter, AsyncPool, Domain, Guard, Health, LocalChecks, Single, Stats};
+use ssh_session::{Command, Output, SshError, Target};
 
 use super::AsyncConnection;
 use crate::again::Attempts;
-use crate::builder::{Made, PoolKind, Sealed};
+use crate::builder::{Made, PoolKind, Sealed, starts};
 use crate::forked::{OfProcess, PerProcess};
 use crate::{Builder, Error};
 
@@ -47,31 +47,7 @@ pub struct AsyncConnectionPool {
 }
 
 impl AsyncConnectionPool {
-    /// Starts with a host's name or address and the user to log in as.
-    pub fn builder(host: impl Into<String>, username: impl Into<String>) -> Builder<Self> {
-        Builder::of(host, username)
-    }
-
-    /// Starts with what the user's `ssh_config` says about a host and the way there; see
-    /// [`AsyncConnection::from_ssh_config`](crate::AsyncConnection::from_ssh_config). Without a line about it,
-    /// the keepalive is that of pools.
-    ///
-    /// # Errors
-    ///
-    /// Whatever in the files cannot be used, with file and line.
-    pub fn from_ssh_config(alias: impl AsRef<str>) -> Result<Builder<Self>, Error> {
-        Self::from_config(alias, &SshConfig::user()?)
-    }
-
-    /// As [`from_ssh_config`](Self::from_ssh_config), with a configuration of your choice, which may
-    /// serve for many hosts.
-    ///
-    /// # Errors
-    ///
-    /// Whatever in it cannot be used, with file and line.
-    pub fn from_config(alias: impl AsRef<str>, config: &SshConfig) -> Result<Builder<Self>, Error> {
-        Builder::configured(alias.as_ref(), config)
-    }
+    starts!();
 
     /// Borrows a connection, waiting up to `acquire_timeout` for one. Dropping it gives it back.
     ///
@@ -115,16 +91,7 @@ impl AsyncConnectionPool {
     ///
     /// As [`execute`](Self::execute).
     pub async fn execute_with(&self, command: &Command) -> Result<Output, Error> {
-        let mut attempts = Attempts::new(command, || tokio::time::Instant::now().into_std());
-        let mut connection = self.get().await?;
-        loop {
-            match connection.execute_with(&attempts.next()).await {
-                Err(error) if attempts.again(&error) => {
-                    connection = self.exchange(connection).await?;
-                }
-                other => return other,
-            }
-        }
+        self.get().await?.run(command, |connection| self.exchange(connection)).await
     }
 
     /// Gives a connection back that proved to be of no use, and borrows another in its place, before
@@ -209,16 +176,22 @@ impl fmt::Debug for AsyncConnectionPool {
 }
 
 /// A connection on loan, which can do whatever an [`AsyncConnection`] can; dropping it gives it
-/// back to its pool.
+/// back to its pool, `D`.
 #[must_use = "dropping it gives the connection back at once"]
-pub struct PooledAsyncConnection {
+pub struct PooledAsyncConnection<D: Lends = Single<AsyncAdapter<RusshBackend>>> {
     /// Goes first, so that the pool has the session to itself again.
     connection: AsyncConnection,
-    lease: OfProcess<AsyncPooled<RusshBackend>>,
+    lease: OfProcess<Guard<D>>,
 }
 
-impl PooledAsyncConnection {
-    fn new(lease: AsyncPooled<RusshBackend>) -> Self {
+/// A pool that lends russh's sessions. Nobody else can implement it.
+#[doc(hidden)]
+pub trait Lends: Domain<Backend: LocalChecks<Session = Arc<RusshSession>>> {}
+
+impl<D> Lends for D where D: Domain<Backend: LocalChecks<Session = Arc<RusshSession>>> {}
+
+impl<D: Lends> PooledAsyncConnection<D> {
+    pub(super) fn new(lease: Guard<D>) -> Self {
         let connection = AsyncConnection::over(Arc::clone(&*lease));
         Self { connection, lease: OfProcess::new(lease) }
     }
@@ -228,16 +201,34 @@ impl PooledAsyncConnection {
         Guard::mark_broken(&mut self.lease);
     }
 
-    fn into_lease(mut self) -> Option<AsyncPooled<RusshBackend>> {
+    pub(super) fn into_lease(mut self) -> Option<Guard<D>> {
         let lease = self.lease.take()?;
         if self.connection.was_refused() {
             Guard::refused(&lease);
         }
         Some(lease)
     }
+
+    /// Runs a command, on another connection where it cannot have started on this one.
+    pub(super) async fn run<F>(
+        mut self,
+        command: &Command,
+        mut exchange: impl FnMut(Self) -> F,
+    ) -> Result<Output, Error>
+    where
+        F: Future<Output = Result<Self, Error>>,
+    {
+        let mut attempts = Attempts::new(command, || tokio::time::Instant::now().into_std());
+        loop {
+            match self.connection.execute_with(&attempts.next()).await {
+                Err(error) if attempts.again(&error) => self = exchange(self).await?,
+                other => return other,
+            }
+        }
+    }
 }
 
-impl Deref for PooledAsyncConnection {
+impl<D: Lends> Deref for PooledAsyncConnection<D> {
     type Target = AsyncConnection;
 
     fn deref(&self) -> &AsyncConnection {
@@ -245,7 +236,7 @@ impl Deref for PooledAsyncConnection {
     }
 }
 
-impl Drop for PooledAsyncConnection {
+impl<D: Lends> Drop for PooledAsyncConnection<D> {
     /// A refused channel tells the pool how many commands a connection carries.
     fn drop(&mut self) {
         if self.connection.was_refused()
@@ -256,7 +247,7 @@ impl Drop for PooledAsyncConnection {
     }
 }
 
-impl fmt::Debug for PooledAsyncConnection {
+impl<D: Lends> fmt::Debug for PooledAsyncConnection<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PooledAsyncConnection")
             .field("target", self.target())

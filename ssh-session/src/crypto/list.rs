@@ -84,7 +84,7 @@ pub(super) fn without_absent(which: Algorithms, list: &str) -> Result<Option<Str
     }
 }
 
-pub(super) fn owned(names: &[&str]) -> Vec<String> {
+pub(crate) fn owned(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 

@@ -8,7 +8,10 @@ mod names;
 mod offer;
 mod rekey;
 
+pub(crate) use list::owned;
 pub use names::Algorithms;
+use names::Extent;
+pub(crate) use names::{OPENSSH_KEYS, OPENSSH_SIGNATURES};
 pub use offer::{Lists, Offer, is_aead};
 pub use rekey::RekeyLimit;
 
@@ -41,7 +44,7 @@ pub struct Crypto {
 
 impl Default for Crypto {
     fn default() -> Self {
-        Self::of(names::DEFAULT, 1024)
+        Self::of(Extent::Default, 1024)
     }
 }
 
@@ -49,14 +52,14 @@ impl Crypto {
     /// What is new as of 2025: exchanges with a post-quantum half or over curve25519, AEAD ciphers,
     /// RSA keys from 3,072 bits.
     pub fn modern() -> Self {
-        Self::of(names::MODERN, 3072)
+        Self::of(Extent::Modern, 3072)
     }
 
     /// As the default, with what old devices need behind it: SHA-1, CBC, groups of 1,024 bits. For
     /// a host that has nothing else, not for all: whoever is in between can make any server choose
     /// the worst that both sides take.
     pub fn compatible() -> Self {
-        Self::of(names::COMPATIBLE, 1024)
+        Self::of(Extent::Compatible, 1024)
     }
 
     /// The policy of this name: `default`, `modern` or `compatible`.
@@ -168,8 +171,9 @@ impl Crypto {
         all.names(which).iter().filter(|name| !library(name)).cloned().collect()
     }
 
-    fn of(names: [&[&str]; 6], min_rsa_bits: u32) -> Self {
-        let [kex, host_keys, ciphers, macs, ca_signatures, user_keys] = names.map(list::owned);
+    fn of(extent: Extent, min_rsa_bits: u32) -> Self {
+        let names = Algorithms::ALL.map(|which| owned(&names::names(which, extent)));
+        let [kex, host_keys, ciphers, macs, ca_signatures, user_keys] = names;
         let ciphers = list::fastest_first(ciphers);
         let rekey_limit = RekeyLimit::default();
         Self { kex, host_keys, ciphers, macs, ca_signatures, user_keys, min_rsa_bits, rekey_limit }

@@ -2,48 +2,16 @@
 
 use std::fmt;
 
+use crate::crypto::{OPENSSH_KEYS, OPENSSH_SIGNATURES, owned};
 use crate::pattern::{self, Case};
 use crate::{Algorithms, Crypto, SshError};
 
 /// What the names of certificates' algorithms end in.
 const CERTIFICATE: &str = "-cert-v01@openssh.com";
 
-/// OpenSSH's default of `HostKeyAlgorithms`: none with SHA-1. Backends ask for those that their
-/// library knows.
-const HOST_KEYS: [&str; 16] = [
-    "ssh-ed25519-cert-v01@openssh.com",
-    "ecdsa-sha2-nistp256-cert-v01@openssh.com",
-    "ecdsa-sha2-nistp384-cert-v01@openssh.com",
-    "ecdsa-sha2-nistp521-cert-v01@openssh.com",
-    "sk-ssh-ed25519-cert-v01@openssh.com",
-    "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com",
-    "rsa-sha2-512-cert-v01@openssh.com",
-    "rsa-sha2-256-cert-v01@openssh.com",
-    "ssh-ed25519",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
-    "sk-ssh-ed25519@openssh.com",
-    "sk-ecdsa-sha2-nistp256@openssh.com",
-    "rsa-sha2-512",
-    "rsa-sha2-256",
-];
-
 /// What else may be asked for by name.
 const MORE_HOST_KEYS: [&str; 4] =
     ["ssh-rsa", "ssh-rsa-cert-v01@openssh.com", "ssh-dss", "ssh-dss-cert-v01@openssh.com"];
-
-/// OpenSSH's default of `CASignatureAlgorithms`: none with SHA-1.
-const SIGNATURES: [&str; 8] = [
-    "ssh-ed25519",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
-    "sk-ssh-ed25519@openssh.com",
-    "sk-ecdsa-sha2-nistp256@openssh.com",
-    "rsa-sha2-512",
-    "rsa-sha2-256",
-];
 
 /// What else may be allowed by name.
 const MORE_SIGNATURES: [&str; 1] = ["ssh-rsa"];
@@ -65,14 +33,14 @@ pub struct SignatureAlgorithms(Vec<String>);
 /// type presents a key that looks changed.
 impl Default for HostKeyAlgorithms {
     fn default() -> Self {
-        Self { names: HOST_KEYS.map(str::to_owned).to_vec(), known_first: true }
+        Self { names: owned(&OPENSSH_KEYS), known_first: true }
     }
 }
 
 /// OpenSSH's.
 impl Default for SignatureAlgorithms {
     fn default() -> Self {
-        Self(SIGNATURES.map(str::to_owned).to_vec())
+        Self(owned(OPENSSH_SIGNATURES))
     }
 }
 
@@ -85,7 +53,7 @@ impl HostKeyAlgorithms {
     ///
     /// [`SshError::InvalidInput`] for a name of no algorithm, and for a list of none.
     pub fn parse(list: &str) -> Result<Self, SshError> {
-        let names = assemble(list, &HOST_KEYS, &MORE_HOST_KEYS)
+        let names = assemble(list, &OPENSSH_KEYS, &MORE_HOST_KEYS)
             .map_err(|problem| SshError::invalid("host_key_algorithms", problem))?;
         // As `ssh`: who says an order means it.
         let known_first = list.starts_with(['+', '-']);
@@ -133,7 +101,7 @@ impl SignatureAlgorithms {
     ///
     /// [`SshError::InvalidInput`] for a name of no algorithm, and for a list of none.
     pub fn parse(list: &str) -> Result<Self, SshError> {
-        let names = assemble(list, &SIGNATURES, &MORE_SIGNATURES)
+        let names = assemble(list, OPENSSH_SIGNATURES, &MORE_SIGNATURES)
             .map_err(|problem| SshError::invalid("ca_signature_algorithms", problem))?;
         Ok(Self(names))
     }

@@ -16,15 +16,16 @@
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::daemon::{Process, find};
-use crate::keys::{KeyPair, known_hosts_line, random_secret};
+use crate::keys::{KeyPair, random_secret};
+use crate::place::{Place, has_place};
 use crate::port::bind_free;
 use crate::sshd::PasswordUser;
 
@@ -40,13 +41,13 @@ pub struct Dropbear {
     // Fields are dropped in this order: the processes go before the user and the folder.
     process: Option<Process>,
     user: PasswordUser,
-    folder: tempfile::TempDir,
+    place: Place,
     dropbear: PathBuf,
-    address: SocketAddr,
     marker: String,
-    host_public_key: String,
     options: Vec<OsString>,
 }
+
+has_place!(Dropbear);
 
 impl Dropbear {
     /// A server with Dropbear's own limits: 5 connections at once that have not logged in.
@@ -59,16 +60,14 @@ impl Dropbear {
     /// A server with options of `dropbear(8)`: `-t`, say, wants a key and then the password.
     pub fn start_with(options: &[&str]) -> io::Result<Self> {
         let dropbear = find_or_say("dropbear")?;
-        let folder = tempfile::Builder::new().prefix("test-dropbear-").tempdir()?;
+        let place = Place::new("test-dropbear-", (Ipv4Addr::LOCALHOST, 0))?;
         let mut server = Self {
             process: None,
             user: PasswordUser::create()?,
             dropbear,
-            address: (Ipv4Addr::LOCALHOST, 0).into(),
             marker: format!("TESTKIT_DROPBEAR={}", random_secret()),
-            host_public_key: String::new(),
             options: options.iter().map(Into::into).collect(),
-            folder,
+            place,
         };
         server.write_host_key()?;
         server.write_client_key()?;
@@ -77,7 +76,7 @@ impl Dropbear {
             tries += 1;
             let (listener, address) = bind_free()?;
             drop(listener);
-            server.address = address;
+            server.place.address = address;
             match server.launch() {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries < PORTS_TRIED => {}
                 Err(error) => return Err(error),
@@ -147,21 +146,6 @@ impl Dropbear {
         self.process.as_ref().is_some_and(Process::is_running)
     }
 
-    /// `127.0.0.1`.
-    pub fn host(&self) -> String {
-        self.address.ip().to_string()
-    }
-
-    /// The port it listens on, the same after each restart.
-    pub fn port(&self) -> u16 {
-        self.address.port()
-    }
-
-    /// Host and port.
-    pub fn addr(&self) -> SocketAddr {
-        self.address
-    }
-
     /// The user to log in as, made for this server. The shell is `/bin/sh`.
     pub fn user(&self) -> &str {
         self.user.name()
@@ -170,26 +154,6 @@ impl Dropbear {
     /// The user's password.
     pub fn password(&self) -> &str {
         self.user.password()
-    }
-
-    /// A private key file without passphrase that opens this server.
-    pub fn identity(&self) -> PathBuf {
-        self.dir().join("identity")
-    }
-
-    /// The host key's public half as one OpenSSH line.
-    pub fn host_public_key(&self) -> &str {
-        &self.host_public_key
-    }
-
-    /// The known_hosts line for the host key, `[127.0.0.1]:port ssh-ed25519 …`.
-    pub fn known_hosts_line(&self) -> String {
-        known_hosts_line(self.address, &self.host_public_key)
-    }
-
-    /// The folder with its keys and log; removed on drop.
-    pub fn dir(&self) -> &Path {
-        self.folder.path()
     }
 
     fn launch(&mut self) -> io::Result<()> {
@@ -205,7 +169,7 @@ impl Dropbear {
             "-r".into(),
             self.host_key_path().into(),
             "-p".into(),
-            self.address.to_string().into(),
+            self.addr().to_string().into(),
             "-P".into(),
             self.dir().join("pid").into(),
         ];
@@ -246,7 +210,7 @@ impl Dropbear {
         let text = String::from_utf8_lossy(&output.stdout);
         let line = text.lines().find(|line| line.starts_with("ssh-ed25519 "));
         let line = line.ok_or_else(|| io::Error::other(format!("dropbearkey said: {text}")))?;
-        self.host_public_key = line.to_owned();
+        self.place.host_public_keys = vec![line.to_owned()];
         Ok(())
     }
 

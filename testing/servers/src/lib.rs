@@ -25,9 +25,11 @@ pub mod dropbear;
 pub mod embedded;
 pub mod fido;
 pub mod keys;
+mod place;
 mod port;
 pub mod proxy;
 pub mod scripted;
 pub mod sshd;
 
 pub use attempts::Attempts;
+pub use place::Place;

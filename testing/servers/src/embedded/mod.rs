@@ -26,7 +26,7 @@ mod shared;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -41,7 +41,8 @@ pub use login::{Method, Round};
 
 use crate::Attempts;
 use crate::background::Background;
-use crate::keys::{KeyPair, known_hosts_line, random_secret};
+use crate::keys::{KeyPair, random_secret};
+use crate::place::{Place, has_place};
 use crate::port::{bind_again, bind_free};
 use builder::Settings;
 use connection::Connection;
@@ -56,12 +57,12 @@ pub struct EmbeddedServer {
     background: Option<Background>,
     shared: Arc<Shared>,
     settings: Arc<Settings>,
-    address: SocketAddr,
     host_key: KeyPair,
-    host_public_key: String,
     passphrase: String,
-    folder: tempfile::TempDir,
+    place: Place,
 }
+
+has_place!(EmbeddedServer);
 
 impl EmbeddedServer {
     /// A server with the user `demo`, a random password and ten sessions per connection.
@@ -75,11 +76,12 @@ impl EmbeddedServer {
     }
 
     fn start_with(builder: EmbeddedServerBuilder) -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("test-embedded-").tempdir()?;
+        let (listener, address) = bind_free()?;
+        let mut place = Place::new("test-embedded-", address)?;
         let (plain, encrypted) = (KeyPair::ed25519()?, KeyPair::ed25519()?);
         let passphrase = random_secret();
-        plain.write(&folder.path().join("identity"))?;
-        encrypted.write_encrypted(&folder.path().join("encrypted_identity"), &passphrase)?;
+        plain.write(&place.identity())?;
+        encrypted.write_encrypted(&place.dir().join("encrypted_identity"), &passphrase)?;
         let mut authorized_keys = Vec::new();
         let own = [plain.public_line()?, encrypted.public_line()?];
         for line in own.iter().chain(&builder.authorized_keys) {
@@ -88,8 +90,8 @@ impl EmbeddedServer {
         let user_authority = builder.user_authority.as_deref().map(public_key).transpose()?;
         let asked = |password| Round::default().ask("Password: ", password);
         let rounds = builder.rounds.unwrap_or_else(|| builder.password.iter().map(asked).collect());
-        let (listener, address) = bind_free()?;
         let host_key = KeyPair::ed25519()?;
+        place.host_public_keys.push(host_key.public_line()?);
         let mut server = Self {
             background: None,
             shared: Arc::default(),
@@ -107,11 +109,9 @@ impl EmbeddedServer {
                 farewell: builder.farewell,
                 intrudes: builder.intrudes,
             }),
-            address,
-            host_public_key: host_key.public_line()?,
             host_key,
             passphrase,
-            folder,
+            place,
         };
         server.serve(listener)?;
         Ok(server)
@@ -132,14 +132,14 @@ impl EmbeddedServer {
     /// Stops the server and starts it anew: same port, same keys, the counters go on.
     pub fn restart(&mut self) -> io::Result<()> {
         self.stop()?;
-        let listener = bind_again(self.address)?;
+        let listener = bind_again(self.addr())?;
         self.serve(listener)
     }
 
     /// Starts anew with another host key on the same port.
     pub fn change_host_key(&mut self) -> io::Result<()> {
         self.host_key = KeyPair::ed25519()?;
-        self.host_public_key = self.host_key.public_line()?;
+        self.place.host_public_keys = vec![self.host_key.public_line()?];
         self.restart()
     }
 
@@ -244,21 +244,6 @@ impl EmbeddedServer {
         Ok(())
     }
 
-    /// `127.0.0.1`.
-    pub fn host(&self) -> String {
-        self.address.ip().to_string()
-    }
-
-    /// The port it listens on, the same after each restart.
-    pub fn port(&self) -> u16 {
-        self.address.port()
-    }
-
-    /// Host and port.
-    pub fn addr(&self) -> SocketAddr {
-        self.address
-    }
-
     /// The user who may log in.
     pub fn user(&self) -> &str {
         &self.settings.user
@@ -267,11 +252,6 @@ impl EmbeddedServer {
     /// The user's password; empty when none opens the server.
     pub fn password(&self) -> &str {
         self.settings.password.as_deref().unwrap_or_default()
-    }
-
-    /// A private key file without passphrase that opens this server.
-    pub fn identity(&self) -> PathBuf {
-        self.dir().join("identity")
     }
 
     /// Another private key file that opens this server, encrypted with
@@ -283,21 +263,6 @@ impl EmbeddedServer {
     /// The passphrase of [`encrypted_identity`](Self::encrypted_identity).
     pub fn passphrase(&self) -> &str {
         &self.passphrase
-    }
-
-    /// The host key's public half as one OpenSSH line.
-    pub fn host_public_key(&self) -> &str {
-        &self.host_public_key
-    }
-
-    /// The known_hosts line for the host key, `[127.0.0.1]:port ssh-ed25519 …`.
-    pub fn known_hosts_line(&self) -> String {
-        known_hosts_line(self.address, &self.host_public_key)
-    }
-
-    /// The folder with the key files; removed on drop.
-    pub fn dir(&self) -> &Path {
-        self.folder.path()
     }
 
     fn serve(&mut self, listener: std::net::TcpListener) -> io::Result<()> {

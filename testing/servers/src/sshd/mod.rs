@@ -21,7 +21,6 @@ mod user;
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -33,7 +32,8 @@ pub use user::PasswordUser;
 
 use crate::Attempts;
 use crate::daemon::Process;
-use crate::keys::{KeyKind, KeyPair, known_hosts_line, random_secret};
+use crate::keys::{KeyKind, KeyPair, random_secret};
+use crate::place::{Place, has_place};
 use crate::port::bind_free_on;
 
 /// How long sshd may take to listen.
@@ -52,15 +52,15 @@ pub struct Sshd {
     // Fields are dropped in this order: the processes go before the folder they use.
     process: Option<Process>,
     pam: Option<pam::Service>,
-    folder: tempfile::TempDir,
+    place: Place,
     sshd: PathBuf,
-    address: SocketAddr,
     user: String,
     marker: String,
     host_key_kinds: Vec<KeyKind>,
-    host_public_keys: Vec<String>,
     passphrase: String,
 }
+
+has_place!(Sshd);
 
 impl Sshd {
     /// A server with sshd's own limits.
@@ -78,20 +78,18 @@ impl Sshd {
         if rustix::process::geteuid().is_root() {
             make_privilege_separation_folder()?;
         }
-        let folder = tempfile::Builder::new().prefix("test-sshd-").tempdir()?;
+        let place = Place::new("test-sshd-", (builder.address, 0))?;
         // Other users' logins look for the keys, too.
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
+        fs::set_permissions(place.dir(), fs::Permissions::from_mode(0o755))?;
         let mut server = Self {
             process: None,
             pam: None,
             sshd,
-            address: (builder.address, 0).into(),
             user: user::current_user()?,
             marker: format!("TESTKIT_SSHD={}", random_secret()),
             host_key_kinds: builder.host_keys.clone(),
-            host_public_keys: Vec::new(),
             passphrase: random_secret(),
-            folder,
+            place,
         };
         server.write_host_keys()?;
         server.write_client_keys()?;
@@ -107,7 +105,7 @@ impl Sshd {
             tries += 1;
             let (listener, address) = bind_free_on(builder.address)?;
             drop(listener);
-            server.address = address;
+            server.place.address = address;
             let service = server.pam.as_ref().map(pam::Service::name);
             let (sshd, marker) = (&server.sshd, &server.marker);
             let config = builder.config(server.dir(), address.port(), sshd, marker, service);
@@ -155,8 +153,8 @@ impl Sshd {
             !retired
         });
         fs::write(&path, kept.map(|line| format!("{line}\n")).collect::<String>())?;
-        if !self.host_public_keys.is_empty() {
-            self.host_public_keys.remove(0);
+        if !self.place.host_public_keys.is_empty() {
+            self.place.host_public_keys.remove(0);
         }
         self.restart()
     }
@@ -253,29 +251,9 @@ impl Sshd {
         self.process.as_ref().is_some_and(Process::is_running)
     }
 
-    /// The address it listens on: `127.0.0.1`, unless the builder was told another.
-    pub fn host(&self) -> String {
-        self.address.ip().to_string()
-    }
-
-    /// The port it listens on, the same after each restart.
-    pub fn port(&self) -> u16 {
-        self.address.port()
-    }
-
-    /// Host and port.
-    pub fn addr(&self) -> SocketAddr {
-        self.address
-    }
-
     /// The user to log in as: who runs the test.
     pub fn user(&self) -> &str {
         &self.user
-    }
-
-    /// A private key file without passphrase that opens this server.
-    pub fn identity(&self) -> PathBuf {
-        self.dir().join("identity")
     }
 
     /// Another private key file that opens this server, encrypted with
@@ -287,26 +265,6 @@ impl Sshd {
     /// The passphrase of [`encrypted_identity`](Self::encrypted_identity).
     pub fn passphrase(&self) -> &str {
         &self.passphrase
-    }
-
-    /// The first host key's public half as one OpenSSH line.
-    pub fn host_public_key(&self) -> &str {
-        self.host_public_keys.first().map_or("", String::as_str)
-    }
-
-    /// The public halves of all host keys.
-    pub fn host_public_keys(&self) -> &[String] {
-        &self.host_public_keys
-    }
-
-    /// The known_hosts line for the first host key, `[127.0.0.1]:port ssh-ed25519 …`.
-    pub fn known_hosts_line(&self) -> String {
-        known_hosts_line(self.address, self.host_public_key())
-    }
-
-    /// The folder with its config, keys and log; removed on drop.
-    pub fn dir(&self) -> &Path {
-        self.folder.path()
     }
 
     fn launch(&mut self) -> io::Result<()> {
@@ -341,12 +299,12 @@ impl Sshd {
     }
 
     fn write_host_keys(&mut self) -> io::Result<()> {
-        self.host_public_keys.clear();
+        self.place.host_public_keys.clear();
         for (name, kind) in builder::host_key_names(&self.host_key_kinds).zip(&self.host_key_kinds)
         {
             let pair = KeyPair::new(*kind)?;
-            pair.write(&self.folder.path().join(name))?;
-            self.host_public_keys.push(pair.public_line()?);
+            pair.write(&self.dir().join(name))?;
+            self.place.host_public_keys.push(pair.public_line()?);
         }
         Ok(())
     }
