@@ -33,8 +33,10 @@ pub(crate) struct Books {
     jobs: BTreeMap<u64, JobRecord>,
     /// Until when something may go wrong at each site through no fault of ours.
     pub(crate) trouble: Vec<Option<Instant>>,
-    /// How often each client was refused by each site since it last was asked for something.
-    refusals: BTreeMap<(usize, usize), usize>,
+    /// How often each client was refused by each site, and how often it had been asked then.
+    refusals: BTreeMap<(usize, usize, u64), usize>,
+    /// How often each client was asked for something of each site.
+    asks: BTreeMap<(usize, usize), u64>,
     waiting: Vec<Waiting>,
     arrivals: u64,
     /// When the process began to do nothing, and for how long.
@@ -55,6 +57,10 @@ impl Books {
     /// The process does nothing for so long: what is due meanwhile is late.
     pub(crate) fn stopped_for(&mut self, time: Duration) {
         let now = Instant::now();
+        // What went wrong before is found out behind it.
+        for until in self.trouble.iter_mut().flatten() {
+            *until += time;
+        }
         self.stops.push((now, time));
         for (until, _) in self.allowed.iter_mut().filter_map(|allowed| allowed.before.as_mut()) {
             *until += time;
@@ -167,7 +173,7 @@ impl Books {
         if unread || allowed.slow_readers.0 > 0 {
             return;
         }
-        let most = allowed.silence + self.stopped_within(silence);
+        let most = allowed.silence + allowed.doubt + self.stopped_within(silence);
         if record.confirmed && silence > most + GOODBYE + TICK {
             let number = link.number;
             self.breach("dead peer", format!("link {number} silent for {silence:?} of {most:?}"));
@@ -186,8 +192,15 @@ impl Books {
         }
     }
 
-    /// A credential was tried, at a site with its usual host key or not.
-    pub(crate) fn tried(&mut self, link: u64, refused: bool, usual_key: bool) {
+    /// How often the client of a connection was asked for something of its site before it now sends
+    /// a credential.
+    pub(crate) fn tries(&self, link: u64) -> u64 {
+        let asks = self.links.get(&link).and_then(|link| self.asks.get(&(link.owner, link.site)));
+        asks.copied().unwrap_or_default()
+    }
+
+    /// A credential was tried, once so much was asked for, at a site with its usual host key or not.
+    pub(crate) fn tried(&mut self, link: u64, asks: u64, refused: bool, usual_key: bool) {
         let Some(record) = self.links.get_mut(&link) else { return };
         // Of a refusal that comes once its connection was lost, a client hears nothing.
         let (owner, site, heard) = (record.owner, record.site, record.client_open || !record.lost);
@@ -197,7 +210,7 @@ impl Books {
             if count > 1 {
                 self.breach("refused secret", format!("tried {count} times on link {link}"));
             }
-            let since = self.refusals.entry((owner, site)).or_default();
+            let since = self.refusals.entry((owner, site, asks)).or_default();
             *since += usize::from(heard);
             let since = *since;
             if let Some(allowed) = self.allowed.get(owner).filter(|most| since > most.dials) {
@@ -253,7 +266,7 @@ impl Books {
     /// A client is asked for something.
     pub(crate) fn asked(&mut self, client: usize, sites: [Option<usize>; 2]) {
         for site in sites.into_iter().flatten() {
-            self.refusals.remove(&(client, site));
+            *self.asks.entry((client, site)).or_default() += 1;
         }
     }
 

@@ -106,7 +106,8 @@ impl Stage {
         let sites = (0..script.sites).map(|number| {
             let rekey_after = (rng.u32(..3) == 0).then_some(100_000);
             let channel_timeout = (rng.u32(..3) == 0).then(|| Duration::from_secs(rng.u64(2..300)));
-            Site::new(number, Habits { rekey_after, channel_timeout, ..usual() })
+            let kills = rng.u32(..3) != 0;
+            Site::new(number, Habits { rekey_after, channel_timeout, kills, ..usual() })
         });
         let sites = sites.collect();
         let allowed = script.clients.iter().map(allowed).collect();
@@ -229,6 +230,7 @@ fn allowed(plan: &Client) -> Allowed {
         dials,
         slow_readers: (0, None),
         silence: silence(plan),
+        doubt: plan.keepalive_interval / 20,
         leases,
         grace,
     }

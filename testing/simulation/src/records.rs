@@ -36,6 +36,8 @@ pub(crate) struct Allowed {
     pub(crate) slow_readers: (u32, Option<Instant>),
     /// How long a peer may be silent until it counts as dead.
     pub(crate) silence: Duration,
+    /// How much longer where bytes of it lie unread: a twentieth of its heartbeats' interval.
+    pub(crate) doubt: Duration,
     /// How many jobs run on one connection at once.
     pub(crate) leases: usize,
     /// How long what ends may still be there.

@@ -59,6 +59,9 @@ pub(crate) struct Habits {
     pub(crate) max_startups: usize,
     pub(crate) max_sessions: usize,
     pub(crate) rekey_after: Option<usize>,
+    /// Commands end when they are told to, or nobody reads them any more; else when they are done, or
+    /// their connection is.
+    pub(crate) kills: bool,
     /// Channels on which nothing was started for so long are closed, as by sshd's `ChannelTimeout`.
     pub(crate) channel_timeout: Option<Duration>,
 }
@@ -138,6 +141,7 @@ async fn serve(
         host_key: habits.host_key,
         sessions: Arc::default(),
         channels: BTreeMap::new(),
+        deaf: Vec::new(),
         forwards: JoinSet::new(),
         startup: Some(startup),
     };
@@ -174,6 +178,8 @@ struct Visit {
     host_key: u8,
     sessions: Arc<()>,
     channels: BTreeMap<ChannelId, Open>,
+    /// What runs on though its channel is closed.
+    deaf: Vec<Open>,
     /// Connections to other sites, which end with this one.
     forwards: JoinSet<()>,
     startup: Option<Arc<()>>,
@@ -193,6 +199,7 @@ impl Handler for Visit {
     type Error = russh::Error;
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
+        let asks = self.world.books().tries(self.link);
         let habits = self.world.site(self.site).habits().clone();
         if !habits.login_delay.is_zero() {
             sleep(habits.login_delay).await;
@@ -200,7 +207,7 @@ impl Handler for Visit {
         let right = user == USER && password == Site::password(self.site);
         let refused = habits.refuses_logins || !right;
         note!(self.world, "site {} logs link {} in: {}", self.site, self.link, !refused);
-        self.world.books().tried(self.link, refused, self.host_key == USUAL_KEY);
+        self.world.books().tried(self.link, asks, refused, self.host_key == USUAL_KEY);
         // As sshd, it takes passwords still.
         let again = Some(MethodSet::from(&[MethodKind::Password][..]));
         let refusal = Auth::Reject { proceed_with_methods: again, partial_success: false };
@@ -350,6 +357,7 @@ impl Handler for Visit {
         _: &mut Session,
     ) -> Result<(), Self::Error> {
         if matches!(signal, Sig::KILL)
+            && self.world.site(self.site).habits().kills
             && let Some(kill) = self.channels.get_mut(&id).and_then(|open| open.kill.take())
         {
             let _ = kill.send(());
@@ -358,7 +366,16 @@ impl Handler for Visit {
     }
 
     async fn channel_close(&mut self, id: ChannelId, _: &mut Session) -> Result<(), Self::Error> {
-        self.channels.remove(&id);
+        self.deaf.retain(Open::runs);
+        if let Some(mut open) = self.channels.remove(&id)
+            && !self.world.site(self.site).habits().kills
+        {
+            // What it reads is at its end.
+            if let Some((_, _, feed)) = open.feed.take() {
+                let _ = feed.send(());
+            }
+            self.deaf.push(open);
+        }
         Ok(())
     }
 }

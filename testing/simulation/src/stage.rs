@@ -29,6 +29,7 @@ pub(crate) fn usual() -> Habits {
         max_sessions: 10,
         rekey_after: None,
         channel_timeout: None,
+        kills: true,
     }
 }
 
@@ -213,8 +214,8 @@ impl Stage {
             path.cut_next = None;
             path.block([false; 2]);
             let mut habits = self.world.site(site).habits();
-            let Habits { rekey_after, channel_timeout, .. } = *habits;
-            *habits = Habits { rekey_after, channel_timeout, ..usual() };
+            let Habits { rekey_after, channel_timeout, kills, .. } = *habits;
+            *habits = Habits { rekey_after, channel_timeout, kills, ..usual() };
         }
     }
 }
