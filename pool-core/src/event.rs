@@ -78,7 +78,9 @@ pub enum Event {
         /// How long that took.
         took: Duration,
     },
-    /// A session could not be opened, or was broken when it was first looked at.
+    /// A session could not be opened, or was broken when it was first looked at
+    /// ([`ConnectFailure::BrokenAtBirth`]): then it was [`Connected`](Self::Connected) before, and is
+    /// no [`connect_failures`](crate::Counters::connect_failures).
     ConnectFailed {
         /// What that means for the next attempt.
         kind: ErrorKind,

@@ -107,7 +107,12 @@ pub struct Counters {
     pub refusals: u64,
     /// Connects started.
     pub connects: u64,
-    /// Connects that failed or took too long.
+    /// Connects that failed or took too long. Of those started, all others have brought a session,
+    /// are under way, or were given up as the pool was closed. A session that was broken when it was
+    /// first looked at is among those [`created`](Self::created) and closed as
+    /// [`Broken`](CloseReason::Broken) or [`CheckFailed`](CloseReason::CheckFailed); that its
+    /// [`Event::ConnectFailed`](crate::Event::ConnectFailed) is told besides says only that the next
+    /// connect waits as after a failed one.
     pub connect_failures: u64,
     /// Sessions that came into the pool.
     pub created: u64,

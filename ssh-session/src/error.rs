@@ -260,13 +260,15 @@ impl SshError {
     }
 
     /// Whether the same call may succeed later without anybody changing anything, and repeating
-    /// it does no harm: never where the command can have started, never with a refused
-    /// credential.
+    /// it does no harm: never where the command can have started, never with a credential that was
+    /// refused, or may have been: where a login has run out of time.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Resolve { temporary, .. } => *temporary,
             Self::Connect { problem, .. } => *problem != ConnectProblem::Forbidden,
             Self::Busy { .. } | Self::ChannelRefused { .. } => true,
+            // Servers that count refusals (fail2ban) take their time for them, and count each.
+            Self::Timeout { phase: Phase::Authenticate, .. } => false,
             Self::Timeout { .. } | Self::ConnectionLost { .. } => !self.may_have_started(),
             // Nothing is wrong with the file.
             Self::KnownHosts { source, .. }
@@ -280,7 +282,8 @@ impl SshError {
         match self {
             Self::Busy { .. } => Outlook::Busy,
             Self::Connect { problem: ConnectProblem::Refused, .. } => Outlook::Unreachable,
-            Self::Timeout { .. } | Self::ConnectionLost { .. } => Outlook::Transient,
+            Self::Timeout { phase, .. } if *phase != Phase::Authenticate => Outlook::Transient,
+            Self::ConnectionLost { .. } => Outlook::Transient,
             _ if self.is_retryable() => Outlook::Transient,
             // A name without an address stays so within the time anybody waits; the same goes for
             // credentials, keys and what is no SSH server at all.

@@ -14,6 +14,12 @@ use crate::run::{cargo, root, step, target};
 /// Where the variants are, one a file.
 const VARIANTS: &str = "testing/simulation/broken";
 
+/// How long a seed may take with a broken variant, in seconds, until it counts as one that never ends.
+const PATIENCE: &str = "30";
+
+/// How a run ends in which a seed never does.
+const ENDLESS: i32 = 2;
+
 /// The most that a broken variant may ask for, in KiB.
 const MEMORY: u64 = 4 * 1024 * 1024;
 
@@ -77,17 +83,29 @@ pub(crate) fn broken(seeds: u64, only: &str) -> Result<()> {
         // A fault may make it ask for memory without end.
         let mut run = Command::new("sh");
         run.args(["-c", &format!("ulimit -v {MEMORY}; exec \"$0\" \"$@\"")]).arg(&program);
-        run.args(["--seeds", &seeds.to_string()]).env("BROKEN", &variant.name);
+        run.args(["--seeds", &seeds.to_string(), "--patience", PATIENCE]);
+        run.env("BROKEN", &variant.name);
         let output = run.output()?;
         let said = String::from_utf8_lossy(&output.stdout);
-        let count = said.lines().find_map(|line| line.split_once(" of ")?.0.parse::<u64>().ok());
+        let of = |what: &str| {
+            let count = |line: &str| line.strip_suffix(what)?.split_once(" of ")?.0.parse().ok();
+            said.lines().find_map(count)
+        };
+        let scripts: u64 = of(" scripts fail").unwrap_or_default();
         let rules = said.lines().filter_map(|line| {
             let (rule, seeds) = line.split_once(": ")?;
             Some(format!("{rule} ({})", seeds.strip_suffix(" seeds")?))
         });
-        let rules = rules.collect::<Vec<_>>().join(", ");
+        let mut rules: Vec<_> = rules.collect();
+        if scripts > 0 {
+            rules.push(format!("scripts ({scripts})"));
+        }
+        let rules = rules.join(", ");
+        let count: Option<u64> = of(" seeds fail");
         let count = match count {
             Some(count) => count.to_string(),
+            // By the watch over real time: something waits for what nobody does.
+            None if output.status.code() == Some(ENDLESS) => "hangs".into(),
             None => format!("ended by itself ({})", output.status),
         };
         println!("| `{}` | {} | {count} | {rules} |", variant.name, variant.about);

@@ -13,6 +13,11 @@ use crate::Error;
 /// How often a pool's connections are asked for a sign of life, unless somebody says otherwise.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
+/// How much longer than a connection itself its pool waits for it to be opened. What a connection was
+/// at when its time was up, it knows and the pool does not: a login that was not answered may have
+/// been refused, and is not tried again unasked.
+const LONGER: Duration = Duration::from_secs(1);
+
 /// What a pool is made with besides that of its connections, before it is checked.
 #[derive(Clone, Default)]
 pub(super) struct PoolOptions {
@@ -40,6 +45,11 @@ pub(crate) struct Made {
 impl<T: PoolKind> Builder<T> {
     /// The most connections open at once: 1 and up, default 10. sshd's `MaxStartups` and the
     /// server's memory bound what is sensible.
+    ///
+    /// Through a jump host, each has one on the jump host, too. That one says goodbye once the other
+    /// has, while the pool may already open the next: for as long, some round trips and 2 s at
+    /// most, the jump host has one more. A pool that waited for that would leave its borrowers waiting
+    /// wherever the jump host answers no more.
     pub fn max_connections(self, count: usize) -> Self {
         self.config(|config| config.max_size(count))
     }
@@ -175,7 +185,8 @@ impl<T: PoolKind> Builder<T> {
         self.config(|config| config.backoff_max(delay))
     }
 
-    /// The delay unit after an error that will not go away (wrong password, changed host key), which
+    /// The delay unit after an error that will not go away (wrong password, changed host key; also a
+    /// login that the server did not answer within `connect_timeout`: it may refuse it yet), which
     /// grows as `backoff_base` does, up to 64 times: above zero, default 1 s. While it runs and no
     /// connection is open, borrowers get that error at once.
     pub fn breaker_delay(self, delay: Duration) -> Self {
@@ -195,7 +206,7 @@ impl<T: PoolKind> Builder<T> {
             options.keepalive.interval.get_or_insert(KEEPALIVE);
         }
         let config = config
-            .connect_timeout(options.connect_timeout)
+            .connect_timeout(options.connect_timeout.saturating_add(LONGER))
             // Sessions ask by themselves; the pool looks whether they have given up.
             .watch_interval(options.keepalive.interval)
             .build()

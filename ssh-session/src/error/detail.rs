@@ -17,7 +17,8 @@ pub enum Outlook {
     Busy,
     /// Nobody listens there: a server that restarts, or a wrong port.
     Unreachable,
-    /// Will not go well before somebody changes something.
+    /// Will not go well before somebody changes something, or may have been a refusal: a login that
+    /// was not answered in time. Nothing is sent again before somebody asks for it.
     Permanent,
 }
 

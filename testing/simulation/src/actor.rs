@@ -6,10 +6,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hussh::Command;
-
 use crate::client::{self, Dropped, Hands, Lease, timed};
-use crate::job::Job;
+use crate::job::{Job, Reading};
 use crate::records::Outcome;
 use crate::script::{Client, Kind};
 use crate::trace::note;
@@ -55,7 +53,7 @@ impl Actor {
         let (lease, took) = timed(borrowing).await;
         queued.leave(lease.is_ok());
         let patience = self.plan.patience();
-        if took > patience + TICK {
+        if took > patience + world.books().stopped_within(took) + TICK {
             let text = format!("client {} waited {took:?} of {patience:?}", self.number);
             world.books().breach("deadline", text);
         }
@@ -74,34 +72,49 @@ impl Actor {
         job: Job,
         timeout: Option<Duration>,
         polls: Option<u32>,
+        reading: Option<Reading>,
     ) -> bool {
         let Some(hands) = self.hands() else { return false };
         let patience = self.plan.patience();
+        let pauses = reading.map_or(Duration::ZERO, |reading| reading.longest());
         let work = timeout.unwrap_or(Duration::from_millis(job.time) + TRANSFER);
-        // On loan, every part has its own limit; by `execute` it may be sent ten times.
-        let whole = matches!(&hands, Hands::Pool(..)) && job.number.is_multiple_of(2);
-        let limit = if whole { patience * 12 + work } else { patience + work };
-        world.books().called(job.number, site, self.plan.hop, limit);
-        let owed = self.owe(job.time as i64 + 1000);
+        // By `execute` it may be sent ten times, but not once its time is up: then one that was
+        // borrowed in vain is the last.
+        let whole =
+            matches!(&hands, Hands::Pool(..)) && job.number.is_multiple_of(2) && reading.is_none();
+        let limit = match timeout {
+            Some(_) if whole => patience * 2 + work,
+            None if whole => patience * 12 + work,
+            _ => patience + work + pauses,
+        };
+        world.books().called(job.number, site, &self.plan, limit);
+        let cost = job.time as i64 + 1000 + pauses.as_millis() as i64;
+        let owed = self.owe(cost);
         let slow = timeout.is_some_and(|limit| limit < Duration::from_millis(job.time + 10_000));
-        let doomed = slow || owed > patience.as_millis() as u64 / 2;
+        let doomed = slow || !pauses.is_zero() || owed > patience.as_millis() as u64 / 2;
+        let _slow = (!pauses.is_zero()).then(|| SlowReader::new(world, self.number));
         let running = async {
             if let (true, Hands::Pool(pool, _)) = (whole, &hands) {
                 world.books().asked(self.number, [Some(site), self.plan.hop]);
-                let command = Command::new(job.line()).timeout(timeout);
+                let command = client::command(job, timeout);
                 return client::judge(job, pool.execute_with(&command).await);
             }
             let lease = self.borrow(world, known_hosts, site, &hands).await;
             match lease {
-                Ok(lease) => lease.run(job, timeout).await,
+                Ok(lease) => lease.run(job, timeout, reading).await,
                 Err(outcome) => outcome,
             }
         };
         let outcome = Dropped { future: Some(Box::pin(running)), polls }.await;
         let outcome = outcome.unwrap_or(Outcome::Dropped);
-        self.owe(-(job.time as i64 + 1000));
+        self.owe(-cost);
         let done = matches!(outcome, Outcome::Done { right: true });
         note!(world, "job {} of client {}: {outcome:?}", job.number, self.number);
+        if let (Hands::Pool(_, events), Outcome::Failed { error, .. }) = (&hands, &outcome)
+            && error.contains("opens no further channel")
+        {
+            events.refused();
+        }
         world.books().ended(job.number, outcome, doomed);
         done
     }
@@ -120,9 +133,9 @@ impl Actor {
             let Some(hands) = actor.hands() else { return };
             let lease = actor.borrow(&world, &known_hosts, site, &hands).await;
             if let Ok(lease) = &lease {
-                world.books().called(job.number, site, actor.plan.hop, TRANSFER);
+                world.books().called(job.number, site, &actor.plan, TRANSFER);
                 actor.owe(job.time as i64 + 1000);
-                let outcome = lease.run(job, Some(Duration::from_secs(60))).await;
+                let outcome = lease.run(job, Some(Duration::from_secs(60)), None).await;
                 note!(world, "job {} of a borrower that panics: {outcome:?}", job.number);
                 world.books().ended(job.number, outcome, true);
                 actor.owe(-(job.time as i64 + 1000));
@@ -153,7 +166,7 @@ impl Actor {
             }
         };
         note!(world, "client {number} has closed: {closed:?}");
-        if took > CLOSING + TICK {
+        if took > CLOSING + world.books().stopped_within(took) + TICK {
             world.books().breach("deadline", format!("close of client {number} took {took:?}"));
         }
         if !calm {
@@ -162,11 +175,38 @@ impl Actor {
         if let Err(error) = closed {
             world.books().breach("left here", format!("client {number}: {error}"));
         }
-        if let Hands::Pool(pool, events) = hands {
-            for difference in events.disagree(&pool.stats()) {
-                world.books().breach("statistics", format!("client {number}: {difference}"));
+        let differences = match hands {
+            Hands::Pool(pool, events) => events.disagree(&pool.stats(), true),
+            Hands::Keyed(pool, endpoints) => {
+                let known = endpoints.0.iter().filter_map(|(endpoint, events)| {
+                    Some(events.disagree(&pool.stats_of(endpoint)?, client::remembers(number)))
+                });
+                known.flatten().collect()
             }
+            Hands::Single(_) => Vec::new(),
+        };
+        for difference in differences {
+            world.books().breach("statistics", format!("client {number}: {difference}"));
         }
+    }
+}
+
+/// Somebody who may leave bytes of a client's connections unread.
+struct SlowReader {
+    world: World,
+    owner: usize,
+}
+
+impl SlowReader {
+    fn new(world: &World, owner: usize) -> Self {
+        world.books().slow_reader(owner, true);
+        Self { world: world.clone(), owner }
+    }
+}
+
+impl Drop for SlowReader {
+    fn drop(&mut self) {
+        self.world.books().slow_reader(self.owner, false);
     }
 }
 

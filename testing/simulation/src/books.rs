@@ -7,11 +7,23 @@ use tokio::time::Instant;
 
 use crate::net::Link;
 use crate::records::{Allowed, Breach, Call, Counts, JobRecord, LinkRecord, Outcome, Waiting};
+use crate::script::{Client, Kind};
 use crate::world::TICK;
 
 /// How long a session that ends tries to say goodbye (backend-russh, `FAREWELL`): it may have ended
 /// just before its peer would have been given up.
 const GOODBYE: Duration = Duration::from_secs(1);
+
+/// How long after a stop of the process calls may still fail because of it: as long as a pool waits
+/// after logins that may have been refused.
+const AFTER_STOP: Duration = Duration::from_secs(64);
+
+/// For how long in all a process did nothing in stops that ended within the last so much time.
+fn stopped(stops: &[(Instant, Duration)], time: Duration) -> Duration {
+    let now = Instant::now();
+    let recent = stops.iter().filter(|(begin, stop)| *begin + *stop + time >= now);
+    recent.map(|(_, stop)| *stop).sum()
+}
 
 /// The books of one run.
 #[derive(Debug, Default)]
@@ -21,10 +33,14 @@ pub(crate) struct Books {
     jobs: BTreeMap<u64, JobRecord>,
     /// Until when something may go wrong at each site through no fault of ours.
     pub(crate) trouble: Vec<Option<Instant>>,
-    /// How often each client was refused by each site since it last was asked for something.
-    refusals: BTreeMap<(usize, usize), usize>,
+    /// How often each client was refused by each site, and how often it had been asked then.
+    refusals: BTreeMap<(usize, usize, u64), usize>,
+    /// How often each client was asked for something of each site.
+    asks: BTreeMap<(usize, usize), u64>,
     waiting: Vec<Waiting>,
     arrivals: u64,
+    /// When the process began to do nothing, and for how long.
+    stops: Vec<(Instant, Duration)>,
     pub(crate) breaches: Vec<Breach>,
     pub(crate) counts: Counts,
 }
@@ -36,6 +52,31 @@ impl Books {
 
     pub(crate) fn breach(&mut self, rule: &'static str, detail: impl Into<String>) {
         self.breaches.push(Breach { rule, detail: detail.into() });
+    }
+
+    /// The process does nothing for so long: what is due meanwhile is late.
+    pub(crate) fn stopped_for(&mut self, time: Duration) {
+        let now = Instant::now();
+        // What went wrong before is found out behind it.
+        for until in self.trouble.iter_mut().flatten() {
+            *until += time;
+        }
+        self.stops.push((now, time));
+        for (until, _) in self.allowed.iter_mut().filter_map(|allowed| allowed.before.as_mut()) {
+            *until += time;
+        }
+    }
+
+    /// For how long it did nothing in the last so much time.
+    pub(crate) fn stopped_within(&self, time: Duration) -> Duration {
+        stopped(&self.stops, time)
+    }
+
+    /// Somebody begins to read slowly over a client's connections, or ends it.
+    pub(crate) fn slow_reader(&mut self, owner: usize, begins: bool) {
+        let readers = &mut self.allowed[owner].slow_readers;
+        readers.0 = if begins { readers.0 + 1 } else { readers.0 - 1 };
+        readers.1 = Some(Instant::now());
     }
 
     /// Something goes wrong at a site until then.
@@ -62,6 +103,7 @@ impl Books {
             client_open: true,
             server_open: false,
             logged_in: false,
+            lost: false,
             confirmed: false,
             refused: 0,
             silence: Duration::ZERO,
@@ -107,6 +149,13 @@ impl Books {
         }
     }
 
+    /// The client has learned that its server's side is gone.
+    pub(crate) fn lost(&mut self, link: u64) {
+        if let Some(record) = self.links.get_mut(&link) {
+            record.lost = true;
+        }
+    }
+
     pub(crate) fn link_closed(&mut self, link: &Link) {
         let silence = link.life().elapsed();
         self.check_silence(link, silence);
@@ -118,9 +167,13 @@ impl Books {
 
     fn check_silence(&mut self, link: &Link, silence: Duration) {
         let Some(record) = self.links.get(&link.number) else { return };
-        let Some(most) = self.allowed.get(record.owner).map(|allowed| allowed.silence) else {
+        let Some(allowed) = self.allowed.get(record.owner) else { return };
+        // What nobody reads is life all the same.
+        let unread = allowed.slow_readers.1.is_some_and(|last| last.elapsed() <= silence);
+        if unread || allowed.slow_readers.0 > 0 {
             return;
-        };
+        }
+        let most = allowed.silence + allowed.doubt + self.stopped_within(silence);
         if record.confirmed && silence > most + GOODBYE + TICK {
             let number = link.number;
             self.breach("dead peer", format!("link {number} silent for {silence:?} of {most:?}"));
@@ -139,18 +192,25 @@ impl Books {
         }
     }
 
-    /// A credential was tried, at a site with its usual host key or not.
-    pub(crate) fn tried(&mut self, link: u64, refused: bool, usual_key: bool) {
+    /// How often the client of a connection was asked for something of its site before it now sends
+    /// a credential.
+    pub(crate) fn tries(&self, link: u64) -> u64 {
+        let asks = self.links.get(&link).and_then(|link| self.asks.get(&(link.owner, link.site)));
+        asks.copied().unwrap_or_default()
+    }
+
+    /// A credential was tried, once so much was asked for, at a site with its usual host key or not.
+    pub(crate) fn tried(&mut self, link: u64, asks: u64, refused: bool, usual_key: bool) {
         let Some(record) = self.links.get_mut(&link) else { return };
-        let (owner, site, heard) = (record.owner, record.site, record.client_open);
+        // Of a refusal that comes once its connection was lost, a client hears nothing.
+        let (owner, site, heard) = (record.owner, record.site, record.client_open || !record.lost);
         if refused {
             record.refused += 1;
             let count = record.refused;
             if count > 1 {
                 self.breach("refused secret", format!("tried {count} times on link {link}"));
             }
-            let since = self.refusals.entry((owner, site)).or_default();
-            // Of a refusal that comes once it has given up, a client hears nothing.
+            let since = self.refusals.entry((owner, site, asks)).or_default();
             *since += usize::from(heard);
             let since = *since;
             if let Some(allowed) = self.allowed.get(owner).filter(|most| since > most.dials) {
@@ -206,7 +266,7 @@ impl Books {
     /// A client is asked for something.
     pub(crate) fn asked(&mut self, client: usize, sites: [Option<usize>; 2]) {
         for site in sites.into_iter().flatten() {
-            self.refusals.remove(&(client, site));
+            *self.asks.entry((client, site)).or_default() += 1;
         }
     }
 
@@ -239,7 +299,9 @@ impl Books {
 
     /// A session was closed for a reason that a good one does not give.
     pub(crate) fn given_up(&mut self, client: usize, sites: [Option<usize>; 2], why: &str) {
-        if self.is_calm(sites, Instant::now()) {
+        // What was asked for a sign of life just before the process was stopped has not given one.
+        let late = why == "CheckFailed" && !stopped(&self.stops, TICK).is_zero();
+        if self.is_calm(sites, Instant::now()) && !late {
             self.breach("kept", format!("a good session of client {client} was closed: {why}"));
         }
     }
@@ -250,8 +312,9 @@ impl Books {
     }
 
     /// Somebody asks for a job, which is to end within `limit` one way or the other.
-    pub(crate) fn called(&mut self, job: u64, site: usize, hop: Option<usize>, limit: Duration) {
-        let call = Call { site, hop, started: Instant::now(), limit, outcome: None };
+    pub(crate) fn called(&mut self, job: u64, site: usize, client: &Client, limit: Duration) {
+        let (hop, keyed) = (client.hop, client.kind == Kind::Keyed);
+        let call = Call { site, hop, keyed, started: Instant::now(), limit, outcome: None };
         self.jobs.entry(job).or_default().call = Some(call);
     }
 
@@ -260,8 +323,10 @@ impl Books {
         let Some(call) = self.jobs.get_mut(&job).and_then(|record| record.call.as_mut()) else {
             return;
         };
-        let (took, limit) = (call.started.elapsed(), call.limit);
-        let (sites, started) = ([Some(call.site), call.hop], call.started);
+        let took = call.started.elapsed();
+        let limit = call.limit + stopped(&self.stops, took);
+        let (started, keyed) = (call.started, call.keyed);
+        let sites = [Some(call.site), call.hop];
         call.outcome = Some(outcome.clone());
         if took > limit + TICK {
             self.breach("deadline", format!("job {job} took {took:?} of {limit:?}"));
@@ -276,7 +341,15 @@ impl Books {
             Outcome::Failed { error, .. } => {
                 self.counts.failed += 1;
                 self.check_death(job, &error);
-                if self.is_calm(sites, started) && !doomed {
+                // What a stop has made late may fail for a while.
+                let recent = took + AFTER_STOP;
+                let stopped = !stopped(&self.stops, recent).is_zero();
+                let calm = match keyed {
+                    true => (0..self.trouble.len())
+                        .all(|site| self.is_calm([Some(site), None], started)),
+                    false => self.is_calm(sites, started),
+                };
+                if calm && !doomed && !stopped {
                     let text = format!("job {job} failed on a good day after {took:?}: {error}");
                     self.breach("unprovoked", text);
                 }

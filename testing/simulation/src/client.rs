@@ -8,17 +8,18 @@ use std::time::Duration;
 
 use backend_russh::RusshBackend;
 use hussh::{
-    AsyncConnection, AsyncConnectionPool, Builder, Error, JumpHost, Output, PooledAsyncConnection,
+    AsyncConnection, AsyncConnectionPool, Builder, Chunk, Error, JumpHost, Output,
+    PooledAsyncConnection,
 };
 use pool_core::{AsyncKeyedPool, AsyncKeyedPooled, Config, KeyedConfig};
 use ssh_session::{
     AsyncSession as _, Auth, Command, Endpoint, HostKeyPolicy, HostKeys, KeepaliveOptions, Options,
-    Route, SshError, Target, Transport,
+    Pty, Route, SshError, Target, Transport,
 };
 use tokio::time::Instant;
 
-use crate::events::Events;
-use crate::job::Job;
+use crate::events::{Events, KeyedEvents};
+use crate::job::{Job, Reading};
 use crate::net;
 use crate::records::Outcome;
 use crate::script::{Client, Kind};
@@ -29,7 +30,7 @@ use crate::world::World;
 #[derive(Clone)]
 pub(crate) enum Hands {
     Pool(AsyncConnectionPool, Arc<Events>),
-    Keyed(AsyncKeyedPool<Endpoint, RusshBackend>, Arc<Vec<Endpoint>>),
+    Keyed(AsyncKeyedPool<Endpoint, RusshBackend>, Arc<KeyedEvents>),
     Single(Arc<Mutex<Option<Arc<AsyncConnection>>>>),
 }
 
@@ -48,6 +49,11 @@ pub(crate) fn host(site: usize) -> String {
 /// The site of that name.
 pub(crate) fn site_of(host: &str) -> Option<usize> {
     host.strip_prefix("site-")?.strip_suffix(".simulated")?.parse().ok()
+}
+
+/// Whether a client's keyed pool forgets no key, and no count with it.
+pub(crate) fn remembers(owner: usize) -> bool {
+    owner.is_multiple_of(2)
 }
 
 fn transport(world: &World, site: usize, owner: usize) -> Transport {
@@ -84,13 +90,17 @@ impl Client {
                     .leases_per_session(self.channels)
                     .max_connecting(self.max_connecting)
                     .keepalive_interval(Some(self.keepalive_interval))
-                    .connect_timeout(self.connect_timeout)
+                    // Sessions themselves know what they were at when their time was up.
+                    .connect_timeout(self.connect_timeout + Duration::from_secs(1))
                     .acquire_timeout(Some(self.acquire_timeout))
                     .idle_timeout(Some(self.idle_timeout))
                     .max_lifetime(Some(self.max_lifetime))
                     .build()
                     .expect("a valid plan");
-                let config = KeyedConfig::new(per_key, self.total()).expect("a valid plan");
+                let mut config = KeyedConfig::new(per_key, self.total()).expect("a valid plan");
+                if remembers(owner) {
+                    config = config.forget_after(Duration::from_secs(1 << 32));
+                }
                 let endpoints = (0..world.sites().len()).map(|site| {
                     let target = Target::new(host(site), 22, USER).expect("a valid target");
                     let hosts = HostKeys::new(HostKeyPolicy::AcceptNew).files([known_hosts]);
@@ -102,11 +112,12 @@ impl Client {
                     options.connect_timeout = self.connect_timeout;
                     let (interval, count_max) = (self.keepalive_interval, self.keepalive_count_max);
                     options.keepalive = KeepaliveOptions { interval: Some(interval), count_max };
-                    Endpoint::new(options).expect("valid options")
+                    let events = Arc::new(Events::new(world, owner, [Some(site), None]));
+                    (Endpoint::new(options).expect("valid options"), events)
                 });
-                let endpoints = Arc::new(endpoints.collect());
+                let endpoints = Arc::new(KeyedEvents(endpoints.collect()));
                 let pool = AsyncKeyedPool::builder(config, RusshBackend::for_endpoint);
-                Hands::Keyed(pool.shared().build(), endpoints)
+                Hands::Keyed(pool.observer(endpoints.clone()).shared().build(), endpoints)
             }
             Kind::Single(_) => Hands::Single(Arc::default()),
         }
@@ -165,7 +176,7 @@ impl Client {
         match hands {
             Hands::Pool(pool, _) => pool.get().await.map(Lease::Pooled).map_err(|e| failed(&e)),
             Hands::Keyed(pool, endpoints) => {
-                let lease = pool.get(&endpoints[site]).await;
+                let lease = pool.get(&endpoints.0[site].0).await;
                 lease.map(Lease::Keyed).map_err(|error| Outcome::Failed {
                     may_have_started: false,
                     error: error.to_string(),
@@ -197,9 +208,24 @@ impl Lease {
         }
     }
 
-    /// Runs a job on it.
-    pub(crate) async fn run(&self, job: Job, timeout: Option<Duration>) -> Outcome {
-        let command = Command::new(job.line()).timeout(timeout);
+    /// Runs a job on it, and reads what it writes piece by piece where that is said. A session of
+    /// `pool-core` itself collects.
+    pub(crate) async fn run(
+        &self,
+        job: Job,
+        timeout: Option<Duration>,
+        reading: Option<Reading>,
+    ) -> Outcome {
+        let command = command(job, timeout);
+        match (self, reading) {
+            (Self::Pooled(connection), Some(reading)) => {
+                return read(connection, job, command, reading).await;
+            }
+            (Self::Single(connection), Some(reading)) => {
+                return read(connection, job, command, reading).await;
+            }
+            _ => {}
+        }
         match self {
             Self::Pooled(connection) => judge(job, connection.execute_with(&command).await),
             Self::Single(connection) => judge(job, connection.execute_with(&command).await),
@@ -210,6 +236,71 @@ impl Lease {
                 }
                 judge(job, result.map_err(Error::from))
             }
+        }
+    }
+}
+
+/// What a job looks like to a client.
+pub(crate) fn command(job: Job, timeout: Option<Duration>) -> Command {
+    let command = Command::new(job.line()).timeout(timeout).stdin(job.read());
+    if job.pty { command.pty(Pty::default()) } else { command }
+}
+
+/// Starts a job, feeds it and reads it at once.
+async fn read(
+    connection: &AsyncConnection,
+    job: Job,
+    command: Command,
+    reading: Reading,
+) -> Outcome {
+    let process = match connection.spawn(&command.stdin_piped()).await {
+        Ok(process) => process,
+        Err(error) => return failed(&error),
+    };
+    let feeding = async {
+        for piece in job.read().chunks(20_000) {
+            // Whoever reads is told why.
+            if process.write(piece).await.is_err() {
+                return;
+            }
+        }
+        let _ = process.close_stdin().await;
+    };
+    let taking = async {
+        let (mut stdout, mut pieces) = (Vec::new(), 0);
+        loop {
+            if reading.pieces == Some(pieces) {
+                return None;
+            }
+            match process.read().await {
+                Ok(Some(Chunk::Stdout(bytes))) => stdout.extend_from_slice(&bytes),
+                Ok(Some(Chunk::Stderr(_))) => return Some(Ok(None)),
+                Ok(None) => return Some(Ok(Some(stdout))),
+                Err(error) => return Some(Err(error)),
+            }
+            reading.rest(pieces).await;
+            pieces += 1;
+        }
+    };
+    let taken = tokio::select! {
+        biased;
+        taken = taking => taken,
+        () = async { feeding.await; std::future::pending().await } => return Outcome::Dropped,
+    };
+    match taken {
+        None => Outcome::Dropped,
+        Some(Err(error)) => failed(&error),
+        Some(Ok(None)) => Outcome::Done { right: false },
+        Some(Ok(Some(stdout))) => {
+            let output = process.wait().await;
+            judge(
+                job,
+                output.map(|status| Output {
+                    stdout: stdout.into(),
+                    stderr: Default::default(),
+                    status,
+                }),
+            )
         }
     }
 }

@@ -1,8 +1,10 @@
 //! What a pool tells its observer, counted, to be compared with its statistics.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use pool_core::{CloseReason, ConnectFailure, Event, Observer, Stats};
+use pool_core::{CloseReason, ConnectFailure, Event, KeyedObserver, Observer, Stats};
+use ssh_session::Endpoint;
 
 use crate::world::World;
 
@@ -18,6 +20,8 @@ pub(crate) struct Events {
     connected: AtomicU64,
     connect_failed: AtomicU64,
     closed: AtomicU64,
+    /// Borrowers that were refused a channel.
+    refused: AtomicU64,
 }
 
 impl Observer for Events {
@@ -44,10 +48,21 @@ impl Observer for Events {
     }
 }
 
+/// Those of each key of a keyed pool.
+pub(crate) struct KeyedEvents(pub(crate) Vec<(Endpoint, Arc<Events>)>);
+
+impl KeyedObserver<Endpoint> for KeyedEvents {
+    fn on_event(&self, key: &Endpoint, event: &Event) {
+        if let Some((_, events)) = self.0.iter().find(|(endpoint, _)| endpoint == key) {
+            events.on_event(event);
+        }
+    }
+}
+
 impl Events {
     pub(crate) fn new(world: &World, client: usize, sites: [Option<usize>; 2]) -> Self {
         let [acquired, not_acquired, released] = [const { AtomicU64::new(0) }; 3];
-        let [connected, connect_failed, closed] = [const { AtomicU64::new(0) }; 3];
+        let [connected, connect_failed, closed, refused] = [const { AtomicU64::new(0) }; 4];
         Self {
             world: world.clone(),
             client,
@@ -58,11 +73,18 @@ impl Events {
             connected,
             connect_failed,
             closed,
+            refused,
         }
     }
 
-    /// What does not agree with the statistics of a pool that is closed.
-    pub(crate) fn disagree(&self, stats: &Stats) -> Vec<String> {
+    /// A borrower was refused a channel, which the pool is to learn from.
+    pub(crate) fn refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What does not agree with the statistics of a pool, or of a key, that is closed. Where
+    /// `exact` is not said, the statistics may have forgotten something meanwhile.
+    pub(crate) fn disagree(&self, stats: &Stats, exact: bool) -> Vec<String> {
         let counters = stats.counters;
         let told = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let lost = counters.timed_out
@@ -83,10 +105,12 @@ impl Events {
             ("waiting", stats.waiting as u64, 0),
             ("lent", stats.lent as u64, 0),
             ("hung", stats.hung() as u64, 0),
+            // Of what was refused to a command that is sent again, only the pool is told.
+            ("refused", told(&self.refused).saturating_sub(counters.refusals), 0),
         ];
         pairs
             .into_iter()
-            .filter(|(_, one, other)| one != other)
+            .filter(|(_, one, other)| if exact { one != other } else { one > other })
             .map(|(what, one, other)| format!("{what}: {one} and {other}"))
             .collect()
     }

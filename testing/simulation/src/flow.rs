@@ -8,8 +8,9 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes};
 use tokio::time::Instant;
 
-/// How much is on its way at once, in bytes: the sender's and the receiver's buffers together.
-const ROOM: usize = 128 * 1024;
+/// How much of a client's is on its way at once, in bytes: the sender's and the receiver's buffers
+/// together.
+pub(crate) const ROOM: usize = 128 * 1024;
 
 /// What one direction of a network is like.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +43,8 @@ pub(crate) struct Flow {
     writer: Option<Waker>,
     /// The writer had to wait.
     stalled: bool,
+    /// Nobody is left to read it.
+    deserted: bool,
 }
 
 #[derive(Debug)]
@@ -61,11 +64,13 @@ pub(crate) enum Arrival {
 }
 
 impl Flow {
-    /// Sends bytes; how many, and whether the writer had been held up.
+    /// Sends bytes where no more than `room` is on its way; how many, and whether the writer had been
+    /// held up.
     pub(crate) fn poll_send(
         &mut self,
         context: &Context<'_>,
         bytes: &[u8],
+        room: usize,
         quality: Quality,
         rng: &mut fastrand::Rng,
     ) -> Poll<io::Result<(usize, bool)>> {
@@ -75,8 +80,11 @@ impl Flow {
         if self.ended {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let count = bytes.len().min(ROOM.saturating_sub(self.waiting));
+        let count = bytes.len().min(room.saturating_sub(self.waiting));
         if count == 0 && !bytes.is_empty() {
+            if self.deserted {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+            }
             self.writer = Some(context.waker().clone());
             self.stalled = true;
             return Poll::Pending;
@@ -175,7 +183,7 @@ impl Flow {
     /// Forgets what is on its way: nobody reads it any more.
     pub(crate) fn forget(&mut self) {
         self.pieces.clear();
-        self.waiting = 0;
+        (self.waiting, self.deserted) = (0, true);
         self.reader = None;
         if let Some(writer) = self.writer.take() {
             writer.wake();

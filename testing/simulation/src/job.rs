@@ -23,13 +23,45 @@ pub struct Job {
     pub output: usize,
     /// Its exit status.
     pub code: u8,
+    /// What it reads before all that, to the end, in bytes.
+    #[serde(default)]
+    pub input: usize,
+    /// Whether it wants a terminal.
+    #[serde(default)]
+    pub pty: bool,
+}
+
+/// How somebody reads what a job writes while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Reading {
+    /// How long after each piece.
+    pub pause: Duration,
+    /// Behind so many pieces the job is given up.
+    pub pieces: Option<u32>,
+}
+
+/// The most pieces that anybody waits between.
+const MOST_PIECES: u32 = 200;
+
+impl Reading {
+    /// How long all pauses are at most.
+    pub(crate) fn longest(&self) -> Duration {
+        self.pause * MOST_PIECES
+    }
+
+    /// Waits behind a piece of that number.
+    pub(crate) async fn rest(&self, piece: u32) {
+        if piece < MOST_PIECES && !self.pause.is_zero() {
+            sleep(self.pause).await;
+        }
+    }
 }
 
 impl Job {
     /// As the command line of a server.
     pub fn line(&self) -> String {
-        let Self { number, time, output, code } = self;
-        format!("job {number} {time} {output} {code}")
+        let Self { number, time, output, code, input, pty } = self;
+        format!("job {number} {time} {output} {code} {input} {pty}")
     }
 
     /// Back from that.
@@ -41,12 +73,24 @@ impl Job {
             time: word()?.parse().ok()?,
             output: word()?.parse().ok()?,
             code: word()?.parse().ok()?,
+            input: word()?.parse().ok()?,
+            pty: word()?.parse().ok()?,
         })
     }
 
     /// What it writes, all of it.
     pub fn written(&self) -> Vec<u8> {
         (0..self.output as u64).map(|at| ((self.number * 31 + at) % 251) as u8).collect()
+    }
+
+    /// What it reads, all of it.
+    pub fn read(&self) -> Vec<u8> {
+        (0..self.input).map(|at| self.read_at(at)).collect()
+    }
+
+    /// One byte of that.
+    pub(crate) fn read_at(&self, at: usize) -> u8 {
+        ((self.number * 17 + at as u64) % 241) as u8
     }
 }
 
@@ -57,11 +101,16 @@ pub(crate) async fn run(
     session: Handle,
     channel: ChannelId,
     killed: oneshot::Receiver<()>,
+    fed: oneshot::Receiver<()>,
     slot: Arc<()>,
 ) {
     let written = job.written();
     let (first, rest) = written.split_at(written.len() / 2);
     let working = async {
+        // A job that nobody feeds any more is killed.
+        if job.input > 0 && fed.await.is_err() {
+            std::future::pending::<()>().await;
+        }
         let _ = session.data(channel, first.to_vec()).await;
         sleep(Duration::from_millis(job.time)).await;
         world.books().stopped(job.number, true);

@@ -8,6 +8,7 @@
 mod actor;
 mod books;
 mod client;
+mod drawing;
 mod events;
 mod flow;
 mod job;
@@ -17,11 +18,12 @@ mod records;
 mod script;
 mod shrink;
 mod site;
+mod stage;
 mod trace;
 mod world;
 
 pub use actor::Expected;
-pub use job::Job;
+pub use job::{Job, Reading};
 pub use net::Direction;
 pub use play::{RECOVERY, Report, play};
 pub use records::{Breach, Counts};

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use crate::flow::{Arrival, Flow, Quality};
+use crate::flow::{Arrival, Flow, Quality, ROOM};
 use crate::trace::note;
 use crate::world::World;
 
@@ -74,6 +74,9 @@ pub(crate) struct End {
     timer: Option<Pin<Box<Sleep>>>,
     shut: bool,
 }
+
+/// What is carried on at once from the pipe of a session that has more to say than the pipe holds.
+const PIPED: usize = 8 * 1024;
 
 /// How long a cut may be felt.
 const AFTERMATH: Duration = Duration::from_secs(120);
@@ -222,6 +225,12 @@ impl End {
         self.link.world.net()[self.link.site].quality
     }
 
+    fn learn_of_loss(&self) {
+        if self.is_client {
+            self.link.world.books().lost(self.link.number);
+        }
+    }
+
     fn end(&mut self) {
         if std::mem::replace(&mut self.shut, true) {
             return;
@@ -266,10 +275,15 @@ impl AsyncRead for End {
                     buffer.put_slice(&bytes);
                     return Poll::Ready(Ok(()));
                 }
-                Arrival::End => return Poll::Ready(Ok(())),
+                Arrival::End => {
+                    drop(state);
+                    this.learn_of_loss();
+                    return Poll::Ready(Ok(()));
+                }
                 Arrival::Reset => {
                     state.flows.iter_mut().for_each(Flow::reset);
                     drop(state);
+                    this.learn_of_loss();
                     // Whoever learns of it, or is cut off while it dials anew, has a bad day.
                     let until = Instant::now() + AFTERMATH;
                     this.link.world.books().trouble(this.link.site, until);
@@ -306,9 +320,13 @@ impl AsyncWrite for End {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         let LinkState { flows, rng, life, .. } = &mut *state;
-        let sent = std::task::ready!(flows[outgoing].poll_send(context, bytes, quality, rng));
+        // sshd reads while what it writes waits; russh's server does only where that need not wait.
+        let room = if this.is_client { ROOM } else { usize::MAX };
+        let sent = std::task::ready!(flows[outgoing].poll_send(context, bytes, room, quality, rng));
         Poll::Ready(sent.map(|(count, stalled)| {
-            if stalled && this.is_client {
+            // So much at once has waited for room in the pipe that leads here.
+            let waited = bytes.len() >= PIPED;
+            if (stalled || waited) && this.is_client {
                 *life = Instant::now();
             }
             count

@@ -1,7 +1,6 @@
 //! Plays a script, and says what was wrong.
 
 use std::path::Path;
-use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,15 +11,15 @@ use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::actor::{Actor, CLOSING, TRANSFER};
+use crate::actor::{Actor, TRANSFER};
 use crate::books::Books;
-use crate::client::{self, Hands};
-use crate::flow::Quality;
+use crate::client;
 use crate::job::Job;
-use crate::net::{Link, Path as NetPath};
+use crate::net::Path as NetPath;
 use crate::records::{Allowed, Breach, Counts};
 use crate::script::{Client, Kind, Script, What};
-use crate::site::{Habits, Mood, OTHER_KEY, Site, USUAL_KEY};
+use crate::site::{Habits, Site, USUAL_KEY};
+use crate::stage::{GOOD, silence, usual};
 use crate::trace::{Trace, note};
 use crate::world::World;
 
@@ -91,27 +90,11 @@ fn known(sites: usize) -> String {
 }
 
 /// Who and what there is in one run.
-struct Stage {
-    world: World,
+pub(crate) struct Stage {
+    pub(crate) world: World,
     start: Instant,
-    clients: Vec<Actor>,
-    known_hosts: std::path::PathBuf,
-}
-
-const GOOD: Quality =
-    Quality { latency: Duration::from_millis(5), jitter: Duration::from_millis(2), rate: None };
-
-fn usual() -> Habits {
-    Habits {
-        mood: Mood::Serving,
-        host_key: USUAL_KEY,
-        refuses_logins: false,
-        login_delay: Duration::ZERO,
-        max_startups: 10,
-        max_sessions: 10,
-        rekey_after: None,
-        channel_timeout: None,
-    }
+    pub(crate) clients: Vec<Actor>,
+    pub(crate) known_hosts: std::path::PathBuf,
 }
 
 impl Stage {
@@ -123,7 +106,8 @@ impl Stage {
         let sites = (0..script.sites).map(|number| {
             let rekey_after = (rng.u32(..3) == 0).then_some(100_000);
             let channel_timeout = (rng.u32(..3) == 0).then(|| Duration::from_secs(rng.u64(2..300)));
-            Site::new(number, Habits { rekey_after, channel_timeout, ..usual() })
+            let kills = rng.u32(..3) != 0;
+            Site::new(number, Habits { rekey_after, channel_timeout, kills, ..usual() })
         });
         let sites = sites.collect();
         let allowed = script.clients.iter().map(allowed).collect();
@@ -150,6 +134,10 @@ impl Stage {
         for step in &script.steps {
             sleep_until(self.start + step.at).await;
             note!(self.world, "{:?}", step.what);
+            if let What::Stop { time } = step.what {
+                self.world.books().stopped_for(time);
+                tokio::time::advance(time).await;
+            }
             self.step(&step.what, &mut tasks);
         }
         sleep_until(self.start + script.length).await;
@@ -169,182 +157,6 @@ impl Stage {
         recovery
     }
 
-    fn step(&self, what: &What, tasks: &mut JoinSet<()>) {
-        if let Some((site, time)) = what.trouble() {
-            let silence = self.clients.iter().map(|actor| silence(&actor.plan)).max();
-            let until = Instant::now() + time + RECOVERY + silence.unwrap_or_default();
-            self.world.books().trouble(site, until);
-        }
-        match what.clone() {
-            What::Quality { site, latency, jitter, rate, time } => {
-                let quality = Quality { latency, jitter, rate };
-                self.world.net()[site].quality = quality;
-                self.later(tasks, time, move |world| world.net()[site].quality = GOOD);
-            }
-            What::Block { site, directions, time } => {
-                self.world.net()[site].block(directions);
-                self.later(tasks, time, move |world| world.net()[site].block([false; 2]));
-            }
-            What::Reset { site } => self.links(site).iter().for_each(|link| link.reset()),
-            What::HalfOpen { site } => self.links(site).iter().for_each(|link| link.vanish()),
-            What::CutNext { site, direction, bytes } => {
-                self.world.net()[site].cut_next = Some((direction, bytes));
-            }
-            What::CutNow { site, direction, bytes } => {
-                self.links(site).iter().for_each(|link| link.cut_after(direction, bytes));
-            }
-            What::Mood { site, mood, time } => {
-                self.habit(tasks, site, time, |habits| habits.mood = mood);
-            }
-            What::Crash { site, time } => {
-                self.habit(tasks, site, time, |habits| habits.mood = Mood::Down);
-                self.links(site).iter().for_each(|link| link.reset());
-            }
-            What::PowerLoss { site, time } => {
-                self.habit(tasks, site, time, |habits| habits.mood = Mood::Off);
-                self.links(site).iter().for_each(|link| link.vanish());
-            }
-            What::SlowLogins { site, delay, time } => {
-                self.habit(tasks, site, time, |habits| habits.login_delay = delay);
-            }
-            What::MaxStartups { site, most, time } => {
-                self.habit(tasks, site, time, |habits| habits.max_startups = most);
-            }
-            What::MaxSessions { site, most, time } => {
-                self.habit(tasks, site, time, |habits| habits.max_sessions = most);
-            }
-            What::RefuseLogins { site, time } => {
-                self.habit(tasks, site, time, |habits| habits.refuses_logins = true);
-            }
-            What::OtherHostKey { site, time } => {
-                self.habit(tasks, site, time, |habits| habits.host_key = OTHER_KEY);
-            }
-            What::Run { client, site, job, timeout, polls } => {
-                let actor = self.clients[client].clone();
-                let (world, known_hosts) = (self.world.clone(), self.known_hosts.clone());
-                tasks.spawn(async move {
-                    actor.run(&world, &known_hosts, site, job, timeout, polls).await;
-                });
-            }
-            What::Hold { client, site, time } => {
-                let actor = self.clients[client].clone();
-                let (world, known_hosts) = (self.world.clone(), self.known_hosts.clone());
-                tasks.spawn(async move {
-                    let Some(hands) = actor.hands() else { return };
-                    if let Ok(lease) = actor.borrow(&world, &known_hosts, site, &hands).await {
-                        sleep(time).await;
-                        drop(lease);
-                    }
-                });
-            }
-            What::Panic { client, site, job } => {
-                let actor = self.clients[client].clone();
-                let (world, known_hosts) = (self.world.clone(), self.known_hosts.clone());
-                tasks.spawn(async move {
-                    actor.panic(&world, &known_hosts, site, job).await;
-                });
-            }
-            What::Resize { client, size, time } => self.resize(tasks, client, size, time),
-            What::Renew { client, close } => self.renew(tasks, client, close),
-        }
-    }
-
-    /// Does something once that time has gone by.
-    fn later(
-        &self,
-        tasks: &mut JoinSet<()>,
-        time: Duration,
-        what: impl FnOnce(&World) + Send + 'static,
-    ) {
-        let world = self.world.clone();
-        tasks.spawn(async move {
-            sleep(time).await;
-            what(&world);
-        });
-    }
-
-    /// Changes a habit of a site for that time.
-    fn habit(
-        &self,
-        tasks: &mut JoinSet<()>,
-        site: usize,
-        time: Duration,
-        change: impl FnOnce(&mut Habits),
-    ) {
-        let mut habits = self.world.site(site).habits();
-        let before = habits.clone();
-        change(&mut habits);
-        let changed = habits.clone();
-        drop(habits);
-        self.later(tasks, time, move |world| {
-            world.site(site).habits().undo(&before, &changed);
-        });
-    }
-
-    fn links(&self, site: usize) -> Vec<Arc<Link>> {
-        self.world.net()[site].links()
-    }
-
-    fn resize(&self, tasks: &mut JoinSet<()>, client: usize, size: usize, time: Duration) {
-        let actor = &self.clients[client];
-        let (Some(Hands::Pool(pool, _)), Kind::Pool(site)) = (actor.hands(), actor.plan.kind)
-        else {
-            return;
-        };
-        let Client { max_connections: usual, connect_timeout, acquire_timeout, .. } = actor.plan;
-        let until = Instant::now() + time + acquire_timeout;
-        self.world.books().trouble(site, until);
-        self.world.books().resized(client, size, connect_timeout);
-        pool.resize(size);
-        let (resizes, number) =
-            (Arc::clone(&actor.resizes), 1 + actor.resizes.fetch_add(1, SeqCst));
-        self.later(tasks, time, move |world| {
-            // The last word counts.
-            if resizes.load(SeqCst) == number {
-                world.books().resized(client, usual, connect_timeout);
-                pool.resize(usual);
-            }
-        });
-    }
-
-    fn renew(&self, tasks: &mut JoinSet<()>, client: usize, close: bool) {
-        let actor = self.clients[client].clone();
-        let Some(hands) = actor.hands() else { return };
-        for site in 0..self.world.sites().len() {
-            let until = Instant::now() + actor.plan.acquire_timeout + CLOSING;
-            self.world.books().trouble(site, until);
-        }
-        *actor.lock() = None;
-        actor.resizes.fetch_add(1, SeqCst);
-        let (plan, number) = (&actor.plan, actor.number);
-        if !matches!(plan.kind, Kind::Single(_)) {
-            self.world.books().resized(number, plan.max_connections, plan.connect_timeout);
-        }
-        let (world, known_hosts) = (self.world.clone(), self.known_hosts.clone());
-        tasks.spawn(async move {
-            if close {
-                actor.close(&world, &hands, false).await;
-            }
-            drop(hands);
-            // What is lent, or says goodbye, is the old pool's.
-            sleep(TRANSFER).await;
-            let hands = actor.plan.equip(&world, actor.number, &known_hosts);
-            *actor.lock() = Some(hands);
-        });
-    }
-
-    /// Everything works again.
-    fn heal(&self) {
-        for (site, path) in self.world.net().iter_mut().enumerate() {
-            path.quality = GOOD;
-            path.cut_next = None;
-            path.block([false; 2]);
-            let mut habits = self.world.site(site).habits();
-            let Habits { rekey_after, channel_timeout, .. } = *habits;
-            *habits = Habits { rekey_after, channel_timeout, ..usual() };
-        }
-    }
-
     /// Every client gets work done again, in time.
     async fn recover(&self, good: Instant) -> Duration {
         let waited = good.elapsed();
@@ -359,12 +171,24 @@ impl Stage {
                 let start = Instant::now();
                 loop {
                     number += 1;
-                    let job = Job { number, time: 10, output: 100, code: 0 };
-                    let timeout = Some(Duration::from_secs(10));
-                    if actor.run(&self.world, &self.known_hosts, site, job, timeout, None).await {
+                    let job = Job { number, time: 10, output: 100, code: 0, input: 0, pty: false };
+                    let limit = Some(Duration::from_secs(10));
+                    let running =
+                        actor.run(&self.world, &self.known_hosts, site, job, limit, None, None);
+                    // Whoever never comes back has no deadline to come back at.
+                    let Ok(done) = timeout(TRANSFER, running).await else {
+                        self.world.books().breach("deadline", format!("job {number} hangs"));
+                        break;
+                    };
+                    if done {
                         break;
                     }
-                    if start.elapsed() > RECOVERY {
+                    // Nobody but its heartbeats finds a connection out that is held, and dead.
+                    let dead = match actor.plan.kind {
+                        Kind::Single(_) => silence(&actor.plan),
+                        Kind::Pool(_) | Kind::Keyed => Duration::ZERO,
+                    };
+                    if start.elapsed() > RECOVERY + dead {
                         let text = format!("client {} at site {site} after all", actor.number);
                         self.world.books().breach("recovery", text);
                         break;
@@ -386,10 +210,6 @@ impl Stage {
     }
 }
 
-fn silence(plan: &Client) -> Duration {
-    plan.keepalive_interval * (plan.keepalive_count_max + 1)
-}
-
 fn allowed(plan: &Client) -> Allowed {
     let most = plan.max_connections;
     let (sessions, total, dials) = match plan.kind {
@@ -403,20 +223,15 @@ fn allowed(plan: &Client) -> Allowed {
         Kind::Pool(_) | Kind::Keyed => plan.channels,
         Kind::Single(_) => usize::MAX,
     };
-    Allowed { sessions, before: None, total, dials, silence: silence(plan), leases, grace }
-}
-
-impl Habits {
-    /// Takes a change back, but for what was changed once more since.
-    fn undo(&mut self, before: &Self, changed: &Self) {
-        let usual = usual();
-        macro_rules! undo {
-            ($($field:ident)*) => {
-                $(if changed.$field != before.$field && self.$field == changed.$field {
-                    self.$field = usual.$field;
-                })*
-            };
-        }
-        undo!(mood host_key refuses_logins login_delay max_startups max_sessions);
+    Allowed {
+        sessions,
+        before: None,
+        total,
+        dials,
+        slow_readers: (0, None),
+        silence: silence(plan),
+        doubt: plan.keepalive_interval / 20,
+        leases,
+        grace,
     }
 }

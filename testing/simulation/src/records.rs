@@ -32,8 +32,12 @@ pub(crate) struct Allowed {
     pub(crate) total: Option<usize>,
     /// Connections that have not logged in, at once, to one site.
     pub(crate) dials: usize,
+    /// How many read slowly over its connections, and when one last began or ended.
+    pub(crate) slow_readers: (u32, Option<Instant>),
     /// How long a peer may be silent until it counts as dead.
     pub(crate) silence: Duration,
+    /// How much longer where bytes of it lie unread: a twentieth of its heartbeats' interval.
+    pub(crate) doubt: Duration,
     /// How many jobs run on one connection at once.
     pub(crate) leases: usize,
     /// How long what ends may still be there.
@@ -68,6 +72,8 @@ pub(crate) struct LinkRecord {
     pub(crate) client_open: bool,
     pub(crate) server_open: bool,
     pub(crate) logged_in: bool,
+    /// The client has learned that the server's side is gone.
+    pub(crate) lost: bool,
     /// The client has heard of that.
     pub(crate) confirmed: bool,
     pub(crate) refused: u32,
@@ -88,6 +94,8 @@ pub(crate) struct JobRecord {
 pub(crate) struct Call {
     pub(crate) site: usize,
     pub(crate) hop: Option<usize>,
+    /// It waits for what is used for other sites, too.
+    pub(crate) keyed: bool,
     pub(crate) started: Instant,
     pub(crate) limit: Duration,
     pub(crate) outcome: Option<Outcome>,

@@ -10,7 +10,9 @@ use std::time::Duration;
 use russh::keys::PrivateKey;
 use russh::keys::ssh_key::private::Ed25519Keypair;
 use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, Session};
-use russh::{Channel, ChannelId, ChannelOpenFailure, Limits, MethodKind, MethodSet, Sig, SshId};
+use russh::{
+    Channel, ChannelId, ChannelOpenFailure, Limits, MethodKind, MethodSet, Pty, Sig, SshId,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -57,6 +59,9 @@ pub(crate) struct Habits {
     pub(crate) max_startups: usize,
     pub(crate) max_sessions: usize,
     pub(crate) rekey_after: Option<usize>,
+    /// Commands end when they are told to, or nobody reads them any more; else when they are done, or
+    /// their connection is.
+    pub(crate) kills: bool,
     /// Channels on which nothing was started for so long are closed, as by sshd's `ChannelTimeout`.
     pub(crate) channel_timeout: Option<Duration>,
 }
@@ -136,6 +141,7 @@ async fn serve(
         host_key: habits.host_key,
         sessions: Arc::default(),
         channels: BTreeMap::new(),
+        deaf: Vec::new(),
         forwards: JoinSet::new(),
         startup: Some(startup),
     };
@@ -172,6 +178,8 @@ struct Visit {
     host_key: u8,
     sessions: Arc<()>,
     channels: BTreeMap<ChannelId, Open>,
+    /// What runs on though its channel is closed.
+    deaf: Vec<Open>,
     /// Connections to other sites, which end with this one.
     forwards: JoinSet<()>,
     startup: Option<Arc<()>>,
@@ -180,6 +188,9 @@ struct Visit {
 /// A channel. What runs in it is killed when this is dropped.
 struct Open {
     kill: Option<oneshot::Sender<()>>,
+    /// What runs in it and has not read all it is to read, and how much it has.
+    feed: Option<(Job, usize, oneshot::Sender<()>)>,
+    has_pty: bool,
     /// Until a command has it.
     slot: Option<(Arc<()>, oneshot::Sender<Infallible>)>,
 }
@@ -188,6 +199,7 @@ impl Handler for Visit {
     type Error = russh::Error;
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
+        let asks = self.world.books().tries(self.link);
         let habits = self.world.site(self.site).habits().clone();
         if !habits.login_delay.is_zero() {
             sleep(habits.login_delay).await;
@@ -195,8 +207,11 @@ impl Handler for Visit {
         let right = user == USER && password == Site::password(self.site);
         let refused = habits.refuses_logins || !right;
         note!(self.world, "site {} logs link {} in: {}", self.site, self.link, !refused);
-        self.world.books().tried(self.link, refused, self.host_key == USUAL_KEY);
-        Ok(if refused { Auth::reject() } else { Auth::Accept })
+        self.world.books().tried(self.link, asks, refused, self.host_key == USUAL_KEY);
+        // As sshd, it takes passwords still.
+        let again = Some(MethodSet::from(&[MethodKind::Password][..]));
+        let refusal = Auth::Reject { proceed_with_methods: again, partial_success: false };
+        Ok(if refused { refusal } else { Auth::Accept })
     }
 
     async fn auth_succeeded(&mut self, _: &mut Session) -> Result<(), Self::Error> {
@@ -231,7 +246,8 @@ impl Handler for Visit {
             });
         }
         let slot = Some((Arc::clone(&self.sessions), used));
-        self.channels.insert(channel.id(), Open { kill: None, slot });
+        let open = Open { kill: None, feed: None, has_pty: false, slot };
+        self.channels.insert(channel.id(), open);
         // What comes in is taken by the callbacks.
         drop(channel.split().0);
         reply.accept().await;
@@ -279,11 +295,59 @@ impl Handler for Visit {
         let Some((job, (slot, _), open)) = taken else { return session.channel_failure(id) };
         note!(self.world, "site {} starts job {} on link {}", self.site, job.number, self.link);
         self.world.books().started(job.number, self.site, self.link);
-        let (kill, killed) = oneshot::channel();
-        open.kill = Some(kill);
-        let running = job::run(self.world.clone(), job, session.handle(), id, killed, slot);
+        if job.pty != open.has_pty {
+            let text = format!("job {} has a terminal: {}", job.number, open.has_pty);
+            self.world.books().breach("right input", text);
+        }
+        let ((kill, killed), (feed, fed)) = (oneshot::channel(), oneshot::channel());
+        (open.kill, open.feed) = (Some(kill), Some((job, 0, feed)));
+        let running = job::run(self.world.clone(), job, session.handle(), id, killed, fed, slot);
         tokio::spawn(running);
         session.channel_success(id)
+    }
+
+    async fn pty_request(
+        &mut self,
+        id: ChannelId,
+        _: &str,
+        _: u32,
+        _: u32,
+        _: u32,
+        _: u32,
+        _: &[(Pty, u32)],
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        if let Some(open) = self.channels.get_mut(&id) {
+            open.has_pty = true;
+        }
+        session.channel_success(id)
+    }
+
+    async fn data(
+        &mut self,
+        id: ChannelId,
+        data: &[u8],
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let open = self.channels.get_mut(&id);
+        let Some((job, read, _)) = open.and_then(|open| open.feed.as_mut()) else { return Ok(()) };
+        if data.iter().zip(*read..).any(|(byte, at)| *byte != job.read_at(at)) {
+            let text = format!("job {} reads another's behind {read} bytes", job.number);
+            self.world.books().breach("right input", text);
+        }
+        *read += data.len();
+        Ok(())
+    }
+
+    async fn channel_eof(&mut self, id: ChannelId, _: &mut Session) -> Result<(), Self::Error> {
+        let open = self.channels.get_mut(&id);
+        let Some((job, read, feed)) = open.and_then(|open| open.feed.take()) else { return Ok(()) };
+        if read != job.input {
+            let text = format!("job {} reads {read} bytes of {}", job.number, job.input);
+            self.world.books().breach("right input", text);
+        }
+        let _ = feed.send(());
+        Ok(())
     }
 
     async fn signal(
@@ -293,6 +357,7 @@ impl Handler for Visit {
         _: &mut Session,
     ) -> Result<(), Self::Error> {
         if matches!(signal, Sig::KILL)
+            && self.world.site(self.site).habits().kills
             && let Some(kill) = self.channels.get_mut(&id).and_then(|open| open.kill.take())
         {
             let _ = kill.send(());
@@ -301,7 +366,16 @@ impl Handler for Visit {
     }
 
     async fn channel_close(&mut self, id: ChannelId, _: &mut Session) -> Result<(), Self::Error> {
-        self.channels.remove(&id);
+        self.deaf.retain(Open::runs);
+        if let Some(mut open) = self.channels.remove(&id)
+            && !self.world.site(self.site).habits().kills
+        {
+            // What it reads is at its end.
+            if let Some((_, _, feed)) = open.feed.take() {
+                let _ = feed.send(());
+            }
+            self.deaf.push(open);
+        }
         Ok(())
     }
 }
