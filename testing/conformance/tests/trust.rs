@@ -472,9 +472,9 @@ fn a_command_says_what_is_known_as_it_does_for_ssh<S: Pooled>(subject: &S) {
     assert!(matches!(problem(dial()), HostKeyProblem::Revoked { .. }));
     // One that hangs is ended with the time there is for the dial.
     write("sleep 600");
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     let mut options = options;
-    options.connect_timeout = std::time::Duration::from_secs(2);
+    options.connect_timeout = Duration::from_secs(2);
     let error = dialer(subject, options)().expect_err("it hangs");
     assert!(start.elapsed().as_secs() < 8, "{:?}: {error}", start.elapsed());
 }
