@@ -96,9 +96,6 @@ impl<D: Domain> Shared<D> {
             .unwrap_or_default();
         match answer {
             Some(Ok(())) => Ok(()),
-            Some(Err(AcquireError::Connect(error))) => {
-                Err(WarmError { wanted, opened, last_failure: Some(error) })
-            }
             _ => Err(WarmError { wanted, opened, last_failure: known }),
         }
     }
