@@ -94,13 +94,8 @@ impl<D: Domain> Shared<D> {
                 (core.opened(), known)
             })
             .unwrap_or_default();
-        match answer {
-            Some(Ok(())) => Ok(()),
-            Some(Err(AcquireError::Connect(error))) => {
-                Err(WarmError { wanted, opened, last_failure: Some(error) })
-            }
-            _ => Err(WarmError { wanted, opened, last_failure: known }),
-        }
+        let failed = WarmError { wanted, opened, last_failure: known };
+        answer.and_then(Result::ok).ok_or(failed)
     }
 
     /// How closing went.

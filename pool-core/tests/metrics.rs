@@ -105,7 +105,10 @@ fn leases_and_connects_leave_these_figures() {
     assert_recorded(&[long.clone(), long], ["pool_held_long_total 2"]);
     let connected = Event::Connected { session, took: SECOND / 2 };
     let connects = ["pool_connects_total 1", "pool_connect_seconds [0.5]"];
-    assert_recorded(&[connected.clone()], [connects[0], connects[1], "pool_sessions_open 1.0"]);
+    assert_recorded(
+        std::slice::from_ref(&connected),
+        [connects[0], connects[1], "pool_sessions_open 1.0"],
+    );
     let detached = Event::Detached { session };
     let gone = ["pool_sessions_open 0.0", "pool_leases -1.0"];
     assert_recorded(&[connected, detached], [connects[0], connects[1], gone[0], gone[1]]);

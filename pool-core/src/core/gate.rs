@@ -184,8 +184,8 @@ impl<S, E: Clone> Core<S, E> {
 
     /// The credentials may have changed: forgets what failed before.
     pub(super) fn gate_reset(&mut self) {
-        let Gate { allowance, total_is_full, warm, .. } = self.gate;
-        self.gate = Gate { allowance, total_is_full, warm, ..Gate::default() };
+        let Gate { allowance, warm, .. } = self.gate;
+        self.gate = Gate { allowance, warm, ..Gate::default() };
     }
 
     /// Whether anything at all could make a connect wanted.

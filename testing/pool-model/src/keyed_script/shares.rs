@@ -109,7 +109,12 @@ impl KeyedHarness {
             let taken = given.lent.iter().filter(|other| *other == key).count();
             let had = self.view.key(*key).map_or(0, |key| key.staying) + taken;
             // What else it had may have timed out a moment later.
-            let had = had.max(before.key(*key).map_or(0, |key| key.staying));
+            let was = before.key(*key).map_or(0, |key| key.staying);
+            if was == 0 {
+                // It was on its way out for another reason.
+                continue;
+            }
+            let had = had.max(was);
             let turn_is_over = self.turn_end(*key).is_some_and(|end| end <= self.now);
             let justifies = |view: &View| {
                 let mut starving = view.starving().filter(|(_, starving)| starving != key);
