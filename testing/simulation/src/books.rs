@@ -383,7 +383,8 @@ impl Books {
 
     fn check_early(&mut self, job: u64, owner: usize, silence: Duration) {
         let Some(allowed) = self.allowed.get(owner) else { return };
-        if silence + TICK < allowed.silence {
+        // A stuck session does not look at what has come last.
+        if silence + allowed.doubt.max(TICK) < allowed.silence {
             let text = format!("after {silence:?} of {:?}", allowed.silence);
             self.breach("dead too early", format!("the peer of job {job} {text}"));
         }
