@@ -106,7 +106,6 @@ impl Books {
             lost: false,
             confirmed: false,
             refused: 0,
-            died: None,
             silence: Duration::ZERO,
         };
         self.links.insert(link.number, record);
@@ -164,12 +163,6 @@ impl Books {
         if let Some(record) = self.links.get_mut(&link.number) {
             record.client_open = false;
             record.silence = silence;
-            let died = record.died.take();
-            // What has come since then says nothing of how it was then.
-            let before = died.map(|(at, job)| (job, silence.checked_sub(at.elapsed())));
-            if let Some((job, Some(silence))) = before {
-                self.check_early(job, link.owner, silence);
-            }
         }
     }
 
@@ -372,17 +365,12 @@ impl Books {
             return;
         }
         let link = self.jobs.get(&job).and_then(|record| record.link);
-        let Some(link) = link.and_then(|link| self.links.get_mut(&link)) else { return };
-        if link.client_open {
-            link.died = Some((Instant::now(), job));
-        } else {
-            let (owner, silence) = (link.owner, link.silence);
-            self.check_early(job, owner, silence);
-        }
-    }
-
-    fn check_early(&mut self, job: u64, owner: usize, silence: Duration) {
-        let Some(allowed) = self.allowed.get(owner) else { return };
+        let Some(link) = link.and_then(|link| self.links.get(&link)) else { return };
+        // Where one says goodbye yet, bytes of its may still be on their way, of which it knows nothing.
+        let silence = link.silence;
+        let Some(allowed) = self.allowed.get(link.owner).filter(|_| !link.client_open) else {
+            return;
+        };
         // A stuck session does not look at what has come last.
         if silence + allowed.doubt.max(TICK) < allowed.silence {
             let text = format!("after {silence:?} of {:?}", allowed.silence);

@@ -77,8 +77,6 @@ pub(crate) struct LinkRecord {
     /// The client has heard of that.
     pub(crate) confirmed: bool,
     pub(crate) refused: u32,
-    /// When the client gave it up for dead, while it was still open, and a job on it.
-    pub(crate) died: Option<(Instant, u64)>,
     /// How long the client had heard nothing when it closed it.
     pub(crate) silence: Duration,
 }
