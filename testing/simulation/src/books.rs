@@ -29,8 +29,8 @@ fn stopped(stops: &[(Instant, Duration)], time: Duration) -> Duration {
 #[derive(Debug, Default)]
 pub(crate) struct Books {
     pub(crate) allowed: Vec<Allowed>,
-    links: BTreeMap<u64, LinkRecord>,
-    jobs: BTreeMap<u64, JobRecord>,
+    pub(crate) links: BTreeMap<u64, LinkRecord>,
+    pub(crate) jobs: BTreeMap<u64, JobRecord>,
     /// Until when something may go wrong at each site through no fault of ours.
     pub(crate) trouble: Vec<Option<Instant>>,
     /// How often each client was refused by each site, and how often it had been asked then.
@@ -157,8 +157,9 @@ impl Books {
     }
 
     pub(crate) fn link_closed(&mut self, link: &Link) {
-        let silence = link.life().elapsed();
-        self.check_silence(link, silence);
+        let (life, perhaps) = link.life();
+        let silence = life.elapsed();
+        self.check_silence(link, perhaps.elapsed());
         if let Some(record) = self.links.get_mut(&link.number) {
             record.client_open = false;
             record.silence = silence;
@@ -365,45 +366,15 @@ impl Books {
         }
         let link = self.jobs.get(&job).and_then(|record| record.link);
         let Some(link) = link.and_then(|link| self.links.get(&link)) else { return };
-        let Some(allowed) = self.allowed.get(link.owner) else { return };
-        if !link.client_open && link.silence + TICK < allowed.silence {
-            let text = format!("after {:?} of {:?}", link.silence, allowed.silence);
+        // Where one says goodbye yet, bytes of its may still be on their way, of which it knows nothing.
+        let silence = link.silence;
+        let Some(allowed) = self.allowed.get(link.owner).filter(|_| !link.client_open) else {
+            return;
+        };
+        // A stuck session does not look at what has come last.
+        if silence + allowed.doubt.max(TICK) < allowed.silence {
+            let text = format!("after {silence:?} of {:?}", allowed.silence);
             self.breach("dead too early", format!("the peer of job {job} {text}"));
         }
-    }
-
-    /// Looks at all jobs once more when all is over.
-    pub(crate) fn close(&mut self) {
-        let mut found = Vec::new();
-        for (number, record) in &self.jobs {
-            let mut breach = |rule, detail: String| found.push(Breach { rule, detail });
-            let Some(call) = &record.call else {
-                breach("once", format!("job {number} was never asked for"));
-                continue;
-            };
-            let (starts, finished) = (record.starts, record.finished);
-            match &call.outcome {
-                None => breach("deadline", format!("job {number} never came back")),
-                Some(Outcome::Done { .. }) if starts != 1 || !finished => {
-                    breach("not lost", format!("job {number} has an output and {starts} starts"));
-                }
-                Some(Outcome::Failed { may_have_started: false, error }) if starts > 0 => {
-                    let text =
-                        format!("job {number} was started, and its caller told not: {error}");
-                    breach("not lost", text);
-                }
-                _ => {}
-            }
-            if starts > 0 && !finished && !record.killed {
-                breach("left on a server", format!("job {number} runs on"));
-            }
-        }
-        let open = |link: &LinkRecord| link.client_open || link.server_open;
-        for (number, link) in self.links.iter().filter(|(_, link)| open(link)) {
-            let rule = if link.client_open { "left here" } else { "left on a server" };
-            let detail = format!("link {number} of client {} to site {}", link.owner, link.site);
-            found.push(Breach { rule, detail });
-        }
-        self.breaches.append(&mut found);
     }
 }

@@ -9,6 +9,7 @@ mod actor;
 mod books;
 mod client;
 mod drawing;
+mod ending;
 mod events;
 mod flow;
 mod job;

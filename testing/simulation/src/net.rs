@@ -62,6 +62,8 @@ struct LinkState {
     rng: fastrand::Rng,
     /// When the client last saw the server alive, or its own bytes taken after a stall.
     life: Instant,
+    /// When so many of its bytes were taken that they may have stood in the way of others.
+    taken: Instant,
     /// The server's end knows nothing of it any more.
     server_gone: bool,
 }
@@ -161,7 +163,8 @@ pub(crate) async fn connect(world: &World, site: usize, owner: usize) -> io::Res
         }
         let number = world.next_link();
         let rng = fastrand::Rng::with_seed(path.rng.u64(..));
-        let state = Mutex::new(LinkState { flows, rng, life: Instant::now(), server_gone: false });
+        let now = Instant::now();
+        let state = Mutex::new(LinkState { flows, rng, life: now, taken: now, server_gone: false });
         let link = Arc::new(Link { number, site, owner, world: world.clone(), state });
         path.links.push(Arc::downgrade(&link));
         link
@@ -206,9 +209,10 @@ impl Link {
         self.state().flows[direction as usize].cut_after = Some(bytes);
     }
 
-    /// When its client last had a sign of life.
-    pub(crate) fn life(&self) -> Instant {
-        self.state().life
+    /// When its client last had a sign of life, and when something may have been one.
+    pub(crate) fn life(&self) -> (Instant, Instant) {
+        let state = self.state();
+        (state.life, state.life.max(state.taken))
     }
 }
 
@@ -261,7 +265,7 @@ impl AsyncRead for End {
             }
             match state.flows[incoming].receive(context, buffer.remaining()) {
                 Arrival::Bytes(bytes) => {
-                    let silence = state.life.elapsed();
+                    let silence = state.life.max(state.taken).elapsed();
                     if this.is_client {
                         state.life = Instant::now();
                     }
@@ -319,15 +323,18 @@ impl AsyncWrite for End {
         if state.server_gone && !this.is_client {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
-        let LinkState { flows, rng, life, .. } = &mut *state;
+        let LinkState { flows, rng, life, taken, .. } = &mut *state;
         // sshd reads while what it writes waits; russh's server does only where that need not wait.
         let room = if this.is_client { ROOM } else { usize::MAX };
         let sent = std::task::ready!(flows[outgoing].poll_send(context, bytes, room, quality, rng));
         Poll::Ready(sent.map(|(count, stalled)| {
             // So much at once has waited for room in the pipe that leads here.
             let waited = bytes.len() >= PIPED;
-            if (stalled || waited) && this.is_client {
+            if stalled && this.is_client {
                 *life = Instant::now();
+            }
+            if waited && this.is_client {
+                *taken = Instant::now();
             }
             count
         }))

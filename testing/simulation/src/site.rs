@@ -16,7 +16,7 @@ use russh::{
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::client;
 use crate::job::{self, Job};
@@ -26,6 +26,9 @@ use crate::world::World;
 
 /// How long a site tries to connect to another for a client.
 const FORWARD: Duration = Duration::from_secs(10);
+
+/// How long what was sent before may still arrive, on a good day.
+const CROSSING: Duration = Duration::from_millis(50);
 
 /// The only user.
 pub(crate) const USER: &str = "deploy";
@@ -238,9 +241,12 @@ impl Handler for Visit {
         let (used, unused) = oneshot::channel::<Infallible>();
         if let Some(age) = timeout_of {
             let (handle, id) = (session.handle(), channel.id());
+            let (world, site) = (self.world.clone(), self.site);
             tokio::spawn(async move {
                 // A command took it, or it is gone.
                 if timeout(age, unused).await.is_err() {
+                    // A command may be on its way to it just now.
+                    world.books().trouble(site, Instant::now() + CROSSING);
                     let _ = handle.close(id).await;
                 }
             });
