@@ -9,11 +9,11 @@ use ssh_session::{AsyncSession as _, Endpoint, FirstKeys, Options, Outlook, SshE
 use crate::session::RusshSession;
 
 /// How long a server may take to answer a check. A pool's own limit is shorter, if anything.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a server may take to close the channel of a command that was given up. One that does
 /// not let us kill it takes as long as the command, and a new session is cheaper than to wait.
-const RESET_PATIENCE: Duration = Duration::from_millis(500);
+const RESET_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Opens, checks and closes [`RusshSession`]s for a pool, which may lend one to several borrowers at
 /// once ([`AsyncPoolBuilder::shared`](pool_core::AsyncPoolBuilder::shared)).
@@ -61,15 +61,15 @@ impl AsyncBackend for RusshBackend {
     }
 
     async fn check(&self, session: &mut Arc<RusshSession>) -> Result<(), SshError> {
-        session.ping(PATIENCE).await
+        session.ping(CHECK_TIMEOUT).await
     }
 
     fn needs_reset(&self, session: &mut Arc<RusshSession>) -> bool {
-        session.has_leftovers()
+        session.has_abandoned_channels()
     }
 
     async fn reset(&self, session: &mut Arc<RusshSession>) -> Result<(), SshError> {
-        session.settle(RESET_PATIENCE).await
+        session.wait_until_closed(RESET_TIMEOUT).await
     }
 
     async fn close(&self, session: Arc<RusshSession>) {

@@ -11,9 +11,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::client::describe;
 use crate::deadline::Deadline;
-use crate::line::End;
 use crate::link::Link;
-use crate::parking::{Lane, Slot};
+use crate::liveness::End;
+use crate::prefetch::{CommandChannel, Slot};
 
 /// How long a killed command may take until it is killed again, and in the end its channel closed
 /// without it. sshd says that a command runs before it has a process group, and a signal that comes
@@ -22,23 +22,23 @@ const GRACE: [Duration; 3] =
     [Duration::from_millis(20), Duration::from_millis(80), Duration::from_millis(200)];
 
 /// How long a session may take to take a message on, before it is stuck for good.
-const STUCK: Duration = Duration::from_secs(5);
+const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often a refused channel is asked for again while slots of commands given up come free:
 /// sshd frees one only after the next channel was asked for.
-const AGAIN: usize = 3;
+const MAX_RETRIES: usize = 3;
 
 /// How long each of these waits for a slot.
 const SLOT_WAIT: Duration = Duration::from_millis(300);
 
 impl Link {
     /// Opens a channel. Not to be dropped half-way: the server's slot would be lost.
-    pub(crate) async fn open(&self) -> Result<Lane, SshError> {
-        let mut leftovers = self.leftovers.subscribe();
-        let mut hope = AGAIN;
+    pub(crate) async fn open(&self) -> Result<CommandChannel, SshError> {
+        let mut abandoned = self.abandoned.subscribe();
+        let mut retries_left = MAX_RETRIES;
         let mut pauses = RETRY_PAUSES.into_iter();
         loop {
-            let left = *leftovers.borrow_and_update();
+            let left = *abandoned.borrow_and_update();
             let slot = Slot::take(&self.parking.slots);
             let opening = self.line.acknowledge_quickly();
             let opened = self.handle.channel_open_session().await;
@@ -53,9 +53,9 @@ impl Link {
             };
             drop(slot);
             self.was_refused();
-            if left > 0 && hope > 0 {
-                hope -= 1;
-                let _ = timeout(SLOT_WAIT, leftovers.changed()).await;
+            if left > 0 && retries_left > 0 {
+                retries_left -= 1;
+                let _ = timeout(SLOT_WAIT, abandoned.changed()).await;
             } else if self.parking.slots.closed_within(RECENTLY_CLOSED)
                 && let Some(pause) = pauses.next()
             {
@@ -70,25 +70,25 @@ impl Link {
     }
 
     /// Whether a borrower left something open. Never waits.
-    pub(crate) fn has_leftovers(&self) -> bool {
-        *self.leftovers.borrow() > 0
+    pub(crate) fn has_abandoned_channels(&self) -> bool {
+        *self.abandoned.borrow() > 0
     }
 
     /// Waits until nothing is left open. A command that the server does not let us kill holds one
     /// of the server's session slots until its process ends.
-    pub(crate) async fn settle(&self, patience: Duration) -> Result<(), SshError> {
+    pub(crate) async fn wait_until_closed(&self, patience: Duration) -> Result<(), SshError> {
         let deadline = Deadline::after(Some(patience));
-        let mut leftovers = self.leftovers.subscribe();
+        let mut abandoned = self.abandoned.subscribe();
         tokio::select! {
             biased;
             end = self.line.wait_end() => Err(end.error(&self.target, Phase::Reset)),
-            _ = leftovers.wait_for(|count| *count == 0) => Ok(()),
+            _ = abandoned.wait_for(|count| *count == 0) => Ok(()),
             () = deadline.passed() => Err(deadline.error(&self.target, Phase::Reset)),
         }
     }
 
     /// Closes a channel on which nothing was started.
-    pub(crate) async fn close_unused(&self, lane: Lane) {
+    pub(crate) async fn close_unused(&self, lane: CommandChannel) {
         self.tell(lane.channel.close()).await;
     }
 
@@ -123,7 +123,7 @@ impl Link {
     /// Sends a message on a channel; a session that takes none is stuck.
     pub(crate) async fn tell(&self, message: impl Future<Output = Result<(), russh::Error>>) {
         // An error means that the session is over, and all its channels with it.
-        if timeout(STUCK, message).await.is_err() {
+        if timeout(SEND_TIMEOUT, message).await.is_err() {
             self.line.cut(End::Lost("the server takes nothing more".into()));
         }
     }
@@ -138,7 +138,7 @@ pub(crate) struct Leftover {
 
 impl Leftover {
     pub(crate) fn new(link: &Arc<Link>) -> Self {
-        link.leftovers.send_modify(|count| *count += 1);
+        link.abandoned.send_modify(|count| *count += 1);
         Self { link: Arc::clone(link), stays: false }
     }
 }
@@ -147,7 +147,7 @@ impl Drop for Leftover {
     fn drop(&mut self) {
         if !self.stays {
             self.link.parking.slots.was_closed();
-            self.link.leftovers.send_modify(|count| *count = count.saturating_sub(1));
+            self.link.abandoned.send_modify(|count| *count = count.saturating_sub(1));
         }
     }
 }

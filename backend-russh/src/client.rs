@@ -13,14 +13,14 @@ use ssh_session::{
 use tokio::sync::oneshot;
 
 use crate::config;
-use crate::line::{End, Line};
+use crate::liveness::{End, Liveness};
 
 /// A host key we believe, to be recorded once login succeeded, and itself where others may be
 /// recorded beside it.
 pub(crate) type Believed = Arc<Mutex<Option<(Verdict, Option<HostKey>)>>>;
 
 /// As many of the keys that a server says it has are looked at.
-const MOST_KEYS: usize = 64;
+const MAX_KEYS: usize = 64;
 
 /// Our side of russh's session task. When it is dropped, the task is at its end.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(crate) struct Client {
     pub(crate) offer: Arc<Offer>,
     pub(crate) check: Arc<HostKeyCheck>,
     pub(crate) believed: Believed,
-    pub(crate) line: Arc<Line>,
+    pub(crate) line: Arc<Liveness>,
     /// Who is told of the keys that the server says it has, once.
     pub(crate) announced: Option<oneshot::Sender<Vec<HostKey>>>,
     /// The key of this session. russh asks about that of the first key exchange only; those after it
@@ -142,7 +142,7 @@ impl Handler for Client {
         _: &mut Session,
     ) -> Result<(), Problem> {
         if let Some(announced) = self.announced.take() {
-            let keys = keys.iter().take(MOST_KEYS).filter_map(|key| key.to_bytes().ok());
+            let keys = keys.iter().take(MAX_KEYS).filter_map(|key| key.to_bytes().ok());
             // Nobody listens where nothing may be recorded.
             let _ = announced.send(keys.filter_map(|key| HostKey::from_wire(&key)).collect());
         }

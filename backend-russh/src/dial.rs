@@ -14,8 +14,8 @@ use crate::apart::spawn_blocking;
 use crate::client::{Believed, Client, Problem, describe};
 use crate::config::{config, offer};
 use crate::deadline::Deadline;
-use crate::line::{End, Line};
 use crate::link::Link;
+use crate::liveness::{End, Liveness};
 use crate::login;
 use crate::random;
 use crate::relay::Hop;
@@ -25,7 +25,7 @@ use crate::way::Way;
 pub(crate) struct Dial<'a> {
     pub(crate) options: &'a Options,
     pub(crate) deadline: Deadline,
-    pub(crate) line: Arc<Line>,
+    pub(crate) line: Arc<Liveness>,
     done: bool,
 }
 

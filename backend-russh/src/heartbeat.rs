@@ -10,8 +10,8 @@ use std::time::Duration;
 use pool_core::{Keepalive, KeepaliveStep};
 use tokio::time::{Instant, sleep_until};
 
-use crate::line::End;
 use crate::link::Link;
+use crate::liveness::End;
 
 impl Link {
     /// Sends heartbeats until the session is over.

@@ -12,7 +12,7 @@ use crate::apart::spawn_blocking;
 use crate::link::Link;
 
 /// How long the server may take for its proof. Nobody waits for it.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PROOF_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Link {
     /// Waits for what the server says of its keys, as long as the session lives, and records those
@@ -35,7 +35,7 @@ impl Link {
             let Some(link) = link.upgrade().filter(|_| !keys.is_empty()) else { return };
             let proven = {
                 let _using = link.using();
-                timeout(PATIENCE, link.handle.hostkeys_prove(asked)).await
+                timeout(PROOF_TIMEOUT, link.handle.hostkeys_prove(asked)).await
             };
             drop(link);
             let problem = match proven {

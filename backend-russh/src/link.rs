@@ -14,8 +14,8 @@ use tokio::time::timeout;
 
 use crate::client::{Client, describe};
 use crate::deadline::Deadline;
-use crate::line::{End, Line};
-use crate::parking::Parking;
+use crate::liveness::{End, Liveness};
+use crate::prefetch::Parking;
 
 /// How long a goodbye may take.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
@@ -25,11 +25,11 @@ pub(crate) struct Link {
     /// Of commands that say nothing of it.
     pub(crate) max_output: Option<usize>,
     pub(crate) handle: Handle<Client>,
-    pub(crate) line: Arc<Line>,
+    pub(crate) line: Arc<Liveness>,
     /// Where the session lives, whoever uses it.
     pub(crate) runtime: runtime::Handle,
     /// Channels of commands given up, until the server has closed them too.
-    pub(crate) leftovers: watch::Sender<usize>,
+    pub(crate) abandoned: watch::Sender<usize>,
     pub(crate) parking: Parking,
     /// Who needs what the server sends to be taken in.
     users: watch::Sender<usize>,
@@ -43,7 +43,7 @@ impl Link {
     pub(crate) fn new(
         options: &Options,
         handle: Handle<Client>,
-        line: Arc<Line>,
+        line: Arc<Liveness>,
         process: Option<ProxyProcess>,
         runtime: runtime::Handle,
     ) -> Arc<Self> {
@@ -53,7 +53,7 @@ impl Link {
             handle,
             line,
             runtime,
-            leftovers: watch::Sender::new(0),
+            abandoned: watch::Sender::new(0),
             parking: Parking::default(),
             users: watch::Sender::new(0),
             held: AtomicUsize::new(0),
@@ -127,7 +127,7 @@ impl Link {
     /// Ends the session: whoever waits on it hears of it at once. The server gets a goodbye if it
     /// takes one.
     pub(crate) fn close(self: &Arc<Self>) {
-        if !self.line.home.is_here() {
+        if !self.line.home.is_current() {
             return;
         }
         if self.line.end().is_some() {
@@ -136,10 +136,10 @@ impl Link {
             return;
         }
         self.line.ended(End::Closed);
-        let farewell = Farewell(Arc::clone(self));
+        let farewell = SayGoodbye(Arc::clone(self));
         // A runtime that is no more drops this at once, and the connection ends without.
         drop(self.runtime.spawn(async move {
-            let Farewell(link) = &farewell;
+            let SayGoodbye(link) = &farewell;
             let said = link.handle.disconnect(Disconnect::ByApplication, "done", "");
             if timeout(FAREWELL, said).await.is_ok() {
                 link.gone().await;
@@ -176,9 +176,9 @@ impl Drop for Held {
     }
 }
 
-struct Farewell(Arc<Link>);
+struct SayGoodbye(Arc<Link>);
 
-impl Drop for Farewell {
+impl Drop for SayGoodbye {
     fn drop(&mut self) {
         self.0.line.shutdown();
     }

@@ -7,7 +7,7 @@ use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse as Respo
 use russh::keys::agent::AgentIdentity;
 use russh::keys::{Certificate, HashAlg, PrivateKeyWithHashAlg, PublicKey};
 use russh::{AgentAuthError, MethodSet, Signer};
-use ssh_session::login::{Agent, Attempt, Dialogue, Key, Login as Plan, Method};
+use ssh_session::login::{Agent, Attempt, Key, KeyboardInteractive, Login as Plan, Method};
 use ssh_session::{
     ExposeSecret as _, KeyProblem, Phase, Prompt, SecretString, SshError, printable,
 };
@@ -17,7 +17,7 @@ use crate::apart::spawn_blocking;
 use crate::client::{Client, describe};
 use crate::dial::Dial;
 use crate::keys::{self, Credential, OwnKey};
-use crate::line::End;
+use crate::liveness::End;
 
 /// Logs in with what the server accepts of our credentials.
 pub(crate) async fn login(dial: &Dial<'_>, handle: &mut Handle<Client>) -> Result<(), SshError> {
@@ -100,7 +100,7 @@ impl Login<'_> {
         self.judge("password".into(), Method::Password, answer)
     }
 
-    async fn dialogue(&mut self, mut dialogue: Dialogue) -> Result<bool, SshError> {
+    async fn dialogue(&mut self, mut dialogue: KeyboardInteractive) -> Result<bool, SshError> {
         let (dial, user) = (self.dial, self.dial.options.target.user());
         let name = dialogue.name();
         let mut said = match self.unanswered.take() {

@@ -18,9 +18,9 @@ use ssh_session::{Chunk, Command, ExitStatus, Phase, SshError, Stdin, printable}
 use tokio::sync::{mpsc, oneshot};
 
 use crate::deadline::Deadline;
-use crate::line::End;
 use crate::link::{Link, Using};
-use crate::parking::Lane;
+use crate::liveness::End;
+use crate::prefetch::CommandChannel;
 use crate::running::{Running, Shared, Sink, TooMuch};
 use crate::signals;
 
@@ -113,8 +113,14 @@ impl Pump {
         drop(leftover);
     }
 
-    async fn run(mut self, command: Command, feed: Feed, lane: Lane, mut unwanted: Unwanted) {
-        let Lane { channel, slot } = lane;
+    async fn run(
+        mut self,
+        command: Command,
+        feed: Feed,
+        lane: CommandChannel,
+        mut unwanted: Unwanted,
+    ) {
+        let CommandChannel { channel, slot } = lane;
         let (mut read, write) = channel.split();
         let write = Arc::new(write);
         let _ = self.shared.channel.set(Arc::clone(&write));

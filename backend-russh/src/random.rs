@@ -8,19 +8,19 @@
 use std::cell::Cell;
 use std::io;
 
-use ssh_session::Home;
+use ssh_session::ProcessId;
 
 thread_local! {
     /// The process in which this thread's generator was last seeded by us.
-    static SEEDED: Cell<Option<Home>> = const { Cell::new(None) };
+    static SEEDED: Cell<Option<ProcessId>> = const { Cell::new(None) };
 }
 
 /// Seeds this thread's generator, unless that was done in this process.
 pub(crate) fn renew() -> io::Result<()> {
-    if SEEDED.get().is_some_and(Home::is_here) {
+    if SEEDED.get().is_some_and(ProcessId::is_current) {
         return Ok(());
     }
     rand::rng().reseed().map_err(io::Error::other)?;
-    SEEDED.set(Some(Home::here()));
+    SEEDED.set(Some(ProcessId::current()));
     Ok(())
 }

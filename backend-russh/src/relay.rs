@@ -4,7 +4,7 @@
 //! host's session. Towards the server, bytes are taken as fast as the server takes them. From the
 //! server, they are always taken, and kept while the session takes none: russh reads nothing while
 //! it writes, so that a relay that waited for it would have both wait for ever. What is kept is
-//! bounded by the windows of the session's own channels, and by [`MOST_KEPT`] where a server does
+//! bounded by the windows of the session's own channels, and by [`MAX_KEPT`] where a server does
 //! not heed these.
 
 use std::collections::VecDeque;
@@ -18,15 +18,15 @@ use ssh_session::Target;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 use tokio::time::{sleep, timeout};
 
-use crate::line::{End, Line};
 use crate::link::{FAREWELL, Link};
+use crate::liveness::{End, Liveness};
 use crate::pipe;
 
 /// As much as one message of a channel carries.
 const PIECE: usize = 32 * 1024;
 
 /// The most that is kept for a session, in bytes: the windows of 16 channels.
-const MOST_KEPT: usize = 32 << 20;
+const MAX_KEPT: usize = 32 << 20;
 
 /// A session on a jump host, ended when dropped.
 #[derive(Debug)]
@@ -47,12 +47,12 @@ pub(crate) struct Relay {
 
 impl Relay {
     /// Relays until either side ends. `line` is the session's, which ends with the jump host's.
-    pub(crate) fn start(self, line: Arc<Line>) {
+    pub(crate) fn start(self, line: Arc<Liveness>) {
         let runtime = self.hop.0.runtime.clone();
         drop(runtime.spawn(self.run(line)));
     }
 
-    async fn run(self, line: Arc<Line>) {
+    async fn run(self, line: Arc<Liveness>) {
         let Self { hop, channel, end } = self;
         let (mut read, write) = channel.split();
         let (outgoing, mut incoming) = split(end);
@@ -116,7 +116,7 @@ async fn receive(read: &mut ChannelReadHalf, incoming: &mut WriteHalf<pipe::End>
             return ending;
         }
         tokio::select! {
-            message = read.wait(), if ending.is_none() && size < MOST_KEPT => match message {
+            message = read.wait(), if ending.is_none() && size < MAX_KEPT => match message {
                 Some(ChannelMsg::Data { data }) if !data.is_empty() => {
                     size += data.len();
                     kept.push_back(data);

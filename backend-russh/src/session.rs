@@ -79,13 +79,13 @@ impl AsyncSession for RusshSession {
         self.link.ping(timeout).await
     }
 
-    fn has_leftovers(&self) -> bool {
-        self.link.line.home.is_here() && self.link.has_leftovers()
+    fn has_abandoned_channels(&self) -> bool {
+        self.link.line.home.is_current() && self.link.has_abandoned_channels()
     }
 
-    async fn settle(&self, timeout: Duration) -> Result<(), SshError> {
+    async fn wait_until_closed(&self, timeout: Duration) -> Result<(), SshError> {
         self.check_home(Phase::Reset)?;
-        self.link.settle(timeout).await
+        self.link.wait_until_closed(timeout).await
     }
 
     fn close(&self) {

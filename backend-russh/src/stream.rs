@@ -6,12 +6,12 @@ use ssh_session::OwnStream;
 use tokio::io::copy_bidirectional;
 use tokio::time::sleep;
 
-use crate::line::Line;
 use crate::link::FAREWELL;
+use crate::liveness::Liveness;
 use crate::pipe;
 
 /// Carries bytes both ways until both have ended, one has failed, or the session has.
-pub(crate) async fn carry(mut stream: OwnStream, mut end: pipe::End, line: Arc<Line>) {
+pub(crate) async fn carry(mut stream: OwnStream, mut end: pipe::End, line: Arc<Liveness>) {
     tokio::select! {
         biased;
         carried = copy_bidirectional(&mut stream, &mut end) => {

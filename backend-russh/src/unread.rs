@@ -5,7 +5,7 @@
 //! command can be made to wait only by holding back all of its connection. That is done beyond
 //! [`HOLD`] where nobody else uses the session ([`Link::is_used_by_others`]): TCP's flow control
 //! then reaches the server, and the command. As soon as somebody does use it, everything is taken
-//! in again, into memory, and a command of which more than [`MOST`] lies there is stopped. Nothing
+//! in again, into memory, and a command of which more than [`MAX_UNREAD`] lies there is stopped. Nothing
 //! is ever written to a file.
 //!
 //! [`Link::is_used_by_others`]: crate::link::Link::is_used_by_others
@@ -19,7 +19,7 @@ use ssh_session::Chunk;
 const HOLD: usize = 1 << 20;
 
 /// How much is kept in all, in bytes, until the command is stopped.
-const MOST: usize = 64 << 20;
+const MAX_UNREAD: usize = 64 << 20;
 
 /// What a chunk costs beyond its bytes. Commands may write one byte at a time.
 const OVERHEAD: usize = 128;
@@ -37,7 +37,7 @@ pub(crate) struct Full;
 
 impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "it is more than {} MiB", MOST >> 20)
+        write!(f, "it is more than {} MiB", MAX_UNREAD >> 20)
     }
 }
 
@@ -45,7 +45,7 @@ impl Unread {
     /// Keeps a chunk behind all others.
     pub(crate) fn push(&mut self, chunk: Chunk) -> Result<(), Full> {
         self.cost += cost(&chunk);
-        if self.cost > MOST {
+        if self.cost > MAX_UNREAD {
             return Err(Full);
         }
         self.chunks.push_back(chunk);
@@ -71,7 +71,7 @@ fn cost(chunk: &Chunk) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{Chunk, HOLD, MOST, Unread};
+    use super::{Chunk, HOLD, MAX_UNREAD, Unread};
 
     #[test]
     fn chunks_come_back_in_order_and_their_room_with_them() {
@@ -91,6 +91,6 @@ mod tests {
     fn there_is_a_limit_also_for_chunks_of_one_byte() {
         let mut unread = Unread::default();
         let pushed = (0..).take_while(|_| unread.push(Chunk::Stderr("x".into())).is_ok()).count();
-        assert!(pushed > 100_000 && pushed * 128 <= MOST, "{pushed}");
+        assert!(pushed > 100_000 && pushed * 128 <= MAX_UNREAD, "{pushed}");
     }
 }

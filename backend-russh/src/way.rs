@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 use crate::apart::spawn_blocking;
 use crate::client::describe;
 use crate::deadline::Deadline;
-use crate::line::{End, Line, Watched};
+use crate::liveness::{End, Liveness, Watched};
 use crate::pipe;
 use crate::relay::{Hop, Relay};
 use crate::socket::Socket;
@@ -118,8 +118,8 @@ impl Way {
     }
 
     /// Takes the connection into use. Its relay ends with it; its process is to be kept until then.
-    pub(crate) fn begin(self) -> io::Result<(Arc<Line>, Watched, Option<ProxyProcess>)> {
-        let (line, watched) = Line::new(self.socket)?;
+    pub(crate) fn begin(self) -> io::Result<(Arc<Liveness>, Watched, Option<ProxyProcess>)> {
+        let (line, watched) = Liveness::new(self.socket)?;
         let process = match self.onward {
             Onward::Nothing => None,
             Onward::Relay(relay) => {

@@ -265,7 +265,7 @@ fn public_key(file: &Path) -> Option<Vec<u8>> {
 /// Whether an identity is this one, or a certificate for this key.
 fn is_of(identity: &[u8], wanted: &[u8]) -> bool {
     let certified = || {
-        if ssh_session::is_deep(identity) {
+        if ssh_session::exceeds_depth(identity) {
             return None;
         }
         let certificate = Certificate::from_bytes(identity).ok()?;

@@ -10,11 +10,11 @@ use crate::session::Ssh2Session;
 
 /// How long a server may take to answer a check. A pool's own limit is shorter, if anything: this
 /// bounds the threads of calls that it has written off.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a server may take to close the channel of a command that was given up. One that does
 /// not let us kill it takes as long as the command, and a new session is cheaper than to wait.
-const RESET_PATIENCE: Duration = Duration::from_millis(500);
+const RESET_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Opens, checks and closes [`Ssh2Session`]s for a pool, which may lend one to several borrowers at
 /// once ([`PoolBuilder::shared`](pool_core::PoolBuilder::shared)).
@@ -70,15 +70,15 @@ impl Backend for Ssh2Backend {
     }
 
     fn check(&self, session: &mut Arc<Ssh2Session>) -> Result<(), SshError> {
-        session.ping(PATIENCE)
+        session.ping(CHECK_TIMEOUT)
     }
 
     fn needs_reset(&self, session: &mut Arc<Ssh2Session>) -> bool {
-        session.has_leftovers()
+        session.has_abandoned_channels()
     }
 
     fn reset(&self, session: &mut Arc<Ssh2Session>) -> Result<(), SshError> {
-        session.settle(RESET_PATIENCE)
+        session.wait_until_closed(RESET_TIMEOUT)
     }
 
     fn classify(&self, error: &SshError) -> ErrorKind {

@@ -31,7 +31,7 @@ pub(crate) struct Channels {
     /// Channels that commands have.
     running: usize,
     /// Until the server has closed them too.
-    pub(crate) leftovers: Vec<Leftover>,
+    pub(crate) abandoned: Vec<Leftover>,
     /// When a command last gave one back.
     closed: Option<Instant>,
     /// With fewer channels than this, one is opened ahead.
@@ -133,26 +133,26 @@ impl Link {
             // Dropbear loses a command that starts in the moment another one is killed. So the next
             // one waits for the answer to a heartbeat, if it comes that early.
             state.beating = true;
-            self.tend(&mut state);
+            self.service(&mut state);
         }
     }
 
     fn let_go(&self, state: &mut State, leftover: Leftover) {
         state.channels.closed = Some(Instant::now());
-        state.channels.leftovers.push(leftover);
-        self.reap(state);
+        state.channels.abandoned.push(leftover);
+        self.free_closed(state);
         self.changed(state);
     }
 
     /// Frees the channels that the server has closed by now. Never waits.
-    pub(crate) fn reap(&self, state: &mut State) {
-        for mut leftover in std::mem::take(&mut state.channels.leftovers) {
+    pub(crate) fn free_closed(&self, state: &mut State) {
+        for mut leftover in std::mem::take(&mut state.channels.abandoned) {
             // Those of an ended session are freed with it, behind its shut-down socket.
             if state.end.is_some() || !self.is_gone(state, &mut leftover) || state.end.is_some() {
-                state.channels.leftovers.push(leftover);
+                state.channels.abandoned.push(leftover);
                 continue;
             }
-            if state.channels.leftovers.is_empty() {
+            if state.channels.abandoned.is_empty() {
                 self.changed(state);
             }
         }
@@ -181,15 +181,15 @@ impl Link {
     }
 
     /// Whether a borrower left something open. Never waits.
-    pub(crate) fn has_leftovers(&self) -> bool {
+    pub(crate) fn has_abandoned_channels(&self) -> bool {
         let mut state = self.lock();
-        self.reap(&mut state);
+        self.free_closed(&mut state);
         state.channels.is_borrowed()
     }
 
     /// Waits until nothing is left open. A command that the server does not let us kill holds its
     /// channel, and one of the server's session slots, until its process ends.
-    pub(crate) fn settle(&self, timeout: Duration) -> Result<(), SshError> {
+    pub(crate) fn wait_until_closed(&self, timeout: Duration) -> Result<(), SshError> {
         let deadline = Deadline::after(Some(timeout));
         let user = self.enter();
         let closed = self.drive(user.op, &deadline, |state, _| {
@@ -275,14 +275,14 @@ impl State {
         if let Some(channel) = self.channels.parked.take() {
             let op = self.next_op();
             let leftover = Leftover { op, channel, kill: false, borrowed: false };
-            self.channels.leftovers.push(leftover);
-            self.begun = true;
+            self.channels.abandoned.push(leftover);
+            self.work_started = true;
         }
     }
 
     fn begin_open(&mut self, opening: Opening) {
         self.channels.opening = Some(opening);
-        self.begun = true;
+        self.work_started = true;
     }
 
     /// The server has started a command.
@@ -299,7 +299,7 @@ impl Channels {
             queue: VecDeque::new(),
             refusal: None,
             running: 0,
-            leftovers: Vec::new(),
+            abandoned: Vec::new(),
             closed: None,
             park_limit: PREFETCH_LIMIT,
             warm: false,
@@ -309,7 +309,7 @@ impl Channels {
     /// Channels that take one of the server's slots, as far as we know.
     fn count(&self) -> usize {
         let ahead = usize::from(self.parked.is_some()) + usize::from(self.opening.is_some());
-        self.running + self.leftovers.len() + ahead
+        self.running + self.abandoned.len() + ahead
     }
 
     /// Whether the server is about to free a slot.
@@ -320,7 +320,7 @@ impl Channels {
     /// Whether a borrower has left something open.
     fn is_borrowed(&self) -> bool {
         self.running > 0
-            || self.leftovers.iter().any(|leftover| leftover.borrowed)
+            || self.abandoned.iter().any(|leftover| leftover.borrowed)
             || self.opening.as_ref().is_some_and(|opening| opening.abandoned)
     }
 

@@ -8,10 +8,10 @@ use ssh_session::{
 };
 
 use crate::agreement;
-use crate::asking::{ask, within};
 use crate::deadline::Deadline;
 use crate::ffi::{self, Error, Finishing, Session};
 use crate::login;
+use crate::prompts::{ask, within};
 use crate::socket::Pending;
 use crate::way::Way;
 
@@ -20,7 +20,7 @@ const FIELD: &str = "known_hosts";
 
 /// As much may a server send until somebody is logged in, in bytes: certificates and banners are far
 /// shorter, and whatever else it is, libssh2 keeps it.
-const MOST: u64 = 2 << 20;
+const MAX_RECEIVED: u64 = 2 << 20;
 
 /// Why `RekeyLimit` is refused.
 const NO_REKEY: &str = "cannot be kept over libssh2, which agrees on keys anew only where the server \
@@ -194,7 +194,7 @@ impl<'a> Dial<'a> {
         loop {
             let (result, received) = ffi::watch(&mut call);
             self.received.set(self.received.get() + received.bytes);
-            if self.received.get() > MOST {
+            if self.received.get() > MAX_RECEIVED {
                 let detail = "the server sends too much before anybody is logged in".to_owned();
                 return Err(StepError::Fatal(self.lost(phase, detail)));
             }

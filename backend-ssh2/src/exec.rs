@@ -2,7 +2,7 @@
 
 use ssh_session::{Command, Output, SshError};
 
-use crate::body::{CHUNK, Stream};
+use crate::command_io::{CHUNK, Stream};
 use crate::link::Link;
 use crate::process::Ssh2Process;
 

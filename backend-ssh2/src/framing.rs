@@ -9,7 +9,7 @@
 use ssh_session::{Offer, Opening};
 
 /// The longest packet there is, in bytes: as libssh2 has it.
-const LONGEST: usize = 40_000;
+const MAX_PACKET: usize = 40_000;
 
 const HIDDEN: &str = "the server takes no cipher that authenticates and no MAC over what is \
                       encrypted, and so libssh2 could be made to end this process; take the policy \
@@ -100,7 +100,7 @@ impl Packets {
             bytes = &bytes[1..];
             if self.known == self.length.len() {
                 let length = u32::from_be_bytes(self.length) as usize;
-                if length == 0 || length > LONGEST || !length.is_multiple_of(self.block) {
+                if length == 0 || length > MAX_PACKET || !length.is_multiple_of(self.block) {
                     return Err("the server sends a packet of no length that there is");
                 }
                 self.left = length + self.tag;

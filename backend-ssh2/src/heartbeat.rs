@@ -45,13 +45,13 @@ impl Link {
     /// Takes in what has come to a session that nobody uses, without waiting: a request for a sign
     /// of life, a goodbye, late news of an old channel. libssh2 does so with every step, but needs
     /// a channel to take one on; where there is none, one is opened ahead.
-    pub(crate) fn take_in(&self, state: &mut State) {
-        state.unwatched = true;
-        self.take_in_all(state);
-        state.unwatched = false;
+    pub(crate) fn drain_input(&self, state: &mut State) {
+        state.arrival_unknown = true;
+        self.drain_all_input(state);
+        state.arrival_unknown = false;
     }
 
-    fn take_in_all(&self, state: &mut State) {
+    fn drain_all_input(&self, state: &mut State) {
         // The end stands behind everything else, so there is no stopping halfway; a peer that
         // never stops sending is left to the next borrower.
         for _ in 0..STEPS_MAX {
@@ -71,7 +71,7 @@ impl Link {
                     }
                     None => {
                         state.beating |= !state.is_tended();
-                        self.tend(state);
+                        self.service(state);
                     }
                 },
             }
@@ -81,9 +81,9 @@ impl Link {
     /// Serves a session that nobody uses, without waiting: takes in what has come before it judges
     /// the peer's silence. Says when to come again, `None` where heartbeats are off or the session
     /// is over.
-    pub(crate) fn tend_idle(&self, state: &mut State) -> Option<Instant> {
-        self.take_in(state);
-        self.tend(state)
+    pub(crate) fn service_idle(&self, state: &mut State) -> Option<Instant> {
+        self.drain_input(state);
+        self.service(state)
     }
 
     /// When a session may next want to be served that somebody uses: no earlier than its heartbeat

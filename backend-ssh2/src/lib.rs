@@ -37,9 +37,9 @@
 
 mod agent;
 mod agreement;
-mod asking;
+mod prompts;
 mod backend;
-mod body;
+mod command_io;
 mod channels;
 mod deadline;
 mod dial;
@@ -47,7 +47,7 @@ mod exec;
 mod ffi;
 mod framing;
 mod heartbeat;
-mod hop;
+mod jump_session;
 mod keepalive;
 mod keys;
 mod link;

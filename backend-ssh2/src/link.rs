@@ -16,7 +16,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use pool_core::KeepaliveStep;
-use ssh_session::{Home, KeepaliveOptions, Options, ProxyProcess, SshError, Target};
+use ssh_session::{KeepaliveOptions, Options, ProcessId, ProxyProcess, SshError, Target};
 
 use crate::channels::Channels;
 use crate::deadline::Deadline;
@@ -31,13 +31,13 @@ pub(crate) struct Link {
     pub(crate) target: Target,
     /// Of commands that say nothing of it.
     pub(crate) max_output: Option<usize>,
-    pub(crate) home: Home,
+    pub(crate) home: ProcessId,
     pub(crate) socket: Socket,
     pub(crate) keepalive: KeepaliveOptions,
     waker: Waker,
     turn: Condvar,
     /// Held while waiting for the lock, so that a busy thread that wants it again comes second.
-    turnstile: Mutex<()>,
+    fairness_lock: Mutex<()>,
     /// Channels go before the session they are of, and both before `finishing`.
     state: Mutex<State>,
     session: Session,
@@ -62,7 +62,7 @@ impl Link {
         Ok(Self {
             target: options.target.clone(),
             max_output: options.max_output,
-            home: Home::here(),
+            home: ProcessId::current(),
             socket,
             keepalive: options.keepalive,
             host_key: session.host_key(),
@@ -71,7 +71,7 @@ impl Link {
             _process: process,
             fate,
             waker,
-            turnstile: Mutex::new(()),
+            fairness_lock: Mutex::new(()),
             turn: Condvar::new(),
             state: Mutex::new(State::new(started(options.keepalive))),
         })
@@ -79,7 +79,7 @@ impl Link {
 
     pub(crate) fn lock(&self) -> Guard<'_> {
         // A panic under the lock leaves libssh2 in a state nobody knows; `Drop` still frees it.
-        let _next = self.turnstile.lock().unwrap_or_else(PoisonError::into_inner);
+        let _next = self.fairness_lock.lock().unwrap_or_else(PoisonError::into_inner);
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -104,8 +104,8 @@ impl Link {
         let mut state = self.lock();
         loop {
             let seen = state.received;
-            state.begun = false;
-            let due = self.tend(&mut state);
+            state.work_started = false;
+            let due = self.service(&mut state);
             if let Some(end) = &state.end {
                 return Err(Stop::Ended(end.clone()));
             }
@@ -124,7 +124,7 @@ impl Link {
                 return Err(Stop::Timeout);
             }
             // What came may be for what we tend, and the socket would not tell of it again.
-            let news = state.begun || state.received != seen;
+            let news = state.work_started || state.received != seen;
             if state.end.is_some() || (news && state.is_tended()) {
                 drop(state);
                 state = self.lock();
@@ -150,7 +150,7 @@ impl Link {
         if received.bytes > 0
             && let Some(keepalive) = &mut state.keepalive
         {
-            if state.unwatched {
+            if state.arrival_unknown {
                 keepalive.received_meanwhile();
             } else {
                 keepalive.received(Instant::now());
@@ -210,7 +210,7 @@ impl Link {
 
     /// Says goodbye, if that can be done at once, and ends the session.
     pub(crate) fn close(&self) {
-        if !self.home.is_here() {
+        if !self.home.is_current() {
             return;
         }
         let mut state = self.lock();
@@ -222,12 +222,12 @@ impl Link {
 
     /// Whether the session is over, from what is already here. Never waits.
     pub(crate) fn is_over(&self) -> bool {
-        if !self.home.is_here() {
+        if !self.home.is_current() {
             return true;
         }
         let mut state = self.lock();
         if state.users == 0 {
-            self.take_in(&mut state);
+            self.drain_input(&mut state);
         } else if self.socket.pending() == Pending::End {
             self.end(&mut state, End::Lost("the server closed it".into()));
         }
@@ -236,9 +236,9 @@ impl Link {
 
     /// Serves what no thread of its own serves, without waiting: channels given up, the one that is
     /// being opened and the heartbeat. Says when it wants to be served again.
-    pub(crate) fn tend(&self, state: &mut State) -> Option<Instant> {
-        if state.end.is_none() && !state.channels.leftovers.is_empty() {
-            self.reap(state);
+    pub(crate) fn service(&self, state: &mut State) -> Option<Instant> {
+        if state.end.is_none() && !state.channels.abandoned.is_empty() {
+            self.free_closed(state);
         }
         if state.end.is_none() && state.channels.opening.is_some() && state.may_step(Op::OPENER) {
             self.open(state);
@@ -314,7 +314,7 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if !self.home.is_here() {
+        if !self.home.is_current() {
             // Only our copy of the descriptor goes. What libssh2 has in memory is left there: who
             // knows what a thread of the other process was doing to it when it was copied.
             ffi::disconnect_copy(&self.socket);
@@ -326,7 +326,7 @@ impl Drop for Link {
         self.socket.shutdown();
         self.finishing.begin();
         state.channels.parked = None;
-        state.channels.leftovers.clear();
+        state.channels.abandoned.clear();
     }
 }
 

@@ -5,14 +5,14 @@
 //! anything but keys is sent, after a signature that was not enough, and where nothing that it is
 //! known to take is left.
 
-use ssh_session::login::{Agent, Attempt, Dialogue, Key, Login, Method};
+use ssh_session::login::{Agent, Attempt, Key, KeyboardInteractive, Login, Method};
 use ssh_session::{ExposeSecret, KeyProblem, Phase, SecretString, SshError, printable};
 
 use crate::agent::{Agent as Client, Identity, is_certificate};
-use crate::asking::{Conversation, End, ask};
 use crate::dial::{Dial, StepError};
 use crate::ffi::{self, Error, Method as Preference};
 use crate::keys;
+use crate::prompts::{Conversation, End, ask};
 
 /// What a private key is called where it cannot be read.
 const FIELD: &str = "private_key";
@@ -20,7 +20,7 @@ const FIELD: &str = "private_key";
 /// Logs in, with as many credentials as the server wants.
 pub(crate) fn login(dial: &Dial<'_>) -> Result<(), SshError> {
     let plan = Login::new(dial.options);
-    let mut talk = Talk { dial, plan, offered: Vec::new(), unsure: false, is_mute: false };
+    let mut talk = Authenticator { dial, plan, offered: Vec::new(), unsure: false, is_mute: false };
     if talk.plan.wants_offer() {
         talk.ask_methods()?;
         talk.plan.offered(&talk.offered);
@@ -50,7 +50,7 @@ pub(crate) fn login(dial: &Dial<'_>) -> Result<(), SshError> {
     Ok(())
 }
 
-struct Talk<'a> {
+struct Authenticator<'a> {
     dial: &'a Dial<'a>,
     plan: Login<'a>,
     /// What the server said last that it takes.
@@ -61,7 +61,7 @@ struct Talk<'a> {
     is_mute: bool,
 }
 
-impl Talk<'_> {
+impl Authenticator<'_> {
     fn password(&mut self, password: &SecretString) -> Result<(), SshError> {
         let user = self.dial.options.target.user();
         let session = &self.dial.session;
@@ -71,7 +71,7 @@ impl Talk<'_> {
         self.judge("password".into(), Method::Password, sent)
     }
 
-    fn converse(&mut self, dialogue: Dialogue) -> Result<(), SshError> {
+    fn converse(&mut self, dialogue: KeyboardInteractive) -> Result<(), SshError> {
         let dial = self.dial;
         let user = dial.options.target.user();
         let mut conversation = Conversation::new(dial, &mut self.plan, dialogue);

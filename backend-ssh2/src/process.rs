@@ -8,7 +8,7 @@ use ssh_session::{
     Chunk, Command, ExitStatus, Phase, Process, SshError, Stdin, check_signal, printable,
 };
 
-use crate::body::{Body, Ended, Input, Progress, Stream, Wrote};
+use crate::command_io::{CommandIo, Ended, Input, Progress, Stream, Wrote};
 use crate::deadline::Deadline;
 use crate::ffi::{self, Channel, Error, Session, again};
 use crate::link::{Link, User};
@@ -24,7 +24,7 @@ pub struct Ssh2Process<'s> {
     /// Closes the channel when the command is done or given up.
     op: Op,
     /// Locked within the link's lock, or without it, never around it.
-    body: Mutex<Body>,
+    body: Mutex<CommandIo>,
 }
 
 /// Why a call failed.
@@ -51,7 +51,7 @@ impl<'s> Ssh2Process<'s> {
             Stdin::Bytes(bytes) => Input::given(bytes.clone()),
             Stdin::Piped => Input::piped(),
         };
-        let process = Self { link, deadline, op, body: Mutex::new(Body::new(channel, input)) };
+        let process = Self { link, deadline, op, body: Mutex::new(CommandIo::new(channel, input)) };
         process.set_up(command)?;
         process
             .run(command.command())
@@ -104,7 +104,7 @@ impl<'s> Ssh2Process<'s> {
     fn request(
         &self,
         mut ask: impl FnMut(&mut Channel) -> Result<(), Error>,
-        mut behind: impl FnMut(&mut Body, &mut State) -> Result<(), Error>,
+        mut behind: impl FnMut(&mut CommandIo, &mut State) -> Result<(), Error>,
     ) -> Result<(), Failure> {
         let mut answer = None;
         let mut closed = false;
@@ -175,7 +175,7 @@ impl<'s> Ssh2Process<'s> {
     fn drive<T>(
         &self,
         op: Op,
-        mut step: impl FnMut(&mut Body, &mut State, &Session) -> Result<T, Error>,
+        mut step: impl FnMut(&mut CommandIo, &mut State, &Session) -> Result<T, Error>,
     ) -> Result<T, SshError> {
         let result = if self.deadline.is_over() {
             Err(Stop::Timeout)
@@ -222,7 +222,7 @@ impl<'s> Ssh2Process<'s> {
         SshError::NoExitStatus { target, partial: Box::default() }
     }
 
-    fn body(&self) -> MutexGuard<'_, Body> {
+    fn body(&self) -> MutexGuard<'_, CommandIo> {
         self.body.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -270,7 +270,7 @@ impl Process for Ssh2Process<'_> {
         let call = self.link.enter();
         let mut left = bytes;
         while !left.is_empty() {
-            let write = |body: &mut Body, state: &mut State, session: &Session| {
+            let write = |body: &mut CommandIo, state: &mut State, session: &Session| {
                 body.write(state, session, call.op, &mut left)
             };
             match self.drive(call.op, write)? {
@@ -315,7 +315,7 @@ impl Process for Ssh2Process<'_> {
 impl Drop for Ssh2Process<'_> {
     fn drop(&mut self) {
         let body = self.body.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if !self.link.home.is_here() {
+        if !self.link.home.is_current() {
             return std::mem::forget(body.take_channel());
         }
         if let Some(channel) = body.close() {

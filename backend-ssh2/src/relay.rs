@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::net::Shutdown;
 use ssh_session::Target;
 
-use crate::hop::Hop;
+use crate::jump_session::JumpSession;
 use crate::socket::{SEND_FLAGS, Socket, poll_until};
 use crate::way::Way;
 
@@ -21,7 +21,7 @@ use crate::way::Way;
 const CHUNK: usize = 32 * 1024;
 
 struct Relay {
-    hop: Hop,
+    hop: JumpSession,
     near: UnixStream,
     /// From the near end, on its way into the channel.
     up: Chunk,
@@ -44,12 +44,12 @@ enum End {
     /// The next host ended the connection.
     Far,
     /// The hop did not hold out.
-    Hop(String),
+    JumpSession(String),
 }
 
 /// Starts a thread that owns the hop on this target. The next session goes the way that leads into
 /// it.
-pub(crate) fn start(hop: Hop, target: Target) -> io::Result<Way> {
+pub(crate) fn start(hop: JumpSession, target: Target) -> io::Result<Way> {
     let (ours, near) = UnixStream::pair()?;
     let way = Way::over(Socket::pair(ours)?);
     near.set_nonblocking(true)?;
@@ -58,7 +58,7 @@ pub(crate) fn start(hop: Hop, target: Target) -> io::Result<Way> {
     thread::Builder::new().name("hussh-jump".into()).spawn(move || {
         let end = relay.run();
         tracing::debug!(%target, ?end, "jump over");
-        if let End::Hop(end) = end {
+        if let End::JumpSession(end) = end {
             // That of a hop before this one is the cause.
             let own = || format!("jump host {target}: {end}");
             fate.get_or_init(|| relay.hop.fate().unwrap_or_else(own));
@@ -80,7 +80,7 @@ impl Relay {
 
     /// Moves what can be moved without waiting. Whether that was anything.
     fn turn(&mut self) -> Result<bool, End> {
-        self.hop.beat().map_err(End::Hop)?;
+        self.hop.beat().map_err(End::JumpSession)?;
         let up = self.move_up()?;
         let down = self.move_down()?;
         Ok(up || down)
@@ -94,20 +94,20 @@ impl Relay {
                 Ok(0) | Err(_) => return Err(End::Near),
             }
         }
-        let count = self.hop.write(self.up.rest()).map_err(End::Hop)?;
+        let count = self.hop.write(self.up.rest()).map_err(End::JumpSession)?;
         self.up.from += count;
         Ok(count > 0)
     }
 
     fn move_down(&mut self) -> Result<bool, End> {
         if self.down.is_empty() {
-            match self.hop.read(&mut self.down.bytes).map_err(End::Hop)? {
+            match self.hop.read(&mut self.down.bytes).map_err(End::JumpSession)? {
                 Some(0) => return Err(End::Far),
                 Some(count) => self.down.filled(count),
                 None => return Ok(false),
             }
         } else {
-            self.hop.take_in().map_err(End::Hop)?;
+            self.hop.drain_input().map_err(End::JumpSession)?;
         }
         match rustix::net::send(&self.near, self.down.rest(), SEND_FLAGS) {
             Ok(count) => {

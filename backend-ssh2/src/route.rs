@@ -16,7 +16,7 @@ use ssh_session::{
 use crate::deadline::Deadline;
 use crate::dial::{Dial, Dialled, StepError};
 use crate::ffi::Channel;
-use crate::hop::Hop;
+use crate::jump_session::JumpSession;
 use crate::socket::Socket;
 use crate::way::Way;
 use crate::{relay, resolve, tcp};
@@ -136,7 +136,7 @@ fn jump(hop: Dial<'_>, next: &Target, deadline: Deadline) -> Result<Way, SshErro
         Ok(channel) => channel,
         Err(error) => return Err(hop.give_up(error)),
     };
-    let hop = Hop::new(hop.into(), channel, *keepalive);
+    let hop = JumpSession::new(hop.into(), channel, *keepalive);
     relay::start(hop, target.clone()).map_err(|error| net::connect_error(next, error))
 }
 

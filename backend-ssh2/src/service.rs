@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Instant;
 
-use ssh_session::Home;
+use ssh_session::ProcessId;
 
 use crate::link::Link;
 
@@ -19,7 +19,7 @@ struct Service {
     /// The first one due on top.
     served: BinaryHeap<Reverse<Due>>,
     /// The process in which its thread runs; a forked-off one needs another.
-    running: Option<Home>,
+    running: Option<ProcessId>,
 }
 
 /// When a session is to be looked at.
@@ -35,7 +35,7 @@ static ADDED: Condvar = Condvar::new();
 pub(crate) fn serve(link: &Arc<Link>) {
     let Some(at) = link.next_look(&link.lock()) else { return };
     let mut service = SERVICE.lock().unwrap_or_else(PoisonError::into_inner);
-    if service.running.is_some_and(|home| !home.is_here()) {
+    if service.running.is_some_and(|home| !home.is_current()) {
         service.served.clear();
         service.running = None;
     }
@@ -44,7 +44,7 @@ pub(crate) fn serve(link: &Arc<Link>) {
     if service.running.is_none() {
         let started = thread::Builder::new().name("hussh-keepalive".into()).spawn(run);
         match started {
-            Ok(_) => service.running = Some(Home::here()),
+            Ok(_) => service.running = Some(ProcessId::current()),
             Err(error) => tracing::warn!(%error, "no thread for heartbeats of idle sessions"),
         }
     }
@@ -80,7 +80,7 @@ impl Due {
         let link = self.link.upgrade()?;
         let mut state = link.lock();
         let at = match state.users {
-            0 => link.tend_idle(&mut state),
+            0 => link.service_idle(&mut state),
             _ => link.next_look(&state),
         };
         drop(state);

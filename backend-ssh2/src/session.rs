@@ -74,13 +74,13 @@ impl Session for Ssh2Session {
         self.link.ping(timeout)
     }
 
-    fn has_leftovers(&self) -> bool {
-        self.link.home.is_here() && self.link.has_leftovers()
+    fn has_abandoned_channels(&self) -> bool {
+        self.link.home.is_current() && self.link.has_abandoned_channels()
     }
 
-    fn settle(&self, timeout: Duration) -> Result<(), SshError> {
+    fn wait_until_closed(&self, timeout: Duration) -> Result<(), SshError> {
         self.link.home.check(&self.link.target, Phase::Reset)?;
-        self.link.settle(timeout)
+        self.link.wait_until_closed(timeout)
     }
 
     fn close(&self) {

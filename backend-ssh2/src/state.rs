@@ -33,7 +33,7 @@ pub(crate) struct State {
     /// Something changed that others wait for, since they were last woken.
     pub(crate) news: bool,
     /// Something was begun that is to be tended before anybody waits.
-    pub(crate) begun: bool,
+    pub(crate) work_started: bool,
     /// All bytes received so far.
     pub(crate) received: u64,
     last_op: u64,
@@ -44,7 +44,7 @@ pub(crate) struct State {
     pub(crate) beats: u64,
     pub(crate) keepalive: Option<Keepalive>,
     /// What is taken in has come at some time since somebody last looked.
-    pub(crate) unwatched: bool,
+    pub(crate) arrival_unknown: bool,
 }
 
 /// Why a session is over.
@@ -78,14 +78,14 @@ impl State {
             sender: None,
             requester: None,
             news: false,
-            begun: false,
+            work_started: false,
             received: 0,
             last_op: Op::OPENER.0,
             channels: Channels::new(),
             beating: false,
             beats: 0,
             keepalive,
-            unwatched: false,
+            arrival_unknown: false,
         }
     }
 
@@ -119,13 +119,13 @@ impl State {
 
     /// Whether an operation is served by any waiting thread, and not by one of its own.
     pub(crate) fn is_shared(&self, op: Op) -> bool {
-        let left_over = || self.channels.leftovers.iter().any(|leftover| leftover.op == op);
+        let left_over = || self.channels.abandoned.iter().any(|leftover| leftover.op == op);
         op == Op::HEARTBEAT || op == Op::OPENER || left_over()
     }
 
     /// Whether there is anything that any waiting thread serves.
     pub(crate) fn is_tended(&self) -> bool {
-        let Channels { opening, leftovers, .. } = &self.channels;
-        self.beating || opening.is_some() || !leftovers.is_empty()
+        let Channels { opening, abandoned, .. } = &self.channels;
+        self.beating || opening.is_some() || !abandoned.is_empty()
     }
 }

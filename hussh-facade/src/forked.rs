@@ -8,36 +8,36 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, OnceLock};
 
-use ssh_session::Home;
+use ssh_session::ProcessId;
 
 /// A value of one process: in any other it is forgotten instead of dropped.
-pub(crate) struct OfProcess<T> {
-    home: Home,
+pub(crate) struct ForkGuard<T> {
+    home: ProcessId,
     /// There until the drop.
     value: Option<T>,
 }
 
-impl<T> OfProcess<T> {
+impl<T> ForkGuard<T> {
     pub(crate) fn new(value: T) -> Self {
-        Self { home: Home::here(), value: Some(value) }
+        Self { home: ProcessId::current(), value: Some(value) }
     }
 }
 
-impl<T> OfProcess<T> {
+impl<T> ForkGuard<T> {
     /// The value, in the process that it is of; it is not to be used afterwards.
     pub(crate) fn take(&mut self) -> Option<T> {
-        if self.home.is_here() { self.value.take() } else { None }
+        if self.home.is_current() { self.value.take() } else { None }
     }
 }
 
-impl<T> OfProcess<T> {
+impl<T> ForkGuard<T> {
     /// The value, if it is of this process and was not taken.
     pub(crate) fn get(&self) -> Option<&T> {
-        self.value.as_ref().filter(|_| self.home.is_here())
+        self.value.as_ref().filter(|_| self.home.is_current())
     }
 }
 
-impl<T> Deref for OfProcess<T> {
+impl<T> Deref for ForkGuard<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -45,15 +45,15 @@ impl<T> Deref for OfProcess<T> {
     }
 }
 
-impl<T> DerefMut for OfProcess<T> {
+impl<T> DerefMut for ForkGuard<T> {
     fn deref_mut(&mut self) -> &mut T {
         self.value.as_mut().expect("it is there until the drop")
     }
 }
 
-impl<T> Drop for OfProcess<T> {
+impl<T> Drop for ForkGuard<T> {
     fn drop(&mut self) {
-        if !self.home.is_here() {
+        if !self.home.is_current() {
             std::mem::forget(self.value.take());
         }
     }
@@ -63,7 +63,7 @@ type Make<P> = Arc<dyn Fn() -> Option<P> + Send + Sync>;
 
 /// A pool, and how to make another one like it.
 pub(crate) struct PerProcess<P> {
-    pool: OfProcess<P>,
+    pool: ForkGuard<P>,
     make: Make<P>,
     /// In a process that was forked off, or one forked off from that.
     anew: OnceLock<Box<Self>>,
@@ -71,12 +71,12 @@ pub(crate) struct PerProcess<P> {
 
 impl<P> PerProcess<P> {
     pub(crate) fn new(pool: P, make: Make<P>) -> Self {
-        Self { pool: OfProcess::new(pool), make, anew: OnceLock::new() }
+        Self { pool: ForkGuard::new(pool), make, anew: OnceLock::new() }
     }
 
     /// The pool of this process.
     pub(crate) fn here(&self) -> &P {
-        if self.pool.home.is_here() {
+        if self.pool.home.is_current() {
             return &self.pool;
         }
         if let Some(anew) = self.anew.get() {

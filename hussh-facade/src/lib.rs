@@ -58,7 +58,7 @@ compile_error!(
 );
 
 #[cfg(any(feature = "ssh2", feature = "russh"))]
-mod again;
+mod retry;
 #[cfg(feature = "russh")]
 pub mod blocking;
 #[cfg(any(feature = "ssh2", feature = "russh"))]
@@ -66,6 +66,8 @@ mod builder;
 mod error;
 #[cfg(any(feature = "ssh2", feature = "russh"))]
 mod forked;
+#[cfg(any(feature = "ssh2", feature = "russh"))]
+mod looks;
 #[cfg(any(feature = "ssh2", feature = "russh"))]
 pub mod sync;
 #[cfg(feature = "russh")]

@@ -196,7 +196,7 @@ pub use keepalive::{Keepalive, KeepaliveStep};
 pub use keyed::core as keyed_core;
 pub use keyed::{
     AsyncKeyedPool, AsyncKeyedPoolBuilder, AsyncKeyedPooled, KeyedAcquire, KeyedConfig,
-    KeyedObserver, KeyedPool, KeyedPoolBuilder, KeyedPooled, KeyedStats,
+    KeyedHandle, KeyedObserver, KeyedPool, KeyedPoolBuilder, KeyedPooled, KeyedStats,
 };
 #[doc(hidden)]
 pub use keyed::{ByKey, Keyed};

@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 /// The largest file of a key or a certificate: an RSA key of 16,384 bits has 13 kB.
-const LARGEST: u64 = 1 << 20;
+const MAX_SIZE: u64 = 1 << 20;
 
 /// Opens a file to read it. A pipe, a socket or a folder is refused: opening a pipe would wait for
 /// its other end, so nothing is waited for. `/dev/null` is fine.
@@ -47,6 +47,6 @@ pub fn small_text(path: &Path) -> io::Result<String> {
 }
 
 pub(crate) fn text(file: File) -> io::Result<String> {
-    let text = String::from_utf8(read(file, LARGEST)?);
+    let text = String::from_utf8(read(file, MAX_SIZE)?);
     text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not a text file"))
 }

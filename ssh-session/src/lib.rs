@@ -25,7 +25,7 @@ mod endpoint;
 mod error;
 mod error_text;
 mod files;
-mod home;
+mod process_id;
 mod host_keys;
 mod identity;
 pub mod net;
@@ -46,7 +46,7 @@ mod valid;
 
 pub use auth::login;
 pub use auth::{
-    Answers, AskPassword, Auth, CertificateSource, KeyRules, MOST_ROUNDS, Methods, OpenedKey,
+    Answers, AskPassword, Auth, CertificateSource, KeyRules, MAX_ROUNDS, Methods, OpenedKey,
     Prompt, Question,
 };
 pub use command::{Command, Pty, Stdin};
@@ -54,18 +54,18 @@ pub use crypto::{Algorithms, Crypto, Lists, Offer, RekeyLimit, is_aead};
 pub use endpoint::Endpoint;
 pub use error::{ConnectProblem, KeyProblem, Kind, Outlook, PartialOutput, Phase, SshError};
 pub use files::small_text;
-pub use home::Home;
 pub use host_keys::known_hosts::{self, KnownHosts};
 pub use host_keys::{
     CertificateProblem, Fingerprint, FirstKey, FirstKeys, HostCertificate, HostKey,
     HostKeyAlgorithms, HostKeyCheck, HostKeyPolicy, HostKeyProblem, HostKeyRefused, HostKeys,
     KnownHostsCommand, NewKey, Pin, PresentedKey, SignatureAlgorithms, UNRECORDED, Verdict,
-    is_deep,
+    exceeds_depth,
 };
 pub use identity::Identity;
 pub use opening::{Opening, Proof};
 pub use options::{KeepaliveOptions, Options};
 pub use output::{ExitStatus, Output};
+pub use process_id::ProcessId;
 pub use proxy::ProxyCommand;
 pub use proxy_process::ProxyProcess;
 pub use route::Route;

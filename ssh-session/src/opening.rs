@@ -7,10 +7,10 @@ use crate::crypto::Lists;
 
 /// As much may come in clear, in bytes: a greeting with lines before it, the lists, a key with the
 /// longest certificate.
-const MOST: usize = 256 << 10;
+const MAX_BYTES: usize = 256 << 10;
 
 /// The longest packet in clear that is read (RFC 4253, 6.1, asks for 35,000).
-const LONGEST: usize = 64 << 10;
+const MAX_PACKET: usize = 64 << 10;
 
 /// What a greeting begins with.
 const GREETING: &[u8] = b"SSH-";
@@ -62,7 +62,7 @@ impl Opening {
         while let Some(byte) = bytes.get(read).filter(|_| self.phase != Phase::Over) {
             read += 1;
             self.seen += 1;
-            if self.seen > MOST {
+            if self.seen > MAX_BYTES {
                 return Err("the server says too much before keys are agreed on");
             }
             self.pending.push(*byte);
@@ -111,7 +111,7 @@ impl Opening {
     fn packet(&mut self) -> Result<(), &'static str> {
         let Some((length, packet)) = self.pending.split_first_chunk::<4>() else { return Ok(()) };
         let length = u32::from_be_bytes(*length) as usize;
-        if !(5..=LONGEST).contains(&length) {
+        if !(5..=MAX_PACKET).contains(&length) {
             return Err("the server sends a packet of no length that there is");
         }
         if packet.len() < length {

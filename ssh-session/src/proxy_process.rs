@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-use crate::{ConnectProblem, Home, Phase, ProxyCommand, SshError, Target, printable};
+use crate::{ConnectProblem, Phase, ProcessId, ProxyCommand, SshError, Target, printable};
 
 /// How long a proxy command may take to end once its input has, and it was told to.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ pub struct ProxyProcess {
     child: Option<Child>,
     complaints: PipeReader,
     command: ProxyCommand,
-    home: Home,
+    home: ProcessId,
 }
 
 impl ProxyProcess {
@@ -63,7 +63,7 @@ impl ProxyProcess {
             .stderr(complain)
             .process_group(0)
             .spawn()?;
-        let (child, command, home) = (Some(child), command.clone(), Home::here());
+        let (child, command, home) = (Some(child), command.clone(), ProcessId::current());
         Ok((Self { child, complaints, command, home }, ours))
     }
 
@@ -110,7 +110,7 @@ impl Drop for ProxyProcess {
     fn drop(&mut self) {
         let Some(child) = self.child.take() else { return };
         // A forked-off process has no say in its parent's children.
-        if self.home.is_here() {
+        if self.home.is_current() {
             end(child);
         }
     }

@@ -21,15 +21,15 @@ pub enum Route {
 
 impl Route {
     /// The longest chain: OpenSSH has no limit, but every hop is a whole session.
-    pub const MOST_HOPS: usize = 16;
+    pub const MAX_HOPS: usize = 16;
 
     pub(crate) fn validate(&self) -> Result<(), SshError> {
         let Self::Jump(hops) = self else { return Ok(()) };
         if hops.is_empty() {
             return Err(SshError::invalid("jump", "names no host"));
         }
-        if hops.len() > Self::MOST_HOPS {
-            let problem = format!("has more than {} hosts", Self::MOST_HOPS);
+        if hops.len() > Self::MAX_HOPS {
+            let problem = format!("has more than {} hosts", Self::MAX_HOPS);
             return Err(SshError::invalid("jump", problem));
         }
         for (index, hop) in hops.iter().enumerate() {

@@ -69,7 +69,7 @@ pub trait Session: Send + Sync {
 
     /// Whether a command that was given up may still take one of the server's session slots. Never
     /// waits.
-    fn has_leftovers(&self) -> bool;
+    fn has_abandoned_channels(&self) -> bool;
 
     /// Waits until no command that was given up takes a slot of the server's any more.
     ///
@@ -77,7 +77,7 @@ pub trait Session: Send + Sync {
     ///
     /// [`SshError::Timeout`] where some do at the end; the session goes on, for those who use it,
     /// with fewer slots.
-    fn settle(&self, timeout: Duration) -> Result<(), SshError>;
+    fn wait_until_closed(&self, timeout: Duration) -> Result<(), SshError>;
 
     /// Ends the session. Whoever waits on it gets [`SshError::ConnectionLost`]. Never waits; calls
     /// after the first do nothing.
@@ -195,10 +195,13 @@ pub trait AsyncSession: Send + Sync {
 
     /// Whether a command that was given up may still take one of the server's session slots. Never
     /// waits.
-    fn has_leftovers(&self) -> bool;
+    fn has_abandoned_channels(&self) -> bool;
 
     /// Waits until no command that was given up takes a slot of the server's any more.
-    fn settle(&self, timeout: Duration) -> impl Future<Output = Result<(), SshError>> + Send;
+    fn wait_until_closed(
+        &self,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<(), SshError>> + Send;
 
     /// Ends the session. Whoever waits on it gets an error. Never waits; calls after the first do
     /// nothing.

@@ -78,7 +78,7 @@ impl Backend for BlockingBackend {
     }
 
     fn needs_reset(&self, session: &mut Arc<BlockingSession>) -> bool {
-        session.inner.has_leftovers()
+        session.inner.has_abandoned_channels()
     }
 
     fn reset(&self, session: &mut Arc<BlockingSession>) -> Result<(), SshError> {

@@ -84,12 +84,12 @@ impl Session for BlockingSession {
         wait(&self.runtime, self.inner.ping(timeout))
     }
 
-    fn has_leftovers(&self) -> bool {
-        self.inner.has_leftovers()
+    fn has_abandoned_channels(&self) -> bool {
+        self.inner.has_abandoned_channels()
     }
 
-    fn settle(&self, timeout: Duration) -> Result<(), SshError> {
-        wait(&self.runtime, self.inner.settle(timeout))
+    fn wait_until_closed(&self, timeout: Duration) -> Result<(), SshError> {
+        wait(&self.runtime, self.inner.wait_until_closed(timeout))
     }
 
     fn close(&self) {

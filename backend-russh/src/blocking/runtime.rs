@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
-use ssh_session::{Home, SshError, Target, net};
+use ssh_session::{ProcessId, SshError, Target, net};
 use tokio::runtime::{self, Builder};
 
 /// The runtime's threads. One would do for one session; two keep one that encrypts a lot from
@@ -19,20 +19,20 @@ const THREADS: usize = 2;
 pub(super) struct Runtime(runtime::Handle);
 
 /// Never ended, so that no drop has to wait for it.
-static SHARED: Mutex<Option<(Home, runtime::Runtime)>> = Mutex::new(None);
+static SHARED: Mutex<Option<(ProcessId, runtime::Runtime)>> = Mutex::new(None);
 
 impl Runtime {
     /// The process's runtime, started if there is none yet.
     pub(super) fn shared(target: &Target) -> Result<Self, SshError> {
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, runtime)) = shared.as_ref().filter(|(home, _)| home.is_here()) {
+        if let Some((_, runtime)) = shared.as_ref().filter(|(home, _)| home.is_current()) {
             return Ok(Self(runtime.handle().clone()));
         }
         let runtime = start().map_err(|error| net::connect_error(target, error))?;
         let handle = runtime.handle().clone();
         // That of a process which we were forked from has no threads here, and shares its list of
         // watched sockets with the one there: it must not be ended.
-        std::mem::forget(shared.replace((Home::here(), runtime)));
+        std::mem::forget(shared.replace((ProcessId::current(), runtime)));
         Ok(Self(handle))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! libssh2 keeps every packet that nobody waits for, without a limit, and cannot be asked how many
 //! those are. But it allocates through functions of ours: so what one session holds is known, and
-//! more than [`MOST`] it does not get, whatever its peer sends.
+//! more than [`MAX_MEMORY`] it does not get, whatever its peer sends.
 
 use std::ffi::c_void;
 use std::ptr;
@@ -10,7 +10,7 @@ use std::ptr;
 use crate::framing::Framing;
 
 /// The most that one session may hold, in bytes: several windows full of the smallest packets.
-const MOST: usize = 512 << 20;
+const MAX_MEMORY: usize = 512 << 20;
 
 /// What stands before each allocation: its size, and room to keep its alignment.
 const HEADER: usize = 16;
@@ -53,7 +53,7 @@ impl Account {
 
     fn take(&mut self, size: usize) -> bool {
         match self.held.checked_add(size) {
-            Some(held) if held <= MOST => {
+            Some(held) if held <= MAX_MEMORY => {
                 self.held = held;
                 true
             }
@@ -148,7 +148,7 @@ pub(super) unsafe fn copy(bytes: &[u8], context: *mut *mut c_void) -> *mut u8 {
 mod tests {
     use std::ffi::c_void;
 
-    use super::{Account, MOST, allocate, reallocate, release};
+    use super::{Account, MAX_MEMORY, allocate, reallocate, release};
 
     #[test]
     fn what_is_held_is_counted_and_no_more_than_the_most_is_given() {
@@ -162,8 +162,8 @@ mod tests {
         assert_eq!(first.addr() % 16, 0);
         let first = reallocate(first, 5000, context);
         assert_eq!(held(), Some(5000));
-        assert!(reallocate(first, MOST, context).is_null() && held() == Some(5000));
-        assert!(allocate(MOST, context).is_null() && allocate(usize::MAX, context).is_null());
+        assert!(reallocate(first, MAX_MEMORY, context).is_null() && held() == Some(5000));
+        assert!(allocate(MAX_MEMORY, context).is_null() && allocate(usize::MAX, context).is_null());
         release(std::ptr::null_mut(), context);
         release(first, context);
         assert_eq!(held(), Some(0));

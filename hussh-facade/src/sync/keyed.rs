@@ -3,12 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use pool_core::{Blocking, DrainTimeout, Keyed, KeyedPool, KeyedStats, Stats};
+use pool_core::{Blocking, DrainTimeout, Keyed, KeyedPool};
 use ssh_session::{Command, Endpoint, Output, Target};
 
 use super::{Library, PooledConnection};
 use crate::builder::{Hosts, KeyedKind, PoolKind, Sealed};
 use crate::forked::PerProcess;
+use crate::looks::looks_at_hosts;
 use crate::{Builder, Error};
 
 /// A connection on loan from a [`KeyedConnectionPool`].
@@ -44,6 +45,8 @@ impl<L: Library> KeyedConnectionPool<L> {
     pub fn builder() -> Builder<Self> {
         Builder::of_hosts()
     }
+
+    looks_at_hosts!();
 
     /// Borrows a connection to a host, waiting up to `acquire_timeout` for one. Dropping it gives
     /// it back.
@@ -82,21 +85,6 @@ impl<L: Library> KeyedConnectionPool<L> {
             }
             None => self.get(target),
         })
-    }
-
-    /// How many hosts are known, connections open, and hosts short of a place.
-    pub fn stats(&self) -> KeyedStats {
-        self.pool.here().stats()
-    }
-
-    /// The counts of one host's pool; `None` where it is not known now.
-    pub fn stats_of(&self, target: &Target) -> Option<Stats> {
-        self.pool.here().stats_of(&self.hosts.endpoint(target).ok()?)
-    }
-
-    /// Sets the most connections open at once over all hosts. Zero lets all borrowers wait.
-    pub fn resize_total(&self, max_total: usize) {
-        self.pool.here().resize_total(max_total);
     }
 
     /// Closes all pools and waits up to `close_timeout` until their connections are closed, those

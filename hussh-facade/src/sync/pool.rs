@@ -5,13 +5,14 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pool_core::{Blocking, Domain, Guard, Health, LocalChecks, Pool, Single, Stats};
-use ssh_session::{Command, Endpoint, Output, SshError, Target};
+use pool_core::{Blocking, Domain, Guard, LocalChecks, Pool, Single};
+use ssh_session::{Command, Endpoint, Output, Target};
 
 use super::{Connection, Library};
-use crate::again::Attempts;
 use crate::builder::{Made, PoolKind, Sealed, starts};
-use crate::forked::{OfProcess, PerProcess};
+use crate::forked::{ForkGuard, PerProcess};
+use crate::looks::looks;
+use crate::retry::Attempts;
 use crate::{Builder, Error};
 
 /// A pool of SSH connections to one host as one user. Clones are handles to the same pool; when the
@@ -39,6 +40,8 @@ pub struct ConnectionPool<L: Library> {
 
 impl<L: Library> ConnectionPool<L> {
     starts!();
+
+    looks!();
 
     /// Borrows a connection, waiting up to `acquire_timeout` for one. Dropping it gives it back.
     ///
@@ -96,17 +99,6 @@ impl<L: Library> ConnectionPool<L> {
         Ok(PooledConnection::new(lease))
     }
 
-    /// How many leases are out, ready, being opened, and so on, all of one moment. With
-    /// `channels_per_connection` above 1 several leases are one connection.
-    pub fn stats(&self) -> Stats {
-        self.pool.here().stats()
-    }
-
-    /// How the pool is doing: why connections cannot be opened, who waits for what.
-    pub fn health(&self) -> Health<Arc<SshError>> {
-        self.pool.here().health()
-    }
-
     /// Opens connections until so many are open, `max_connections` at most, and waits for that.
     ///
     /// # Errors
@@ -116,28 +108,6 @@ impl<L: Library> ConnectionPool<L> {
     pub fn warm(&self, connections: usize, timeout: Duration) -> Result<(), Error> {
         let warmed = self.pool.here().warm(connections, timeout);
         warmed.map_err(|source| Error::Warm { target: self.target.clone(), source })
-    }
-
-    /// How many connections are open.
-    pub fn connections(&self) -> usize {
-        self.stats().sessions()
-    }
-
-    /// Sets the most connections open at once. Those that are too many are closed: idle ones now,
-    /// lent ones when they come back. Zero lets all borrowers wait.
-    pub fn resize(&self, max_connections: usize) {
-        self.pool.here().resize(max_connections);
-    }
-
-    /// How many commands a connection carries at once: `channels_per_connection`, or less once the
-    /// server refused one more (`MaxSessions`).
-    pub fn channels_per_connection(&self) -> usize {
-        self.pool.here().leases_per_session()
-    }
-
-    /// Whom it talks to.
-    pub fn target(&self) -> &Target {
-        &self.target
     }
 
     /// Closes the pool and waits up to 5 s until its connections are closed, those lent included.
@@ -173,7 +143,7 @@ impl<L: Library> fmt::Debug for ConnectionPool<L> {
 pub struct PooledConnection<L: Library, D: Lends<L> = Single<Blocking<<L as Library>::Backend>>> {
     /// Goes first, so that the pool has the session to itself again.
     connection: Connection<L>,
-    lease: OfProcess<Guard<D>>,
+    lease: ForkGuard<Guard<D>>,
 }
 
 /// A pool that lends sessions of a library. Nobody else can implement it.
@@ -185,7 +155,7 @@ impl<L: Library, D> Lends<L> for D where D: Domain<Backend: LocalChecks<Session 
 impl<L: Library, D: Lends<L>> PooledConnection<L, D> {
     pub(super) fn new(lease: Guard<D>) -> Self {
         let connection = Connection::over(Arc::clone(&*lease));
-        Self { connection, lease: OfProcess::new(lease) }
+        Self { connection, lease: ForkGuard::new(lease) }
     }
 
     /// Says that this connection is not to be lent again.
@@ -210,7 +180,7 @@ impl<L: Library, D: Lends<L>> PooledConnection<L, D> {
         let mut attempts = Attempts::new(command, Instant::now);
         loop {
             match self.connection.execute_with(&attempts.next()) {
-                Err(error) if attempts.again(&error) => self = exchange(self)?,
+                Err(error) if attempts.should_retry(&error) => self = exchange(self)?,
                 other => return other,
             }
         }
@@ -250,7 +220,7 @@ impl<L: Library> Builder<ConnectionPool<L>> {
     ///
     /// # Errors
     ///
-    /// [`SshError::InvalidInput`] naming the parameter that makes no sense.
+    /// [`SshError::InvalidInput`](crate::SshError::InvalidInput) naming the parameter that makes no sense.
     pub fn build(self) -> Result<ConnectionPool<L>, Error> {
         let Made { options, config, observer } = self.made()?;
         let endpoint = Endpoint::new(options)?;

@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use backend_russh::RusshBackend;
-use pool_core::{AsyncAdapter, AsyncKeyedPool, DrainTimeout, Keyed, KeyedStats, Stats};
+use pool_core::{AsyncAdapter, AsyncKeyedPool, DrainTimeout, Keyed};
 use ssh_session::{Command, Endpoint, Output, Target};
 
 use super::PooledAsyncConnection;
 use crate::builder::{Hosts, KeyedKind, PoolKind, Sealed};
 use crate::forked::PerProcess;
+use crate::looks::looks_at_hosts;
 use crate::{Builder, Error};
 
 /// A connection on loan from an [`AsyncKeyedConnectionPool`].
@@ -41,6 +42,8 @@ impl AsyncKeyedConnectionPool {
     pub fn builder() -> Builder<Self> {
         Builder::of_hosts()
     }
+
+    looks_at_hosts!();
 
     /// Borrows a connection to a host, waiting up to `acquire_timeout` for one. Dropping it gives
     /// it back.
@@ -88,21 +91,6 @@ impl AsyncKeyedConnectionPool {
             lease.map(PooledAsyncConnection::new).map_err(|error| Error::from_pool(target, error))
         };
         self.get(target).await?.run(command, exchange).await
-    }
-
-    /// How many hosts are known, connections open, and hosts short of a place.
-    pub fn stats(&self) -> KeyedStats {
-        self.pool.here().stats()
-    }
-
-    /// The counts of one host's pool; `None` where it is not known now.
-    pub fn stats_of(&self, target: &Target) -> Option<Stats> {
-        self.pool.here().stats_of(&self.hosts.endpoint(target).ok()?)
-    }
-
-    /// Sets the most connections open at once over all hosts. Zero lets all borrowers wait.
-    pub fn resize_total(&self, max_total: usize) {
-        self.pool.here().resize_total(max_total);
     }
 
     /// Closes all pools and waits up to `close_timeout` until their connections are closed, those

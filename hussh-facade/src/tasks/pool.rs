@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backend_russh::{RusshBackend, RusshSession};
-use pool_core::{AsyncAdapter, AsyncPool, Domain, Guard, Health, LocalChecks, Single, Stats};
+use pool_core::{AsyncAdapter, AsyncPool, Domain, Guard, LocalChecks, Single};
 use ssh_session::{Command, Output, SshError, Target};
 
 use super::AsyncConnection;
-use crate::again::Attempts;
 use crate::builder::{Made, PoolKind, Sealed, starts};
-use crate::forked::{OfProcess, PerProcess};
+use crate::forked::{ForkGuard, PerProcess};
+use crate::looks::looks;
+use crate::retry::Attempts;
 use crate::{Builder, Error};
 
 /// A pool of SSH connections to one host as one user. Clones are handles to the same pool; when the
@@ -48,6 +49,8 @@ pub struct AsyncConnectionPool {
 
 impl AsyncConnectionPool {
     starts!();
+
+    looks!();
 
     /// Borrows a connection, waiting up to `acquire_timeout` for one. Dropping it gives it back.
     ///
@@ -109,17 +112,6 @@ impl AsyncConnectionPool {
         Ok(PooledAsyncConnection::new(lease))
     }
 
-    /// How many leases are out, ready, being opened, and so on, all of one moment. With
-    /// `channels_per_connection` above 1 several leases are one connection.
-    pub fn stats(&self) -> Stats {
-        self.pool.here().stats()
-    }
-
-    /// How the pool is doing: why connections cannot be opened, who waits for what.
-    pub fn health(&self) -> Health<Arc<SshError>> {
-        self.pool.here().health()
-    }
-
     /// Opens connections until so many are open, `max_connections` at most, and waits for that.
     /// Dropping the future ends the waiting and the warming.
     ///
@@ -130,28 +122,6 @@ impl AsyncConnectionPool {
     pub async fn warm(&self, connections: usize, timeout: Duration) -> Result<(), Error> {
         let warmed = self.pool.here().warm(connections, timeout).await;
         warmed.map_err(|source| Error::Warm { target: self.target.clone(), source })
-    }
-
-    /// How many connections are open.
-    pub fn connections(&self) -> usize {
-        self.stats().sessions()
-    }
-
-    /// Sets the most connections open at once. Those that are too many are closed: idle ones now,
-    /// lent ones when they come back. Zero lets all borrowers wait.
-    pub fn resize(&self, max_connections: usize) {
-        self.pool.here().resize(max_connections);
-    }
-
-    /// How many commands a connection carries at once: `channels_per_connection`, or less once the
-    /// server refused one more (`MaxSessions`).
-    pub fn channels_per_connection(&self) -> usize {
-        self.pool.here().leases_per_session()
-    }
-
-    /// Whom it talks to.
-    pub fn target(&self) -> &Target {
-        &self.target
     }
 
     /// Closes the pool and waits up to 5 s until its connections are closed, those lent included.
@@ -181,7 +151,7 @@ impl fmt::Debug for AsyncConnectionPool {
 pub struct PooledAsyncConnection<D: Lends = Single<AsyncAdapter<RusshBackend>>> {
     /// Goes first, so that the pool has the session to itself again.
     connection: AsyncConnection,
-    lease: OfProcess<Guard<D>>,
+    lease: ForkGuard<Guard<D>>,
 }
 
 /// A pool that lends russh's sessions. Nobody else can implement it.
@@ -193,7 +163,7 @@ impl<D> Lends for D where D: Domain<Backend: LocalChecks<Session = Arc<RusshSess
 impl<D: Lends> PooledAsyncConnection<D> {
     pub(super) fn new(lease: Guard<D>) -> Self {
         let connection = AsyncConnection::over(Arc::clone(&*lease));
-        Self { connection, lease: OfProcess::new(lease) }
+        Self { connection, lease: ForkGuard::new(lease) }
     }
 
     /// Says that this connection is not to be lent again.
@@ -221,7 +191,7 @@ impl<D: Lends> PooledAsyncConnection<D> {
         let mut attempts = Attempts::new(command, || tokio::time::Instant::now().into_std());
         loop {
             match self.connection.execute_with(&attempts.next()).await {
-                Err(error) if attempts.again(&error) => self = exchange(self).await?,
+                Err(error) if attempts.should_retry(&error) => self = exchange(self).await?,
                 other => return other,
             }
         }

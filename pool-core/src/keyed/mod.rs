@@ -15,6 +15,7 @@ use crate::event::Event;
 
 pub use self::config::KeyedConfig;
 pub use self::domain::{ByKey, Keyed};
+pub use self::owner::KeyedHandle;
 pub use self::sync::{KeyedPool, KeyedPoolBuilder, KeyedPooled};
 pub use self::tasks::{AsyncKeyedPool, AsyncKeyedPoolBuilder, AsyncKeyedPooled, KeyedAcquire};
 

@@ -1,10 +1,11 @@
 //! What the owner of a keyed pool may do, written once for threads and tasks.
 
+use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::core::{CoreMaker, KeyedCore};
+use super::core::{CoreMaker, KeyId, KeyedCore};
 use super::domain::{ByKey, Keyed};
 use super::{KeyedConfig, KeyedObserver, KeyedStats};
 use crate::clock::Clock;
@@ -57,17 +58,154 @@ where
     }
 }
 
+/// What the owner of a keyed pool may ask of it: the same for threads and tasks.
+/// [`KeyedPool`](crate::KeyedPool) and [`AsyncKeyedPool`](crate::AsyncKeyedPool) dereference to it.
+pub struct KeyedHandle<K, P>
+where
+    K: Eq + Hash + Clone + Send + Sync + 'static,
+    P: LocalChecks,
+{
+    pub(super) shared: Arc<Shared<Keyed<K, P>>>,
+    pub(super) acquire_timeout: Option<Duration>,
+    pub(super) close_timeout: Duration,
+    /// Has somebody do what the books want done.
+    wake: Serve<K, P>,
+    /// The last handle goes.
+    leave: Serve<K, P>,
+}
+
+type Serve<K, P> = fn(&Arc<Shared<Keyed<K, P>>>);
+
+impl<K, P> KeyedHandle<K, P>
+where
+    K: Eq + Hash + Clone + Send + Sync + 'static,
+    P: LocalChecks,
+{
+    pub(super) fn new(
+        shared: Arc<Shared<Keyed<K, P>>>,
+        wake: Serve<K, P>,
+        leave: Serve<K, P>,
+    ) -> Self {
+        let config = shared.per_key();
+        let (acquire_timeout, close_timeout) = (config.acquire_timeout, config.close_timeout);
+        Self { shared, acquire_timeout, close_timeout, wake, leave }
+    }
+
+    /// The counts over all keys.
+    pub fn stats(&self) -> KeyedStats {
+        let state = self.shared.lock();
+        let machine = &state.machine;
+        KeyedStats { keys: machine.keys(), open: machine.open(), starved: machine.starving() }
+    }
+
+    /// The counts of one key, if it is known.
+    pub fn stats_of(&self, key: &K) -> Option<Stats> {
+        self.shared.stats_of(self.find(key)?)
+    }
+
+    /// How one key is doing, if it is known; see [`Pool::health`](crate::Pool::health).
+    pub fn health_of(&self, key: &K) -> Option<Health<Arc<P::Error>>> {
+        self.shared.health_of(self.find(key)?)
+    }
+
+    /// The lease of one key that has been out for longest.
+    pub fn oldest_lease_of(&self, key: &K) -> Option<OldestLease> {
+        self.shared.oldest_lease_of(self.find(key)?)
+    }
+
+    /// See [`Pool::leases_per_session`](crate::Pool::leases_per_session); `None` where the key is
+    /// not known.
+    pub fn leases_per_session(&self, key: &K) -> Option<usize> {
+        let id = self.find(key)?;
+        self.shared.lock().machine.look(id, Core::lease_limit)
+    }
+
+    /// The keys known now, in no order.
+    pub fn keys(&self) -> Vec<K> {
+        self.shared.domain.all().into_iter().map(|(_, member)| member.key.clone()).collect()
+    }
+
+    /// Sets the most sessions of one key, for as long as it is known.
+    pub fn resize(&self, key: &K, max_size: usize) {
+        // A key that is forgotten meanwhile starts anew, at the size of all.
+        if let Some((id, _)) = ByKey(key.clone()).locate(&self.shared) {
+            self.shared.with_core(id, |core, now| core.resize(max_size, now));
+        }
+        (self.wake)(&self.shared);
+    }
+
+    /// Sets the most sessions over all keys. What is too many is closed as it becomes idle and
+    /// others need the place.
+    pub fn resize_total(&self, max_total: usize) {
+        self.shared.with(|state, now| state.machine.resize_total(max_total, now));
+        (self.wake)(&self.shared);
+    }
+
+    /// Lets no session of one key that is open now be lent again.
+    pub fn evict(&self, key: &K) {
+        if let Some(id) = self.find(key) {
+            self.shared.with_core(id, Core::evict_all);
+        }
+        (self.wake)(&self.shared);
+    }
+
+    /// Lets no session that is open now be lent again.
+    pub fn evict_all(&self) {
+        for (id, _) in self.shared.domain.all() {
+            self.shared.with_core(id, Core::evict_all);
+        }
+        (self.wake)(&self.shared);
+    }
+
+    /// Closes the idle sessions that the predicate refuses. It is called outside the pool's lock.
+    pub fn retain(&self, mut keep: impl FnMut(&K, &mut P::Session) -> bool) {
+        for (id, member) in self.shared.domain.all() {
+            self.shared.retain(id, |session| keep(&member.key, session));
+        }
+        (self.wake)(&self.shared);
+    }
+
+    /// Adds a session opened elsewhere. It comes back where the key or the total is full, or the
+    /// pool closed.
+    pub fn add(&self, key: &K, session: P::Session) -> Result<(), P::Session> {
+        let added = match ByKey(key.clone()).locate(&self.shared) {
+            Some((id, _)) => self.shared.with(|state, now| state.machine.add(id, session, now)),
+            None => Err(session),
+        };
+        (self.wake)(&self.shared);
+        added
+    }
+
+    fn find(&self, key: &K) -> Option<KeyId> {
+        self.shared.domain.find(key).map(|(id, _)| id)
+    }
+}
+
+impl<K, P> Drop for KeyedHandle<K, P>
+where
+    K: Eq + Hash + Clone + Send + Sync + 'static,
+    P: LocalChecks,
+{
+    fn drop(&mut self) {
+        (self.leave)(&self.shared);
+    }
+}
+
+impl<K, P> fmt::Debug for KeyedHandle<K, P>
+where
+    K: Eq + Hash + Clone + Send + Sync + 'static,
+    P: LocalChecks,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedHandle").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
 impl<K, P> Shared<Keyed<K, P>>
 where
     K: Eq + Hash + Clone + Send + Sync + 'static,
     P: LocalChecks,
 {
-    pub(super) fn keyed_stats(&self) -> KeyedStats {
-        let state = self.lock();
-        let machine = &state.machine;
-        KeyedStats { keys: machine.keys(), open: machine.open(), starved: machine.starving() }
-    }
-
     /// The counts of all keys together.
     pub(super) fn total_stats(&self) -> Stats {
         let machine = &mut self.lock().machine;
@@ -77,70 +215,8 @@ where
         total
     }
 
-    pub(super) fn key_stats(&self, key: &K) -> Option<Stats> {
-        self.stats_of(self.domain.find(key)?.0)
-    }
-
-    pub(super) fn key_health(&self, key: &K) -> Option<Health<Arc<P::Error>>> {
-        self.health_of(self.domain.find(key)?.0)
-    }
-
-    pub(super) fn key_oldest_lease(&self, key: &K) -> Option<OldestLease> {
-        self.oldest_lease_of(self.domain.find(key)?.0)
-    }
-
-    pub(super) fn key_lease_limit(&self, key: &K) -> Option<usize> {
-        let (id, _) = self.domain.find(key)?;
-        self.lock().machine.look(id, Core::lease_limit)
-    }
-
-    pub(super) fn known_keys(&self) -> Vec<K> {
-        self.domain.all().into_iter().map(|(_, member)| member.key.clone()).collect()
-    }
-
-    pub(super) fn resize_key(&self, key: &K, max_size: usize) {
-        // A key that is forgotten meanwhile starts anew, at the size of all.
-        if let Some((id, _)) = ByKey(key.clone()).locate(self) {
-            self.with_core(id, |core, now| core.resize(max_size, now));
-        }
-    }
-
-    pub(super) fn resize_total(&self, max_total: usize) {
-        self.with(|state, now| state.machine.resize_total(max_total, now));
-    }
-
-    pub(super) fn evict(&self, key: &K) {
-        if let Some((id, _)) = self.domain.find(key) {
-            self.with_core(id, Core::evict_all);
-        }
-    }
-
-    pub(super) fn evict_all(&self) {
-        for (id, _) in self.domain.all() {
-            self.with_core(id, Core::evict_all);
-        }
-    }
-
-    pub(super) fn retain_all(&self, mut keep: impl FnMut(&K, &mut P::Session) -> bool) {
-        for (id, member) in self.domain.all() {
-            self.retain(id, |session| keep(&member.key, session));
-        }
-    }
-
-    pub(super) fn add_to(&self, key: &K, session: P::Session) -> Result<(), P::Session> {
-        match ByKey(key.clone()).locate(self) {
-            Some((id, _)) => self.with(|state, now| state.machine.add(id, session, now)),
-            None => Err(session),
-        }
-    }
-
     pub(super) fn per_key(&self) -> Config {
         self.lock().machine.config().per_key().clone()
-    }
-
-    pub(super) fn timeouts(&self) -> (Option<Duration>, Duration) {
-        let config = self.per_key();
-        (config.acquire_timeout, config.close_timeout)
     }
 
     /// Has a key's backend at hand.

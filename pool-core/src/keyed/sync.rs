@@ -2,24 +2,23 @@
 
 use std::fmt;
 use std::hash::Hash;
+use std::ops::Deref;
 use std::panic::Location;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
 use super::domain::{ByKey, Keyed};
-use super::owner::{Plan, Time};
-use super::{KeyedConfig, KeyedObserver, KeyedStats};
+use super::owner::{KeyedHandle, Plan, Time};
+use super::{KeyedConfig, KeyedObserver};
 use crate::acquire::Acquiring;
 use crate::backend::Backend;
 use crate::clock::{Clock, SystemClock};
-use crate::core::{Health, OldestLease};
 use crate::domain::Machine;
 use crate::error::{AcquireError, Closed, DrainTimeout, WarmError};
 use crate::guard::Guard;
 use crate::locate::Locate;
 use crate::shared::Shared;
-use crate::stats::Stats;
 use crate::sync::{Blocking, ClockMoved, wait, wake_workers, watch};
 
 type Home<K, B> = Keyed<K, Blocking<B>>;
@@ -38,17 +37,7 @@ where
     K: Eq + Hash + Clone + Send + Sync + 'static,
     B: Backend,
 {
-    handle: Arc<Handle<K, B>>,
-}
-
-struct Handle<K, B>
-where
-    K: Eq + Hash + Clone + Send + Sync + 'static,
-    B: Backend,
-{
-    shared: Arc<Shared<Home<K, B>>>,
-    acquire_timeout: Option<Duration>,
-    close_timeout: Duration,
+    handle: Arc<KeyedHandle<K, Blocking<B>>>,
 }
 
 /// Makes a [`KeyedPool`] with an observer, a clock, or shared sessions.
@@ -77,8 +66,10 @@ where
         let shared = Arc::new(self.0.build());
         let moved = Waker::from(Arc::new(ClockMoved(Arc::downgrade(&shared))));
         shared.clock.subscribe(moved);
-        let (acquire_timeout, close_timeout) = shared.timeouts();
-        KeyedPool { handle: Arc::new(Handle { shared, acquire_timeout, close_timeout }) }
+        let close = |shared: &Arc<Shared<Home<K, B>>>| {
+            shared.with(|state, now| state.machine.close(now));
+        };
+        KeyedPool { handle: Arc::new(KeyedHandle::new(shared, wake_workers, close)) }
     }
 }
 
@@ -164,77 +155,9 @@ where
         wait(acquiring, self.shared())
     }
 
-    /// The counts over all keys.
-    pub fn stats(&self) -> KeyedStats {
-        self.shared().keyed_stats()
-    }
-
-    /// The counts of one key, if it is known.
-    pub fn stats_of(&self, key: &K) -> Option<Stats> {
-        self.shared().key_stats(key)
-    }
-
-    /// How one key is doing, if it is known; see [`Pool::health`](crate::Pool::health).
-    pub fn health_of(&self, key: &K) -> Option<Health<Arc<B::Error>>> {
-        self.shared().key_health(key)
-    }
-
-    /// The lease of one key that has been out for longest.
-    pub fn oldest_lease_of(&self, key: &K) -> Option<OldestLease> {
-        self.shared().key_oldest_lease(key)
-    }
-
-    /// See [`Pool::leases_per_session`](crate::Pool::leases_per_session).
-    pub fn leases_per_session(&self, key: &K) -> Option<usize> {
-        self.shared().key_lease_limit(key)
-    }
-
-    /// The keys known now, in no order.
-    pub fn keys(&self) -> Vec<K> {
-        self.shared().known_keys()
-    }
-
     /// Uses the backend of a key, if it is known.
     pub fn with_backend<R>(&self, key: &K, look: impl FnOnce(&B) -> R) -> Option<R> {
         self.shared().with_backend(key, |Blocking(backend)| look(backend))
-    }
-
-    /// Sets the most sessions of one key, for as long as it is known.
-    pub fn resize(&self, key: &K, max_size: usize) {
-        self.shared().resize_key(key, max_size);
-        wake_workers(self.shared());
-    }
-
-    /// Sets the most sessions over all keys. What is too many is closed as it becomes idle and
-    /// others need the place.
-    pub fn resize_total(&self, max_total: usize) {
-        self.shared().resize_total(max_total);
-        wake_workers(self.shared());
-    }
-
-    /// Lets no session of one key that is open now be lent again.
-    pub fn evict(&self, key: &K) {
-        self.shared().evict(key);
-        wake_workers(self.shared());
-    }
-
-    /// Lets no session that is open now be lent again.
-    pub fn evict_all(&self) {
-        self.shared().evict_all();
-        wake_workers(self.shared());
-    }
-
-    /// Closes the idle sessions that the predicate refuses.
-    pub fn retain(&self, keep: impl FnMut(&K, &mut B::Session) -> bool) {
-        self.shared().retain_all(keep);
-    }
-
-    /// Adds a session opened elsewhere. It comes back where the key or the total is full, or the
-    /// pool closed.
-    pub fn add(&self, key: &K, session: B::Session) -> Result<(), B::Session> {
-        let added = self.shared().add_to(key, session);
-        wake_workers(self.shared());
-        added
     }
 
     /// See [`Pool::warm`](crate::Pool::warm). It takes no place that somebody waits for.
@@ -297,13 +220,15 @@ where
     }
 }
 
-impl<K, B> Drop for Handle<K, B>
+impl<K, B> Deref for KeyedPool<K, B>
 where
     K: Eq + Hash + Clone + Send + Sync + 'static,
     B: Backend,
 {
-    fn drop(&mut self) {
-        self.shared.with(|state, now| state.machine.close(now));
+    type Target = KeyedHandle<K, Blocking<B>>;
+
+    fn deref(&self) -> &KeyedHandle<K, Blocking<B>> {
+        &self.handle
     }
 }
 

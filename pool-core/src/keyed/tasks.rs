@@ -2,22 +2,21 @@
 
 use std::fmt;
 use std::hash::Hash;
+use std::ops::Deref;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::domain::{ByKey, Keyed};
-use super::owner::{Plan, Time};
-use super::{KeyedConfig, KeyedObserver, KeyedStats};
+use super::owner::{KeyedHandle, Plan, Time};
+use super::{KeyedConfig, KeyedObserver};
 use crate::acquire::Acquiring;
-use crate::core::{Health, OldestLease};
 use crate::domain::Machine;
 use crate::error::{Closed, DrainTimeout, WarmError};
 use crate::guard::Guard;
 use crate::locate::Locate;
 use crate::runtime::Runtime;
 use crate::shared::Shared;
-use crate::stats::Stats;
 use crate::tasks::{
     Acquire, AsyncAdapter, AsyncBackend, close_unattended, release, wake_driver, watch,
 };
@@ -40,17 +39,7 @@ where
     K: Eq + Hash + Clone + Send + Sync + 'static,
     B: AsyncBackend,
 {
-    handle: Arc<Handle<K, B>>,
-}
-
-struct Handle<K, B>
-where
-    K: Eq + Hash + Clone + Send + Sync + 'static,
-    B: AsyncBackend,
-{
-    shared: Arc<Shared<Home<K, B>>>,
-    acquire_timeout: Option<Duration>,
-    close_timeout: Duration,
+    handle: Arc<KeyedHandle<K, AsyncAdapter<B>>>,
 }
 
 /// Makes an [`AsyncKeyedPool`] with an observer or shared sessions.
@@ -73,8 +62,7 @@ where
     /// Makes the pool. Nothing is opened yet.
     pub fn build(self) -> AsyncKeyedPool<K, B> {
         let shared = Arc::new(self.plan.build());
-        let (acquire_timeout, close_timeout) = shared.timeouts();
-        let handle = Handle { shared, acquire_timeout, close_timeout };
+        let handle = KeyedHandle::new(shared, wake_driver, close_unattended);
         AsyncKeyedPool { handle: Arc::new(handle) }
     }
 }
@@ -173,75 +161,9 @@ where
         release(lease).await;
     }
 
-    /// The counts over all keys.
-    pub fn stats(&self) -> KeyedStats {
-        self.shared().keyed_stats()
-    }
-
-    /// The counts of one key, if it is known.
-    pub fn stats_of(&self, key: &K) -> Option<Stats> {
-        self.shared().key_stats(key)
-    }
-
-    /// How one key is doing, if it is known; see [`Pool::health`](crate::Pool::health).
-    pub fn health_of(&self, key: &K) -> Option<Health<Arc<B::Error>>> {
-        self.shared().key_health(key)
-    }
-
-    /// The lease of one key that has been out for longest.
-    pub fn oldest_lease_of(&self, key: &K) -> Option<OldestLease> {
-        self.shared().key_oldest_lease(key)
-    }
-
-    /// See [`Pool::leases_per_session`](crate::Pool::leases_per_session).
-    pub fn leases_per_session(&self, key: &K) -> Option<usize> {
-        self.shared().key_lease_limit(key)
-    }
-
-    /// The keys known now, in no order.
-    pub fn keys(&self) -> Vec<K> {
-        self.shared().known_keys()
-    }
-
     /// Uses the backend of a key, if it is known.
     pub fn with_backend<R>(&self, key: &K, look: impl FnOnce(&B) -> R) -> Option<R> {
         self.shared().with_backend(key, |AsyncAdapter(backend)| look(backend))
-    }
-
-    /// See [`KeyedPool::resize`](crate::KeyedPool::resize).
-    pub fn resize(&self, key: &K, max_size: usize) {
-        self.shared().resize_key(key, max_size);
-        self.wake_driver();
-    }
-
-    /// See [`KeyedPool::resize_total`](crate::KeyedPool::resize_total).
-    pub fn resize_total(&self, max_total: usize) {
-        self.shared().resize_total(max_total);
-        self.wake_driver();
-    }
-
-    /// Lets no session of one key that is open now be lent again.
-    pub fn evict(&self, key: &K) {
-        self.shared().evict(key);
-        self.wake_driver();
-    }
-
-    /// Lets no session that is open now be lent again.
-    pub fn evict_all(&self) {
-        self.shared().evict_all();
-        self.wake_driver();
-    }
-
-    /// Closes the idle sessions that the predicate refuses.
-    pub fn retain(&self, keep: impl FnMut(&K, &mut B::Session) -> bool) {
-        self.shared().retain_all(keep);
-    }
-
-    /// See [`KeyedPool::add`](crate::KeyedPool::add).
-    pub fn add(&self, key: &K, session: B::Session) -> Result<(), B::Session> {
-        let added = self.shared().add_to(key, session);
-        self.wake_driver();
-        added
     }
 
     /// See [`Pool::warm`](crate::Pool::warm). It takes no place that somebody waits for.
@@ -321,13 +243,15 @@ where
     }
 }
 
-impl<K, B> Drop for Handle<K, B>
+impl<K, B> Deref for AsyncKeyedPool<K, B>
 where
     K: Eq + Hash + Clone + Send + Sync + 'static,
     B: AsyncBackend,
 {
-    fn drop(&mut self) {
-        close_unattended(&self.shared);
+    type Target = KeyedHandle<K, AsyncAdapter<B>>;
+
+    fn deref(&self) -> &KeyedHandle<K, AsyncAdapter<B>> {
+        &self.handle
     }
 }
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use pool_core::{
     AcquireError, AsyncAdapter, AsyncKeyedPool, AsyncPool, Blocking, Config, Domain, Event, Guard,
-    Keyed, KeyedConfig, KeyedObserver, KeyedPool, LocalChecks, Observer, Pool, Single, Stats,
+    Keyed, KeyedConfig, KeyedHandle, KeyedObserver, KeyedPool, LocalChecks, Observer, Pool, Single,
+    Stats,
 };
 use pool_model::{Executor, ManualClock};
 
@@ -134,15 +135,15 @@ macro_rules! owned {
             type Domain = $keyed;
 
             fn resize(&self, key: u8, size: usize) {
-                <$many>::resize(self, &key, size);
+                KeyedHandle::resize(self, &key, size);
             }
 
             fn resize_total(&self, total: usize) {
-                <$many>::resize_total(self, total);
+                KeyedHandle::resize_total(self, total);
             }
 
             fn evict(&self, key: u8) {
-                <$many>::evict(self, &key);
+                KeyedHandle::evict(self, &key);
             }
 
             fn stats(&self) -> BTreeMap<u8, Stats> {

@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{SshError, Target};
 
-pub use private_key::{MOST_ROUNDS, OpenedKey};
+pub use private_key::{MAX_ROUNDS, OpenedKey};
 pub use prompt::{Answers, AskPassword, Prompt, Question};
 pub use rules::{KeyRules, Methods};
 

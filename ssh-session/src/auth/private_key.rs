@@ -14,7 +14,7 @@ use crate::{KeyProblem, KeyRules, files, printable};
 
 /// The most rounds of bcrypt (`ssh-keygen -a`). Its default is 16 or 24, which takes a tenth of a
 /// second; so many take seconds, and cannot be stopped once they are begun.
-pub const MOST_ROUNDS: u32 = 1_000;
+pub const MAX_ROUNDS: u32 = 1_000;
 
 /// A private key that was read.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Key {
     ///
     /// If the file is not there, cannot be read, or is open to others
     /// ([`KeyRules::strict_modes`]); if it holds no private key; if its passphrase is missing,
-    /// wrong, or takes more than [`MOST_ROUNDS`] of bcrypt, or as much of what PEM has, to be tried.
+    /// wrong, or takes more than [`MAX_ROUNDS`] of bcrypt, or as much of what PEM has, to be tried.
     pub fn open(&self, rules: &KeyRules) -> Result<OpenedKey, KeyProblem> {
         let text = self.text(rules)?;
         let content = text.expose_secret();
@@ -109,10 +109,10 @@ fn open_openssh(content: &str, passphrase: Option<&SecretString>) -> Result<Open
     if key.is_encrypted() {
         let passphrase = passphrase.ok_or(KeyProblem::PassphraseNeeded)?;
         if let Kdf::Bcrypt { rounds, .. } = key.kdf()
-            && *rounds > MOST_ROUNDS
+            && *rounds > MAX_ROUNDS
         {
             return Err(malformed(&format!(
-                "its passphrase takes {rounds} rounds of bcrypt to try, more than {MOST_ROUNDS} \
+                "its passphrase takes {rounds} rounds of bcrypt to try, more than {MAX_ROUNDS} \
                  (ssh-keygen -p -a 100 changes that)"
             )));
         }

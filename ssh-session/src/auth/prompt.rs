@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use crate::{Target, printable};
 
 /// The most questions in one prompt. PAM asks one or two.
-const MOST_QUESTIONS: usize = 32;
+const MAX_QUESTIONS: usize = 32;
 
 /// What a server asks in keyboard-interactive authentication (RFC 4256). Its texts are the
 /// server's, escaped and cut.
@@ -48,10 +48,10 @@ impl Prompt {
     ) -> Option<Self> {
         let questions: Vec<_> = questions
             .into_iter()
-            .take(MOST_QUESTIONS + 1)
+            .take(MAX_QUESTIONS + 1)
             .map(|(text, echo)| Question { text: printable(text), echo })
             .collect();
-        (questions.len() <= MOST_QUESTIONS).then(|| Self {
+        (questions.len() <= MAX_QUESTIONS).then(|| Self {
             target: target.clone(),
             name: printable(name),
             instructions: printable(instructions),
@@ -159,7 +159,7 @@ equal_by_number!(AskPassword);
 
 #[cfg(test)]
 mod tests {
-    use super::{Answers, MOST_QUESTIONS, Prompt};
+    use super::{Answers, MAX_QUESTIONS, Prompt};
     use crate::Target;
 
     #[test]
@@ -170,7 +170,7 @@ mod tests {
         for text in [&prompt.name, &prompt.instructions, &prompt.questions[0].text] {
             assert!(text.len() < 2_000 && !text.contains('\x1b'), "{text}");
         }
-        let many = std::iter::repeat_n((&b"?"[..], true), MOST_QUESTIONS + 1);
+        let many = std::iter::repeat_n((&b"?"[..], true), MAX_QUESTIONS + 1);
         assert_eq!(Prompt::new(&target, b"", b"", many), None);
     }
 

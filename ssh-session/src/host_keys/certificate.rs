@@ -8,7 +8,7 @@ use ssh_key::public::KeyData;
 use ssh_key::{Certificate, HashAlg, PublicKey};
 
 use super::SignatureAlgorithms;
-use super::key::is_deep;
+use super::key::exceeds_depth;
 use crate::pattern::{self, Case};
 use crate::{HostKey, printable};
 
@@ -98,7 +98,7 @@ pub enum CertificateProblem {
 impl HostCertificate {
     /// Reads a certificate in SSH's wire format.
     fn from_wire(blob: &[u8]) -> Option<Self> {
-        if is_deep(blob) {
+        if exceeds_depth(blob) {
             return None;
         }
         let certificate = Certificate::from_bytes(blob).ok()?;

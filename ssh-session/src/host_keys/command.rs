@@ -16,7 +16,7 @@ use crate::SshError;
 use crate::ssh_config::tokens;
 
 /// The most that a command may write.
-const LARGEST: u64 = 16 << 20;
+const MAX_SIZE: u64 = 16 << 20;
 /// How often it is looked whether a command has ended that writes nothing more.
 const LOOK: Duration = Duration::from_millis(2);
 /// The tokens that are known only when the command is run.
@@ -127,7 +127,7 @@ fn read(mut output: ChildStdout, until: Option<Instant>) -> io::Result<Vec<u8>> 
             }
             Err(error) => return Err(error),
         }
-        if text.len() as u64 > LARGEST {
+        if text.len() as u64 > MAX_SIZE {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it writes without end"));
         }
     }

@@ -65,7 +65,7 @@ impl HostKey {
     /// `None` if it is not a well-formed key of a type that OpenSSH believes; certificates are
     /// not.
     pub fn from_wire(blob: &[u8]) -> Option<Self> {
-        if is_deep(blob) {
+        if exceeds_depth(blob) {
             return None;
         }
         // The parser takes certificates for keys of the type that they certify.
@@ -122,7 +122,7 @@ impl HostKey {
 /// The bits of an RSA key in wire format, or of the one that a certificate is for; `None` for keys of
 /// other types, and for what is none.
 pub(crate) fn rsa_size(blob: &[u8]) -> Option<u32> {
-    if is_deep(blob) {
+    if exceeds_depth(blob) {
         return None;
     }
     // The parser of keys takes certificates, too, and reads something else in them.
@@ -142,7 +142,7 @@ fn name(blob: &[u8]) -> Option<&[u8]> {
 /// Whether a certificate's authority has a certificate itself, and so on: to be asked of whatever a
 /// peer or an agent sends, before it is parsed. The parser follows that to the end of the stack;
 /// OpenSSH believes no such authority.
-pub fn is_deep(blob: &[u8]) -> bool {
+pub fn exceeds_depth(blob: &[u8]) -> bool {
     const MARK: &[u8] = b"-cert-v01@";
     // More than one may stand in a name.
     blob.windows(MARK.len()).filter(|part| *part == MARK).count() > 8

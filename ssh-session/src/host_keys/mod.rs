@@ -27,7 +27,7 @@ pub use check::{HostKeyCheck, Verdict};
 pub use command::KnownHostsCommand;
 pub use first_use::{FirstKey, FirstKeys, NewKey, UNRECORDED};
 pub(crate) use key::rsa_size;
-pub use key::{Fingerprint, HostKey, is_deep};
+pub use key::{Fingerprint, HostKey, exceeds_depth};
 pub use pins::Pin;
 pub use refused::{HostKeyProblem, HostKeyRefused};
 

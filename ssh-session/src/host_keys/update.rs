@@ -13,7 +13,7 @@ use super::{HostKey, HostKeyCheck, HostKeyPolicy, PresentedKey};
 use crate::{KnownHosts, SshError};
 
 /// As many keys of one announcement are looked at. A server has one of each type.
-pub(super) const MOST_KEYS: usize = 16;
+pub(super) const MAX_KEYS: usize = 16;
 
 impl HostKeyCheck {
     /// The key that a server presented, if other keys may be recorded beside it. To be asked once
@@ -48,7 +48,7 @@ impl HostKeyCheck {
                 && self.known.misses(key)
         };
         let mut unproven: Vec<HostKey> = Vec::new();
-        for key in announced.iter().take(MOST_KEYS).filter(asked).filter(fits) {
+        for key in announced.iter().take(MAX_KEYS).filter(asked).filter(fits) {
             if !unproven.contains(key) {
                 unproven.push(key.clone());
             }

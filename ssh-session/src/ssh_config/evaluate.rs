@@ -14,7 +14,7 @@ use crate::pattern::{self, Case};
 use crate::{Algorithms, HostKeyAlgorithms, ProxyCommand, SignatureAlgorithms, SshError};
 
 /// The most identity or certificate files of one host, as in `ssh`.
-const MOST_IDENTITIES: usize = 100;
+const MAX_IDENTITIES: usize = 100;
 
 /// Where a value stands, for errors that show only once all values are known.
 pub(super) type At = (PathBuf, usize);
@@ -266,8 +266,8 @@ fn first<T>(value: &mut Option<T>, new: impl FnOnce() -> T) {
 /// All values count, each once.
 fn add(values: &mut Vec<(String, At)>, new: &str, at: impl Fn() -> At) -> Result<(), String> {
     if values.iter().all(|(known, _)| known != new) {
-        if values.len() == MOST_IDENTITIES {
-            return Err(format!("is one file more than {MOST_IDENTITIES}"));
+        if values.len() == MAX_IDENTITIES {
+            return Err(format!("is one file more than {MAX_IDENTITIES}"));
         }
         values.push((new.to_owned(), at()));
     }

@@ -13,12 +13,12 @@ use super::words::Words;
 use crate::SshError;
 
 /// The largest file.
-const LARGEST: u64 = 1 << 20;
+const MAX_SIZE: u64 = 1 << 20;
 /// How deep files may include each other, as in `ssh`.
 const DEEPEST: usize = 16;
 /// How many files may be included in all: below the depth above, a file that includes itself twice
 /// is read 65,536 times.
-const MOST: usize = 512;
+const MAX_FILES: usize = 512;
 
 /// A file's lines that say something.
 #[derive(Debug, Clone)]
@@ -50,7 +50,7 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(local: &'a Local, owner: Owner) -> Self {
-        Self { local, owner, left: MOST }
+        Self { local, owner, left: MAX_FILES }
     }
 
     /// `None` if there is no such file. With `guarded`, a file that others can write is refused.
@@ -94,7 +94,7 @@ impl<'a> Reader<'a> {
                 for argument in &words.arguments {
                     for found in self.find(argument).map_err(wrong)? {
                         self.left = self.left.checked_sub(1).ok_or_else(|| {
-                            wrong(format!("includes more than {MOST} files in all"))
+                            wrong(format!("includes more than {MAX_FILES} files in all"))
                         })?;
                         if depth >= DEEPEST {
                             return Err(wrong(format!("includes deeper than {DEEPEST} files")));
@@ -146,7 +146,7 @@ impl<'a> Reader<'a> {
         })?;
         // A folder among them is skipped. More than may be read need not be listed.
         let files = found.filter_map(Result::ok).filter(|path| !path.is_dir());
-        Ok(files.take(MOST + 1).collect())
+        Ok(files.take(MAX_FILES + 1).collect())
     }
 }
 
@@ -174,9 +174,9 @@ fn bytes(path: &Path, guarded: bool) -> io::Result<Vec<u8>> {
         return Err(refused("others can write to it (bad owner or permissions)".into()));
     }
     let mut text = Vec::new();
-    handle.take(LARGEST + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > LARGEST {
-        let text = format!("it is larger than {LARGEST} bytes");
+    handle.take(MAX_SIZE + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > MAX_SIZE {
+        let text = format!("it is larger than {MAX_SIZE} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
     }
     Ok(text)

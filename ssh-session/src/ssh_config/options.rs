@@ -88,8 +88,8 @@ fn resolve(
             format!("is a loop: {target} is reached through itself"),
         ));
     }
-    if behind.len() > Route::MOST_HOPS {
-        let problem = format!("has more than {} hosts", Route::MOST_HOPS);
+    if behind.len() > Route::MAX_HOPS {
+        let problem = format!("has more than {} hosts", Route::MAX_HOPS);
         return Err(SshError::invalid("jump", problem));
     }
     options.route = match &host.proxy {

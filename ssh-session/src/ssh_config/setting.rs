@@ -60,7 +60,7 @@ pub(super) enum Setting {
 }
 
 /// The most known_hosts files in one list, as in `ssh`.
-const MOST_FILES: usize = 32;
+const MAX_FILES: usize = 32;
 
 impl Setting {
     pub(super) fn parse(words: Words<'_>) -> Result<Self, String> {
@@ -168,8 +168,8 @@ fn files(keyword: &str, files: Vec<String>) -> Result<Vec<String>, String> {
     if files.iter().any(String::is_empty) || files.is_empty() {
         return Err(format!("`{keyword}` has an empty argument"));
     }
-    if files.len() > MOST_FILES {
-        return Err(format!("`{keyword}` names more than {MOST_FILES} files"));
+    if files.len() > MAX_FILES {
+        return Err(format!("`{keyword}` names more than {MAX_FILES} files"));
     }
     match files.iter().any(is_none) {
         true if files.len() > 1 => Err(format!("`{keyword}` has more than `none`")),

@@ -35,8 +35,8 @@ pub(crate) fn expand<'v>(
             }
             rest = letters.as_str();
         }
-        if expanded.len() > LONGEST {
-            return Err(format!("is longer than {LONGEST} bytes with its tokens replaced"));
+        if expanded.len() > MAX_LEN {
+            return Err(format!("is longer than {MAX_LEN} bytes with its tokens replaced"));
         }
     }
     expanded.push_str(rest);
@@ -44,7 +44,7 @@ pub(crate) fn expand<'v>(
 }
 
 /// The longest result: what a path or a command may be on any system we know, and then some.
-const LONGEST: usize = 65_536;
+const MAX_LEN: usize = 65_536;
 
 #[cfg(test)]
 mod tests {

@@ -27,8 +27,8 @@ fn refuses_channels(subject: &impl Subject, refused: usize) {
     assert_eq!(server.forwardings(), 0, "{}: nothing is asked for", subject.name());
     // And it does no harm.
     assert_eq!(&run()[..], b"in\n");
-    session.settle(PATIENCE).expect("settled");
-    assert!(!session.has_leftovers() && session.is_alive());
+    session.wait_until_closed(PATIENCE).expect("settled");
+    assert!(!session.has_abandoned_channels() && session.is_alive());
 }
 
 #[test]

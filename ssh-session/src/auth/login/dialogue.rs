@@ -5,11 +5,11 @@ use secrecy::SecretString;
 use crate::{Answers, Prompt, SshError};
 
 /// How often a server may ask. PAM asks once or twice.
-const MOST_ROUNDS: usize = 20;
+const MAX_ROUNDS: usize = 20;
 
 /// The answers of one keyboard-interactive authentication, which may have several prompts.
 #[derive(Debug)]
-pub struct Dialogue {
+pub struct KeyboardInteractive {
     who: Who,
     rounds: usize,
 }
@@ -20,7 +20,7 @@ enum Who {
     Password(Option<SecretString>),
 }
 
-impl Dialogue {
+impl KeyboardInteractive {
     pub(super) fn answers(answers: Answers) -> Self {
         Self { who: Who::Answers(answers), rounds: 0 }
     }
@@ -45,8 +45,8 @@ impl Dialogue {
     pub fn answer(&mut self, prompt: &Prompt) -> Result<Vec<SecretString>, SshError> {
         self.rounds += 1;
         let unanswered = |problem: String| Err(SshError::invalid("keyboard_interactive", problem));
-        if self.rounds > MOST_ROUNDS {
-            return unanswered(format!("was asked more than {MOST_ROUNDS} times"));
+        if self.rounds > MAX_ROUNDS {
+            return unanswered(format!("was asked more than {MAX_ROUNDS} times"));
         }
         match (&mut self.who, prompt.questions.as_slice()) {
             // A server may say something without asking.

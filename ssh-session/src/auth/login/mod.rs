@@ -23,12 +23,12 @@ use crate::host_keys::rsa_size;
 use crate::opening::take;
 use crate::{Algorithms, Answers, AskPassword, KeyProblem, Options, SshError, printable};
 
-pub use dialogue::Dialogue;
+pub use dialogue::KeyboardInteractive;
 pub use way::{Agent, Key, KeySource};
 use way::{Kind, Way};
 
 /// The most names of methods that are kept of what a server says it takes, and how long they are.
-const MOST_METHODS: usize = 16;
+const MAX_METHODS: usize = 16;
 const LONGEST_METHOD: usize = 64;
 
 /// How a server can be convinced, as RFC 4252 and 4256 name it.
@@ -65,8 +65,8 @@ pub enum Attempt {
     Inspect(Key),
     /// Send a password.
     Password(SecretString),
-    /// Let the server ask, and answer each prompt by [`Dialogue::answer`], where that may wait.
-    KeyboardInteractive(Dialogue),
+    /// Let the server ask, and answer each prompt by [`KeyboardInteractive::answer`], where that may wait.
+    KeyboardInteractive(KeyboardInteractive),
     /// Send a private key, unless [`Login::is_new_key`] knows it.
     Key(Key),
     /// Send an agent's keys, one after another, unless [`Login::is_new_key`] knows them, as long as
@@ -127,12 +127,12 @@ impl<'a> Login<'a> {
             (Kind::Password(password), Method::Password) => Attempt::Password(password.clone()),
             (Kind::Password(password), _) => {
                 way.spent = true;
-                Attempt::KeyboardInteractive(Dialogue::password(password.clone()))
+                Attempt::KeyboardInteractive(KeyboardInteractive::password(password.clone()))
             }
             (Kind::AskPassword(ask), _) => Attempt::Ask(ask.clone()),
             (Kind::KeysPassword(key), _) => Attempt::Inspect(key.clone()),
             (Kind::Answers(answers), _) => {
-                Attempt::KeyboardInteractive(Dialogue::answers(Answers::clone(answers)))
+                Attempt::KeyboardInteractive(KeyboardInteractive::answers(Answers::clone(answers)))
             }
             (Kind::Key(key), _) => Attempt::Key(key.clone()),
             (Kind::Agent(agent), _) => Attempt::Agent(agent.clone()),
@@ -182,7 +182,7 @@ impl<'a> Login<'a> {
     /// What the server said it takes, without having been sent anything to judge.
     pub fn offered<N: AsRef<str>>(&mut self, methods: impl IntoIterator<Item = N>) {
         let short = |name: &N| name.as_ref().len() <= LONGEST_METHOD;
-        let names = methods.into_iter().filter(short).take(MOST_METHODS);
+        let names = methods.into_iter().filter(short).take(MAX_METHODS);
         self.offered = Some(names.map(|name| printable(name.as_ref().as_bytes())).collect());
     }
 

@@ -4,13 +4,13 @@ use super::der::{INTEGER, OBJECT, OCTET_STRING, SEQUENCE, any, tagged};
 
 /// The most rounds of PBKDF2, or of what was before it: some seconds, which cannot be stopped once
 /// they are begun. OpenSSL's default is 2,048, and 600,000 is a lot.
-const MOST_ROUNDS: u64 = 10_000_000;
+const MAX_ROUNDS: u64 = 10_000_000;
 
 /// The most memory of scrypt (RFC 7914), in bytes: 128 × N × r. OpenSSL's default takes 16 MiB.
-const MOST_MEMORY: u64 = 256 << 20;
+const MAX_MEMORY: u64 = 256 << 20;
 
 /// The most parallelization of scrypt, which multiplies its time.
-const MOST_PARALLEL: u64 = 16;
+const MAX_PARALLEL: u64 = 16;
 
 /// `scrypt` (RFC 7914, 7).
 const SCRYPT: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0xda, 0x47, 0x04, 0x0b];
@@ -41,8 +41,8 @@ fn walk(mut rest: &[u8], depth: usize) -> Result<(), String> {
             (SEQUENCE, inner) => {
                 walk(inner, depth.checked_sub(1).ok_or(malformed)?)?;
             }
-            (INTEGER, number) if number_of(number) > MOST_ROUNDS => {
-                return Err(too_much(&format!("more than {MOST_ROUNDS} rounds")));
+            (INTEGER, number) if number_of(number) > MAX_ROUNDS => {
+                return Err(too_much(&format!("more than {MAX_ROUNDS} rounds")));
             }
             _ => {}
         }
@@ -55,8 +55,8 @@ fn scrypt(mut parameters: &[u8]) -> Option<Result<(), String>> {
     let mut number = || tagged(&mut parameters, INTEGER).map(number_of);
     let (cost, block, parallel) = (number()?, number()?, number()?);
     let memory = cost.saturating_mul(block).saturating_mul(128);
-    Some(match (memory > MOST_MEMORY, parallel > MOST_PARALLEL) {
-        (true, _) => Err(too_much(&format!("more than {} MiB of memory", MOST_MEMORY >> 20))),
+    Some(match (memory > MAX_MEMORY, parallel > MAX_PARALLEL) {
+        (true, _) => Err(too_much(&format!("more than {} MiB of memory", MAX_MEMORY >> 20))),
         (_, true) => Err(too_much("too much time")),
         _ => Ok(()),
     })

@@ -11,7 +11,7 @@ use crate::{SshError, files};
 use krl::Krl;
 
 /// The largest file.
-const LARGEST: u64 = 16 << 20;
+const MAX_SIZE: u64 = 16 << 20;
 
 /// What the files revoke.
 #[derive(Debug, Default)]
@@ -71,7 +71,7 @@ fn list(path: &Path) -> Result<List, SshError> {
         path: path.to_owned(),
         source: Arc::new(source),
     };
-    let content = files::open(path).and_then(|file| files::read(file, LARGEST)).map_err(failed)?;
+    let content = files::open(path).and_then(|file| files::read(file, MAX_SIZE)).map_err(failed)?;
     if content.starts_with(krl::MAGIC) {
         let parsed = Krl::parse(&content);
         let parsed = parsed.map_err(|problem| io::Error::new(io::ErrorKind::InvalidData, problem));

@@ -54,12 +54,12 @@ impl<S: AsyncSession> Session for Blocking<S> {
         runtime().block_on(self.0.ping(timeout))
     }
 
-    fn has_leftovers(&self) -> bool {
-        self.0.has_leftovers()
+    fn has_abandoned_channels(&self) -> bool {
+        self.0.has_abandoned_channels()
     }
 
-    fn settle(&self, timeout: Duration) -> Result<(), SshError> {
-        runtime().block_on(self.0.settle(timeout))
+    fn wait_until_closed(&self, timeout: Duration) -> Result<(), SshError> {
+        runtime().block_on(self.0.wait_until_closed(timeout))
     }
 
     fn close(&self) {

@@ -41,7 +41,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// Whether to try on another connection after this error.
-    pub(crate) fn again(&mut self, error: &Error) -> bool {
+    pub(crate) fn should_retry(&mut self, error: &Error) -> bool {
         match error.kind() {
             _ if error.may_have_started() => false,
             // It died between the check and the command.

@@ -12,7 +12,7 @@ use crate::keepalive::{PING_NAME, started};
 use crate::socket::Pending;
 
 /// A session and its one channel, behind which the next host is. One thread's own: there is no lock.
-pub(crate) struct Hop {
+pub(crate) struct JumpSession {
     /// Goes before its session, and both before `finishing`.
     channel: Channel,
     dialled: Dialled,
@@ -35,7 +35,7 @@ enum Call {
     Beat,
 }
 
-impl Hop {
+impl JumpSession {
     pub(crate) fn new(dialled: Dialled, channel: Channel, keepalive: KeepaliveOptions) -> Self {
         let keepalive = started(keepalive);
         let finishing = Finishing::later();
@@ -53,7 +53,7 @@ impl Hop {
     /// error says why nothing comes any more.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, String> {
         if !self.may(Call::Read) {
-            self.take_in()?;
+            self.drain_input()?;
             return Ok(None);
         }
         let read = self.call(Call::Read, |channel| {
@@ -80,7 +80,7 @@ impl Hop {
 
     /// Takes in what has come, without waiting and without reading the channel's bytes: answers to
     /// heartbeats, room to write, the end. The channel's window bounds what is kept.
-    pub(crate) fn take_in(&mut self) -> Result<(), String> {
+    pub(crate) fn drain_input(&mut self) -> Result<(), String> {
         match self.step(Channel::is_closed) {
             Err(error) if !ffi::is_again(&error) => Err(said(&error)),
             _ => Ok(()),
@@ -190,7 +190,7 @@ fn said(error: &Error) -> String {
     printable(error.message().as_bytes())
 }
 
-impl Drop for Hop {
+impl Drop for JumpSession {
     fn drop(&mut self) {
         if self.sender.is_none() {
             let _ = self.dialled.session.disconnect();

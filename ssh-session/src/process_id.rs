@@ -6,17 +6,17 @@ use crate::{Phase, SshError, Target};
 /// the threads that serve it; whatever it sent or shut down there would hit its parent's
 /// connection. So in another process than its own a session is over, and its socket left alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Home(u32);
+pub struct ProcessId(u32);
 
-impl Home {
+impl ProcessId {
     /// This process.
-    pub fn here() -> Self {
+    pub fn current() -> Self {
         Self(std::process::id())
     }
 
     /// Whether this is it.
-    pub fn is_here(self) -> bool {
-        self == Self::here()
+    pub fn is_current(self) -> bool {
+        self == Self::current()
     }
 
     /// The error of using a session elsewhere.
@@ -25,7 +25,7 @@ impl Home {
     ///
     /// [`SshError::ConnectionLost`] in another process.
     pub fn check(self, target: &Target, phase: Phase) -> Result<(), SshError> {
-        if self.is_here() {
+        if self.is_current() {
             return Ok(());
         }
         Err(SshError::ConnectionLost {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ssh_session::net::Pending;
-use ssh_session::{Home, Offer, Opening, Phase, SshError, Target};
+use ssh_session::{Offer, Opening, Phase, ProcessId, SshError, Target};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -66,8 +66,8 @@ impl End {
 /// A connection's line. russh's session task cannot be aborted: shutting the socket down is the one
 /// way to end it when it is stuck.
 #[derive(Debug)]
-pub(crate) struct Line {
-    pub(crate) home: Home,
+pub(crate) struct Liveness {
+    pub(crate) home: ProcessId,
     switch: Switch,
     end: watch::Sender<Option<End>>,
     born: Instant,
@@ -77,32 +77,32 @@ pub(crate) struct Line {
     /// What the server says in clear, and what it was offered.
     opening: Mutex<Option<(Opening, Arc<Offer>)>>,
     /// How many want what comes to be acknowledged at once.
-    hasty: AtomicUsize,
+    quick_acks: AtomicUsize,
     /// Why the server opened no channel, in its words, the last time it did not.
     refusal: watch::Sender<Option<String>>,
 }
 
 /// Somebody who wants what comes to be acknowledged at once.
-pub(crate) struct Hasty<'a>(&'a Line);
+pub(crate) struct QuickAck<'a>(&'a Liveness);
 
-impl Drop for Hasty<'_> {
+impl Drop for QuickAck<'_> {
     fn drop(&mut self) {
-        self.0.hasty.fetch_sub(1, Ordering::Relaxed);
+        self.0.quick_acks.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Line {
+impl Liveness {
     /// Takes a second descriptor of the socket, which stays with russh.
     pub(crate) fn new(socket: Socket) -> io::Result<(Arc<Self>, Watched)> {
         let line = Arc::new(Self {
-            home: Home::here(),
+            home: ProcessId::current(),
             switch: socket.switch()?,
             end: watch::Sender::new(None),
             born: Instant::now(),
             life: AtomicU64::new(0),
             greeting: Mutex::new(Vec::new()),
             opening: Mutex::new(None),
-            hasty: AtomicUsize::new(0),
+            quick_acks: AtomicUsize::new(0),
             refusal: watch::Sender::new(None),
         });
         Ok((Arc::clone(&line), Watched { socket, line, stalled: false }))
@@ -127,7 +127,7 @@ impl Line {
     }
 
     pub(crate) fn shutdown(&self) {
-        if !self.home.is_here() {
+        if !self.home.is_current() {
             return;
         }
         self.switch.shutdown();
@@ -154,7 +154,9 @@ impl Line {
     /// Whether the session is over, from what is already here. Never waits.
     pub(crate) fn is_over(&self) -> bool {
         // russh may not have passed on what came before the end, so it is left to it to say so.
-        !self.home.is_here() || self.end.borrow().is_some() || self.switch.pending() == Pending::End
+        !self.home.is_current()
+            || self.end.borrow().is_some()
+            || self.switch.pending() == Pending::End
     }
 
     /// Why nothing can be begun any more, also where only the socket tells it as yet: a command
@@ -166,10 +168,10 @@ impl Line {
 
     /// Has the kernel acknowledge at once until the result is dropped. Sending ends that, so it is
     /// asked anew behind each packet.
-    pub(crate) fn acknowledge_quickly(&self) -> Hasty<'_> {
-        self.hasty.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn acknowledge_quickly(&self) -> QuickAck<'_> {
+        self.quick_acks.fetch_add(1, Ordering::Relaxed);
         self.switch.acknowledge_quickly();
-        Hasty(self)
+        QuickAck(self)
     }
 
     /// The server has opened no channel and says why.
@@ -243,7 +245,7 @@ impl Line {
 /// The stream that russh reads and writes, with somebody watching.
 pub(crate) struct Watched {
     socket: Socket,
-    line: Arc<Line>,
+    line: Arc<Liveness>,
     /// The kernel took nothing more.
     stalled: bool,
 }
@@ -273,7 +275,7 @@ impl AsyncWrite for Watched {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.socket).poll_write(context, bytes);
-        if result.is_ready() && this.line.hasty.load(Ordering::Relaxed) > 0 {
+        if result.is_ready() && this.line.quick_acks.load(Ordering::Relaxed) > 0 {
             this.line.switch.acknowledge_quickly();
         }
         match &result {
@@ -314,7 +316,7 @@ mod tests {
     #[tokio::test]
     async fn bytes_that_the_peer_takes_after_a_stall_are_a_sign_of_life_and_others_are_none() {
         let (ours, mut theirs) = UnixStream::pair().expect("a pair");
-        let (line, mut watched) = Line::new(Socket::Pair(ours)).expect("watched");
+        let (line, mut watched) = Liveness::new(Socket::Pair(ours)).expect("watched");
         let before = line.last_life();
         let piece = vec![0; 65_536];
         loop {

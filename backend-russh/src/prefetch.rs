@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use crate::link::Link;
 
 /// A channel for a command, counted as one of its session's until it is dropped.
-pub(crate) struct Lane {
+pub(crate) struct CommandChannel {
     pub(crate) channel: Channel<Msg>,
     pub(crate) slot: Slot,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Slots {
 pub(crate) struct Parking {
     pub(crate) slots: Arc<Slots>,
     /// The parked channel. It may still be on its way, and not come.
-    next: Mutex<Option<oneshot::Receiver<Lane>>>,
+    next: Mutex<Option<oneshot::Receiver<CommandChannel>>>,
     /// Nothing is parked but with fewer channels open than this.
     below: AtomicUsize,
 }
@@ -56,7 +56,7 @@ pub(crate) struct Parking {
 impl Link {
     /// A channel that nothing was done with: the parked one, or else a new one. Not to be dropped
     /// half-way: the server's slot would be lost.
-    pub(crate) async fn channel(&self) -> Result<Lane, ssh_session::SshError> {
+    pub(crate) async fn channel(&self) -> Result<CommandChannel, ssh_session::SshError> {
         let parked = self.parking.next().take();
         if let Some(parked) = parked
             && let Ok(mut lane) = parked.await
@@ -73,7 +73,7 @@ impl Link {
     /// Asks for the next command's channel. Never waits.
     pub(crate) fn park(self: &Arc<Self>) {
         let mut next = self.parking.next();
-        let open = self.parking.slots.taken() + *self.leftovers.borrow();
+        let open = self.parking.slots.taken() + *self.abandoned.borrow();
         if next.is_some() || open >= self.parking.below.load(Ordering::Relaxed) {
             return;
         }
@@ -105,7 +105,7 @@ impl Link {
     }
 
     /// Parks a channel that was not needed, or closes it.
-    pub(crate) async fn give_back(&self, mut lane: Lane) {
+    pub(crate) async fn give_back(&self, mut lane: CommandChannel) {
         if lane.is_usable() {
             let mut next = self.parking.next();
             if next.is_none() {
@@ -121,13 +121,13 @@ impl Link {
 
     /// Learns from a refused channel, whose slot is not counted any more.
     pub(crate) fn was_refused(&self) {
-        let limit = self.parking.slots.taken() + *self.leftovers.borrow();
+        let limit = self.parking.slots.taken() + *self.abandoned.borrow();
         let below = prefetch_limit_after_refusal(limit);
         self.parking.below.fetch_min(below, Ordering::Relaxed);
     }
 }
 
-impl Lane {
+impl CommandChannel {
     /// Whether the server has not closed it, as far as is known. Never waits.
     fn is_usable(&mut self) -> bool {
         loop {
@@ -147,9 +147,9 @@ impl Slot {
     }
 
     /// The server has opened the channel.
-    pub(crate) fn opened(mut self, channel: Channel<Msg>) -> Lane {
+    pub(crate) fn opened(mut self, channel: Channel<Msg>) -> CommandChannel {
         self.is_open = true;
-        Lane { channel, slot: self }
+        CommandChannel { channel, slot: self }
     }
 }
 
@@ -183,7 +183,7 @@ impl Slots {
 }
 
 impl Parking {
-    fn next(&self) -> MutexGuard<'_, Option<oneshot::Receiver<Lane>>> {
+    fn next(&self) -> MutexGuard<'_, Option<oneshot::Receiver<CommandChannel>>> {
         self.next.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -198,8 +198,10 @@ impl Default for Parking {
     }
 }
 
-impl fmt::Debug for Lane {
+impl fmt::Debug for CommandChannel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lane").field("channel", &self.channel.id()).finish_non_exhaustive()
+        f.debug_struct("CommandChannel")
+            .field("channel", &self.channel.id())
+            .finish_non_exhaustive()
     }
 }

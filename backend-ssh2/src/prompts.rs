@@ -5,7 +5,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use ssh_session::login::{Attempt, Dialogue, Login};
+use ssh_session::login::{Attempt, KeyboardInteractive, Login};
 use ssh_session::{ExposeSecret as _, Phase, Prompt, SshError, Target};
 
 use crate::deadline::Deadline;
@@ -60,7 +60,7 @@ pub(crate) struct Conversation<'a, 'p> {
     dial: &'a Dial<'a>,
     plan: &'a mut Login<'p>,
     /// Nobody's while its function runs.
-    dialogue: Option<Dialogue>,
+    dialogue: Option<KeyboardInteractive>,
     /// What to call it in an error.
     pub(crate) name: &'static str,
     pub(crate) end: Option<End>,
@@ -75,7 +75,11 @@ pub(crate) enum End {
 }
 
 impl<'a, 'p> Conversation<'a, 'p> {
-    pub(crate) fn new(dial: &'a Dial<'a>, plan: &'a mut Login<'p>, dialogue: Dialogue) -> Self {
+    pub(crate) fn new(
+        dial: &'a Dial<'a>,
+        plan: &'a mut Login<'p>,
+        dialogue: KeyboardInteractive,
+    ) -> Self {
         Self { dial, plan, name: dialogue.name(), dialogue: Some(dialogue), end: None }
     }
 

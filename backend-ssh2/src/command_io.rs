@@ -49,13 +49,13 @@ pub(crate) enum Ended {
 }
 
 /// A command's channel and what is known of it.
-pub(crate) struct Body {
+pub(crate) struct CommandIo {
     /// Taken out when the command is over.
     channel: Option<Channel>,
     input: Input,
     /// To write, or end the input: libssh2 wants the same bytes until they are sent.
-    writing: Turn,
-    signalling: Turn,
+    writing: CallQueue,
+    signalling: CallQueue,
     /// For the next piece.
     buffer: Vec<u8>,
     /// The stream that the last piece came from: the other one is looked at first.
@@ -67,13 +67,13 @@ pub(crate) struct Body {
 
 /// One call after another.
 #[derive(Default)]
-struct Turn {
+struct CallQueue {
     holder: Option<Op>,
     /// Somebody else waits for it.
     wanted: bool,
 }
 
-impl Turn {
+impl CallQueue {
     /// Whether it is a call's turn.
     fn take(&mut self, op: Op) -> bool {
         let mine = *self.holder.get_or_insert(op) == op;
@@ -107,13 +107,13 @@ impl Input {
     }
 }
 
-impl Body {
+impl CommandIo {
     pub(crate) fn new(channel: Channel, input: Input) -> Self {
         Self {
             channel: Some(channel),
             input,
-            writing: Turn::default(),
-            signalling: Turn::default(),
+            writing: CallQueue::default(),
+            signalling: CallQueue::default(),
             buffer: Vec::new(),
             last: Stream::Stderr,
             adjusting: false,
