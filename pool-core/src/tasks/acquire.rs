@@ -4,7 +4,6 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use super::backend::{AsyncAdapter, AsyncBackend};
 use super::driver;
@@ -29,7 +28,7 @@ where
 {
     acquiring: Acquiring<D, L>,
     /// Its own alarm, where nobody on this runtime minds its deadline.
-    alarm: Option<(Instant, BoxFuture<()>)>,
+    alarm: Option<BoxFuture<()>>,
 }
 
 impl<B, D, L> Acquire<B, D, L>
@@ -54,10 +53,7 @@ where
                 return Poll::Pending;
             }
         }
-        let (_, alarm) = match &mut self.alarm {
-            Some(alarm) if alarm.0 == deadline => alarm,
-            alarm => alarm.insert((deadline, runtime.sleep_until(deadline))),
-        };
+        let alarm = self.alarm.get_or_insert_with(|| runtime.sleep_until(deadline));
         alarm.as_mut().poll(cx)
     }
 }

@@ -12,7 +12,7 @@ impl<S, E: Clone> KeyedCore<S, E> {
     /// Enters what a key has, wants and can spare, and does for others what follows from it.
     pub(super) fn settle(&mut self, index: u32, now: Instant) {
         self.enter(index, now);
-        if self.staying > self.config.max_total && self.entries[index as usize].load.spare > 0 {
+        if self.staying > self.config.max_total {
             self.displace(index, 0, now);
         }
         if self.starved.is_empty() {

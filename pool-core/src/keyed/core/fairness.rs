@@ -17,15 +17,12 @@ impl<S, E: Clone> KeyedCore<S, E> {
     pub fn resize_total(&mut self, max_total: usize, now: Instant) {
         self.config.max_total = max_total;
         while self.staying > max_total && self.give_up_longest_idle(now) {}
-        if self.staying > max_total {
-            let spare = |entry: &Entry<S, E>| entry.load.spare;
-            let all = self.entries.iter().enumerate().map(|(index, entry)| (spare(entry), index));
-            let mut most: BinaryHeap<_> = all.filter(|(spare, _)| *spare > 0).collect();
-            while let Some((_, index)) = most.pop().filter(|_| self.staying > max_total) {
-                if self.displace(index as u32, 0, now) {
-                    let left = spare(&self.entries[index]);
-                    most.extend((left > 0).then_some((left, index)));
-                }
+        let spare = |entry: &Entry<S, E>| entry.load.spare;
+        let all = self.entries.iter().enumerate().map(|(index, entry)| (spare(entry), index));
+        let mut most: BinaryHeap<_> = all.collect();
+        while let Some((_, index)) = most.pop().filter(|_| self.staying > max_total) {
+            if self.displace(index as u32, 0, now) {
+                most.push((spare(&self.entries[index]), index));
             }
         }
         self.make_room(now);
@@ -86,7 +83,7 @@ impl<S, E: Clone> KeyedCore<S, E> {
         // It has none, and nobody gives up one of two: whoever has had its own for longest ends
         // its turn.
         let equals: Vec<_> = self.competing.iter().take(ATTEMPTS).copied().collect();
-        for (_, since, index) in equals.into_iter().filter(|(_, _, index)| *index != starving) {
+        for (_, since, index) in equals {
             match since.checked_add(self.config.turn) {
                 Some(end) if end <= now => {
                     if self.displace(index, ticket, now) {

@@ -56,7 +56,10 @@ impl KeyedHarness {
         let closed = closed.filter(|(.., reason)| *reason == CloseReason::Displaced);
         let idle = closed.filter(|(key, session, _)| !was_displaced(*key, *session));
         let lent = self.view.keys.iter().flat_map(|key| {
-            let new = key.displaced.iter().filter(|slot| !was_displaced(key.id, slot.number()));
+            // One that was to go because its key was made smaller goes for the total, where its key
+            // grows again.
+            let was = before.key(key.id).map_or(&[][..], |key| &key.retiring);
+            let new = key.displaced.iter().filter(move |slot| !was.contains(slot));
             new.map(|_| key.id)
         });
         GivenUp { idle: idle.map(|(key, ..)| key).collect(), lent: lent.collect() }
@@ -140,7 +143,8 @@ impl KeyedHarness {
         let Shares { tenure, pending, .. } = &mut self.shares;
         pending.extend(given.lent.iter().map(|key| (*key, until)));
         for key in &self.view.keys {
-            while pending.iter().filter(|(other, _)| *other == key.id).count() > key.retiring {
+            while pending.iter().filter(|(other, _)| *other == key.id).count() > key.retiring.len()
+            {
                 let first = pending.iter().position(|(other, _)| *other == key.id);
                 first.map(|first| pending.remove(first));
             }

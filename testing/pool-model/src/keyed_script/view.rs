@@ -38,7 +38,7 @@ pub(super) struct KeyView {
     /// Since when it has had an idle session that it can spare.
     pub(super) spare_since: Option<Instant>,
     /// Sessions that go with their last lease, and those of them that go for another key.
-    pub(super) retiring: usize,
+    pub(super) retiring: Vec<SlotId>,
     pub(super) displaced: Vec<SlotId>,
     /// A waiter or an outcome that nobody collected, a session, or something that hangs.
     pub(super) busy: bool,
@@ -69,7 +69,7 @@ impl View {
                 spare,
                 spare_since: core.spare_since(),
                 displaced: displaced.map(|(slot, _)| *slot).collect(),
-                retiring: retiring.len(),
+                retiring: retiring.iter().map(|(slot, _)| *slot).collect(),
                 busy: stats.open() + stats.orphans + stats.waiting + stats.hung() > 0,
             })
         });
