@@ -109,7 +109,10 @@ impl Actor {
         let outcome = outcome.unwrap_or(Outcome::Dropped);
         self.owe(-cost);
         let done = matches!(outcome, Outcome::Done { right: true });
-        note!(world, "job {} of client {}: {outcome:?}", job.number, self.number);
+        // Whose folder has another name in each run.
+        let folder = known_hosts.display().to_string();
+        let told = format!("{outcome:?}").replace(&folder, "known_hosts");
+        note!(world, "job {} of client {}: {told}", job.number, self.number);
         if let (Hands::Pool(_, events), Outcome::Failed { error, .. }) = (&hands, &outcome)
             && error.contains("opens no further channel")
         {
