@@ -31,6 +31,14 @@ pub(crate) struct Actor {
     pub(crate) resizes: Arc<AtomicU64>,
 }
 
+/// How a job is run: its deadline, after how many polls it is dropped, how its output is read.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Way {
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) polls: Option<u32>,
+    pub(crate) reading: Option<Reading>,
+}
+
 impl Actor {
     pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, Option<Hands>> {
         self.hands.lock().unwrap_or_else(PoisonError::into_inner)
@@ -70,10 +78,9 @@ impl Actor {
         known_hosts: &Path,
         site: usize,
         job: Job,
-        timeout: Option<Duration>,
-        polls: Option<u32>,
-        reading: Option<Reading>,
+        way: Way,
     ) -> bool {
+        let Way { timeout, polls, reading } = way;
         let Some(hands) = self.hands() else { return false };
         let patience = self.plan.patience();
         let pauses = reading.map_or(Duration::ZERO, |reading| reading.longest());

@@ -11,7 +11,7 @@ use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::actor::{Actor, TRANSFER};
+use crate::actor::{Actor, TRANSFER, Way};
 use crate::books::Books;
 use crate::client;
 use crate::job::Job;
@@ -172,9 +172,8 @@ impl Stage {
                 loop {
                     number += 1;
                     let job = Job { number, time: 10, output: 100, code: 0, input: 0, pty: false };
-                    let limit = Some(Duration::from_secs(10));
-                    let running =
-                        actor.run(&self.world, &self.known_hosts, site, job, limit, None, None);
+                    let way = Way { timeout: Some(Duration::from_secs(10)), ..Way::default() };
+                    let running = actor.run(&self.world, &self.known_hosts, site, job, way);
                     // Whoever never comes back has no deadline to come back at.
                     let Ok(done) = timeout(TRANSFER, running).await else {
                         self.world.books().breach("deadline", format!("job {number} hangs"));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::actor::{CLOSING, TRANSFER};
+use crate::actor::{CLOSING, TRANSFER, Way};
 use crate::client::Hands;
 use crate::flow::Quality;
 use crate::net::Link;
@@ -88,8 +88,9 @@ impl Stage {
             What::Run { client, site, job, timeout, polls, reading } => {
                 let actor = self.clients[client].clone();
                 let (world, known_hosts) = (self.world.clone(), self.known_hosts.clone());
+                let way = Way { timeout, polls, reading };
                 tasks.spawn(async move {
-                    actor.run(&world, &known_hosts, site, job, timeout, polls, reading).await;
+                    actor.run(&world, &known_hosts, site, job, way).await;
                 });
             }
             What::Hold { client, site, time } => {
