@@ -80,12 +80,14 @@ fn a_command_that_cannot_be_killed_is_not_waited_for_and_hurts_nobody<S: Pooled>
     let command = Command::new("exec setsid sleep 600").timeout(Duration::from_millis(100));
     let error = S::session(&session).exec(&command).expect_err("timeout");
     assert_eq!(error.kind(), Kind::Timeout);
-    assert!(backend.needs_reset(&mut session), "it holds its channel still");
+    // Its channel is held until the server says that it is closed, which may be by now.
+    let held = backend.needs_reset(&mut session);
     runs(&session);
     let start = Instant::now();
     let settled = backend.reset(&mut session);
     assert!(start.elapsed() < Duration::from_millis(1300), "{:?}", start.elapsed());
     assert_eq!(settled.is_err(), backend.needs_reset(&mut session));
+    assert!(held || settled.is_ok(), "nothing was held");
     assert!(!backend.is_broken(&mut session), "others may be at work on it");
     runs(&session);
 }
