@@ -91,6 +91,13 @@ where
         Self { shared, acquire_timeout, close_timeout, wake, leave }
     }
 
+    /// Sees what is due by now, as whoever works for the pool does some time after it: for tests, on
+    /// a clock that is set by hand.
+    #[doc(hidden)]
+    pub fn handle_timeout(&self) {
+        self.shared.with(|state, now| state.machine.handle_timeout(now));
+    }
+
     /// The counts over all keys.
     pub fn stats(&self) -> KeyedStats {
         let state = self.shared.lock();

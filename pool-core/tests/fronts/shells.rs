@@ -14,7 +14,7 @@ use pool_core::{
 };
 use pool_model::{Executor, ManualClock};
 
-use crate::desk::{AsyncDesk, Desk, Failed, KEYS, Session, TOTAL};
+use crate::desk::{AsyncDesk, Desk, Failed, KEYS, Session};
 use crate::step::{How, Outcome, Step, View};
 
 /// What was told, by key.
@@ -107,6 +107,8 @@ pub(crate) trait ForTasks: Owned {
 }
 
 pub(crate) trait ForThreads: Owned {
+    /// What a worker does at a deadline. Of a single pool all that becomes of it can be seen.
+    fn handle_timeout(&self) {}
     fn get(&self, key: u8, patience: Duration) -> Got<Self::Domain>;
     fn close(&self, timeout: Duration) -> bool;
 }
@@ -192,6 +194,10 @@ impl ForThreads for Pool<Desk> {
 }
 
 impl ForThreads for KeyedPool<u8, Desk> {
+    fn handle_timeout(&self) {
+        KeyedHandle::handle_timeout(self);
+    }
+
     fn get(&self, key: u8, patience: Duration) -> Got<Self::Domain> {
         self.get_timeout(&key, patience)
     }
@@ -275,8 +281,6 @@ pub(crate) struct Sync<P: ForThreads> {
     borrowers: Arc<Borrowers<Guard<P::Domain>>>,
     log: Arc<Log>,
     threads: Vec<thread::JoinHandle<()>>,
-    /// The most sessions over all keys.
-    total: usize,
     /// How many events each key had after the steps before.
     seen: BTreeMap<u8, usize>,
 }
@@ -306,7 +310,7 @@ impl<P: ForThreads> Sync<P> {
         let log = Arc::new(Log::default());
         let pool = make(clock.clone(), desk.clone(), log.clone());
         let (borrowers, threads) = (Borrowers::new(), Vec::new());
-        Self { clock, desk, pool, borrowers, log, threads, total: TOTAL, seen: BTreeMap::new() }
+        Self { clock, desk, pool, borrowers, log, threads, seen: BTreeMap::new() }
     }
 
     pub(crate) fn play(&mut self, step: Step) {
@@ -321,15 +325,12 @@ impl<P: ForThreads> Sync<P> {
             Step::Finish(ticket, verdict) => self.desk.finish(ticket, verdict),
             Step::Advance(by) => {
                 self.clock.advance(by);
-                // The end of a key's turn can't be seen, so nobody would wait for the worker that
-                // is to see it. This does the same, and is nothing else.
-                self.pool.resize_total(self.total);
+                // The end of a key's turn or of its delay can't be seen, so nobody would wait for the
+                // worker that is to see it.
+                self.pool.handle_timeout();
             }
             Step::Resize(key, size) => self.pool.resize(key, size),
-            Step::ResizeTotal(total) => {
-                self.total = total;
-                self.pool.resize_total(total);
-            }
+            Step::ResizeTotal(total) => self.pool.resize_total(total),
             Step::Evict(key) => self.pool.evict(key),
             Step::Close => {
                 // Here, as of a pool without keys nobody could tell that it is not closed yet.
