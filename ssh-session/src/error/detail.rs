@@ -22,7 +22,7 @@ pub enum Outlook {
     Permanent,
 }
 
-/// What a [`SshError::Connect`] met.
+/// What a [`SshError::Connect`](crate::SshError::Connect) met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ConnectProblem {
@@ -40,7 +40,7 @@ pub enum ConnectProblem {
     Other,
 }
 
-/// What a [`SshError::KeyFile`] met.
+/// What a [`SshError::KeyFile`](crate::SshError::KeyFile) met.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum KeyProblem {

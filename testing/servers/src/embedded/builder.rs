@@ -100,7 +100,7 @@ impl EmbeddedServerBuilder {
 
     /// One more key that opens the server, as one line in OpenSSH's format.
     ///
-    /// The key made for the run ([`EmbeddedServer::identity`]) opens it in any case.
+    /// The key made for the run (`identity` of the server) opens it in any case.
     pub fn authorized_key(mut self, line: impl Into<String>) -> Self {
         self.authorized_keys.push(line.into());
         self
