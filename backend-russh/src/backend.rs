@@ -20,6 +20,11 @@ const RESET_TIMEOUT: Duration = Duration::from_millis(500);
 ///
 /// A check is one round trip. A host key that was trusted on first use and could not be recorded
 /// must stay the same, a jump host's as well as the target's.
+///
+/// Let the pool's `connect_timeout` be longer than that of the options, by a second: a session that
+/// runs out of time knows whether a credential was on its way, and is then not opened again unasked
+/// ([`Outlook::Permanent`]); of one that its pool gives up nobody knows, and the credential is sent
+/// again.
 #[derive(Debug)]
 pub struct RusshBackend {
     endpoint: Endpoint,

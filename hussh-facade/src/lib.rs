@@ -67,7 +67,7 @@ mod error;
 #[cfg(any(feature = "ssh2", feature = "russh"))]
 mod forked;
 #[cfg(any(feature = "ssh2", feature = "russh"))]
-mod looks;
+mod queries;
 #[cfg(any(feature = "ssh2", feature = "russh"))]
 pub mod sync;
 #[cfg(feature = "russh")]

@@ -346,15 +346,15 @@ impl<D: Domain, L: Locate<D>> Acquiring<D, L> {
 
     #[inline(always)]
     fn accept(&mut self, mut lease: Lease<SessionOf<D>>) -> Result<Guard<D>, Unusable<D>> {
-        let (Some(shared), Some((_, place))) = (&self.shared, &self.at) else {
+        let (Some(shared), Some((key, place))) = (self.shared.take(), self.at.take()) else {
             unreachable!("a lease comes only from the pool that is asked")
         };
-        if let Some(reason) = flaw(shared, place, &mut lease, self.site, self.waits_for) {
-            return Err((lease, reason));
-        }
-        match (self.shared.take(), self.at.take()) {
-            (Some(shared), Some((key, place))) => Ok(Guard::new(shared, key, place, lease)),
-            _ => unreachable!("both were there"),
+        match flaw(&shared, &place, &mut lease, self.site, self.waits_for) {
+            None => Ok(Guard::new(shared, key, place, lease)),
+            Some(reason) => {
+                (self.shared, self.at) = (Some(shared), Some((key, place)));
+                Err((lease, reason))
+            }
         }
     }
 }

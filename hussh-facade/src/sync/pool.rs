@@ -11,7 +11,7 @@ use ssh_session::{Command, Endpoint, Output, Target};
 use super::{Connection, Library};
 use crate::builder::{Made, PoolKind, Sealed, starts};
 use crate::forked::{ForkGuard, PerProcess};
-use crate::looks::looks;
+use crate::queries::pool_queries;
 use crate::retry::Attempts;
 use crate::{Builder, Error};
 
@@ -41,7 +41,7 @@ pub struct ConnectionPool<L: Library> {
 impl<L: Library> ConnectionPool<L> {
     starts!();
 
-    looks!();
+    pool_queries!();
 
     /// Borrows a connection, waiting up to `acquire_timeout` for one. Dropping it gives it back.
     ///

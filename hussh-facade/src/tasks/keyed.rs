@@ -10,7 +10,7 @@ use ssh_session::{Command, Endpoint, Output, Target};
 use super::PooledAsyncConnection;
 use crate::builder::{Hosts, KeyedKind, PoolKind, Sealed};
 use crate::forked::PerProcess;
-use crate::looks::looks_at_hosts;
+use crate::queries::host_pool_queries;
 use crate::{Builder, Error};
 
 /// A connection on loan from an [`AsyncKeyedConnectionPool`].
@@ -43,7 +43,7 @@ impl AsyncKeyedConnectionPool {
         Builder::of_hosts()
     }
 
-    looks_at_hosts!();
+    host_pool_queries!();
 
     /// Borrows a connection to a host, waiting up to `acquire_timeout` for one. Dropping it gives
     /// it back.

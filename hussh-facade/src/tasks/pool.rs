@@ -12,7 +12,7 @@ use ssh_session::{Command, Output, SshError, Target};
 use super::AsyncConnection;
 use crate::builder::{Made, PoolKind, Sealed, starts};
 use crate::forked::{ForkGuard, PerProcess};
-use crate::looks::looks;
+use crate::queries::pool_queries;
 use crate::retry::Attempts;
 use crate::{Builder, Error};
 
@@ -50,7 +50,7 @@ pub struct AsyncConnectionPool {
 impl AsyncConnectionPool {
     starts!();
 
-    looks!();
+    pool_queries!();
 
     /// Borrows a connection, waiting up to `acquire_timeout` for one. Dropping it gives it back.
     ///

@@ -1,7 +1,7 @@
 //! What pools tell without waiting, and how they are resized: the same for threads and for tasks.
 
 /// Of a pool of one host.
-macro_rules! looks {
+macro_rules! pool_queries {
     () => {
         /// How many leases are out, ready, being opened, and so on, all of one moment. With
         /// `channels_per_connection` above 1 several leases are one connection.
@@ -39,7 +39,7 @@ macro_rules! looks {
 }
 
 /// Of a pool of many hosts.
-macro_rules! looks_at_hosts {
+macro_rules! host_pool_queries {
     () => {
         /// How many hosts are known, connections open, and hosts short of a place.
         pub fn stats(&self) -> ::pool_core::KeyedStats {
@@ -58,4 +58,4 @@ macro_rules! looks_at_hosts {
     };
 }
 
-pub(crate) use {looks, looks_at_hosts};
+pub(crate) use {host_pool_queries, pool_queries};
