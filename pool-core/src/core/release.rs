@@ -165,9 +165,10 @@ impl<S, E: Clone> Core<S, E> {
             return;
         }
         // A lent session keeps its timer, which is never later than what is due now, unless it was
-        // set for its promise.
-        let armed = slot.phase == Phase::Lent && self.is_armed(index);
+        // set for its promise, or for the tick in which it could have left.
+        let armed = slot.phase == Phase::Lent && !slot.leaving && self.is_armed(index);
         let slot = &mut self.slots[index];
+        slot.leaving = false;
         slot.deadline = None;
         self.freshest = self.freshest.max(Some(slot.verified));
         self.slots.enter(index, Phase::Idle);

@@ -79,6 +79,8 @@ pub(super) struct Slot<S> {
     pub(super) asked: bool,
     /// Its operation was told to end.
     pub(super) interrupted: bool,
+    /// Its timer was set for the next tick in which it may leave, with no look at its upkeep.
+    pub(super) leaving: bool,
     /// Takes no further lease, and closes with its last one.
     pub(super) retiring: Option<CloseReason>,
     /// Leases out.
@@ -142,6 +144,7 @@ impl<S> Slot<S> {
             overdue: false,
             asked: false,
             interrupted: false,
+            leaving: false,
             retiring: None,
             leases: 0,
             reserved: 0,

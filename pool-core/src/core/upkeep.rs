@@ -205,6 +205,7 @@ impl<S, E: Clone> Core<S, E> {
             Some(_) => {
                 if let Some(next) = later(now, TICK) {
                     self.slot_timers.set(index, next);
+                    self.slots[index].leaving = true;
                 }
                 return;
             }

@@ -404,3 +404,35 @@ fn i11_a_reset_ends_all_doubt() {
     ];
     holds(setup, &ops);
 }
+
+/// A session that was too long unused, and had to wait for the next tick to leave, was lent and
+/// came back: it kept the timer of that tick, and was not looked at before.
+#[test]
+fn i22_a_session_lent_while_it_waits_to_leave_is_seen_in_time() {
+    let setup = Setup {
+        max_size: 5,
+        max_connecting: 1,
+        order: Order::Fifo,
+        check_after_idle: Duration::MAX,
+        idle_timeout: Some(millis(800)),
+        max_lifetime: Some(Duration::MAX),
+        keepalive_interval: None,
+        watch_interval: Some(millis(15)),
+        jitter: 0.01,
+        ..Setup::default()
+    };
+    let ops = [
+        Acquire(Millis(109)),
+        Add,
+        Acquire(Millis(44)),
+        StartAll,
+        Finish(115, End::Ok),
+        Tick(Ahead(millis(1_000))),
+        Start,
+        Acquire(Endless),
+        Release(179, Return::Clean),
+        Tick(Due),
+        StartAll,
+    ];
+    holds(setup, &ops);
+}
