@@ -140,12 +140,12 @@ impl<S, E: Clone> Core<S, E> {
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.recover_limits(now);
         self.expire_waiters(now);
         if self.gate.not_before.is_some_and(|at| at <= now) {
             self.gate.not_before = None;
         }
         self.report_long_leases(now);
-        self.recover_limits(now);
         // Those who expired together leave in ticks, so that their replacements don't dial at once.
         let mut may_retire = self.slots.count(Phase::Idle).div_ceil(10).max(1);
         while let Some(index) = self.slot_timers.pop_due(now) {

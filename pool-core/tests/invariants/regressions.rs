@@ -436,3 +436,33 @@ fn i22_a_session_lent_while_it_waits_to_leave_is_seen_in_time() {
     ];
     holds(setup, &ops);
 }
+
+/// A promise ended with the tick that tried one more lease, and its session was too old to be lent
+/// again: what that session carries mattered no more, and the book and the model disagreed.
+#[test]
+fn i35_one_more_is_tried_before_a_tick_does_anything_else() {
+    let setup = Setup {
+        max_size: 2,
+        shared: true,
+        leases_per_session: 3,
+        limit_recovery: millis(35),
+        keepalive_interval: None,
+        check_after_idle: Duration::MAX,
+        jitter: 0.0,
+        ..Setup::default()
+    };
+    let connected = [Acquire(Endless), StartAll, Finish(0, End::Ok), Take(0)];
+    let shared = [Acquire(Endless), Acquire(Endless)];
+    let mut ops = [connected, connected].map(|connected| [&connected[..], &shared].concat()).concat();
+    ops.extend([
+        // The first session carries one lease then, the second two.
+        Refuse(0, false),
+        Refuse(0, false),
+        Refuse(1, false),
+        Acquire(Millis(200)),
+        Release(0, Return::Clean),
+        Tick(Ahead(millis(1_000))),
+        Tick(Ahead(millis(1_000))),
+    ]);
+    holds(setup, &ops);
+}
