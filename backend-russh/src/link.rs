@@ -20,6 +20,10 @@ use crate::prefetch::Parking;
 /// How long a goodbye may take.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 
+/// How long the way to a server may take to end after the session: as long as a jump host may have
+/// its goodbye passed on, and its own said, and a little more.
+const WAY_GONE: Duration = Duration::from_millis(3_500);
+
 pub(crate) struct Link {
     pub(crate) target: Target,
     /// Of commands that say nothing of it.
@@ -142,19 +146,21 @@ impl Link {
             let SayGoodbye(link) = &farewell;
             let said = link.handle.disconnect(Disconnect::ByApplication, "done", "");
             if timeout(FAREWELL, said).await.is_ok() {
-                link.gone().await;
+                let _ = timeout(FAREWELL, until(|| link.handle.is_closed())).await;
             }
         }));
     }
 
-    /// Waits until nothing of the session is left, or not much longer.
+    /// Waits until nothing of the session is left, neither here nor on its way, or not much longer.
     pub(crate) async fn gone(&self) {
-        let gone = async {
-            while !self.handle.is_closed() {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        };
-        let _ = timeout(FAREWELL, gone).await;
+        let gone = until(|| self.handle.is_closed() && !self.line.is_carried());
+        let _ = timeout(if self.line.is_carried() { WAY_GONE } else { FAREWELL }, gone).await;
+    }
+}
+
+async fn until(so: impl Fn() -> bool) {
+    while !so() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 

@@ -78,6 +78,8 @@ pub(crate) struct Liveness {
     opening: Mutex<Option<(Opening, Arc<Offer>)>>,
     /// How many want what comes to be acknowledged at once.
     quick_acks: AtomicUsize,
+    /// How many carry its bytes on, to a stream or a jump host.
+    carriers: AtomicUsize,
     /// Why the server opened no channel, in its words, the last time it did not.
     refusal: watch::Sender<Option<String>>,
 }
@@ -88,6 +90,15 @@ pub(crate) struct QuickAck<'a>(&'a Liveness);
 impl Drop for QuickAck<'_> {
     fn drop(&mut self) {
         self.0.quick_acks.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whoever carries a session's bytes on, which has something of it left for as long as this lives.
+pub(crate) struct Carrier(pub(crate) Arc<Liveness>);
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        self.0.carriers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -103,6 +114,7 @@ impl Liveness {
             greeting: Mutex::new(Vec::new()),
             opening: Mutex::new(None),
             quick_acks: AtomicUsize::new(0),
+            carriers: AtomicUsize::new(0),
             refusal: watch::Sender::new(None),
         });
         Ok((Arc::clone(&line), Watched { socket, line, stalled: false }))
@@ -131,6 +143,16 @@ impl Liveness {
             return;
         }
         self.switch.shutdown();
+    }
+
+    pub(crate) fn carrier(self: &Arc<Self>) -> Carrier {
+        self.carriers.fetch_add(1, Ordering::Relaxed);
+        Carrier(Arc::clone(self))
+    }
+
+    /// Whether its bytes are carried on by somebody, who may not be done when it is.
+    pub(crate) fn is_carried(&self) -> bool {
+        self.carriers.load(Ordering::Relaxed) > 0
     }
 
     /// Why the session is over, if it is.

@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, spli
 use tokio::time::{sleep, timeout};
 
 use crate::link::{FAREWELL, Link};
-use crate::liveness::{End, Liveness};
+use crate::liveness::{Carrier, End, Liveness};
 use crate::pipe;
 
 /// As much as one message of a channel carries.
@@ -46,13 +46,18 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// Relays until either side ends. `line` is the session's, which ends with the jump host's.
-    pub(crate) fn start(self, line: Arc<Liveness>) {
+    /// Relays until either side ends, for a session that ends with the jump host's and is gone when
+    /// that is.
+    pub(crate) fn start(self, carrier: Carrier) {
         let runtime = self.hop.0.runtime.clone();
-        drop(runtime.spawn(self.run(line)));
+        drop(runtime.spawn(async move {
+            let hop = Arc::clone(&self.hop.0);
+            self.run(&carrier.0).await;
+            hop.gone().await;
+        }));
     }
 
-    async fn run(self, line: Arc<Liveness>) {
+    async fn run(self, line: &Liveness) {
         let Self { hop, channel, end } = self;
         let (mut read, write) = channel.split();
         let (outgoing, mut incoming) = split(end);

@@ -1,17 +1,16 @@
 //! Streams that the caller made: bytes on their way between one and the session's end of a pipe.
 
-use std::sync::Arc;
-
 use ssh_session::OwnStream;
 use tokio::io::copy_bidirectional;
 use tokio::time::sleep;
 
 use crate::link::FAREWELL;
-use crate::liveness::Liveness;
+use crate::liveness::Carrier;
 use crate::pipe;
 
-/// Carries bytes both ways until both have ended, one has failed, or the session has.
-pub(crate) async fn carry(mut stream: OwnStream, mut end: pipe::End, line: Arc<Liveness>) {
+/// Carries bytes both ways until both have ended, one has failed, or the session has. The carrier is
+/// dropped last.
+pub(crate) async fn carry(carrier: Carrier, mut stream: OwnStream, mut end: pipe::End) {
     tokio::select! {
         biased;
         carried = copy_bidirectional(&mut stream, &mut end) => {
@@ -20,6 +19,6 @@ pub(crate) async fn carry(mut stream: OwnStream, mut end: pipe::End, line: Arc<L
             }
         }
         // Where it takes nothing any more, only this says that nobody waits for it.
-        () = async { line.wait_end().await; sleep(FAREWELL).await } => {}
+        () = async { carrier.0.wait_end().await; sleep(FAREWELL).await } => {}
     }
 }

@@ -123,12 +123,12 @@ impl Way {
         let process = match self.onward {
             Onward::Nothing => None,
             Onward::Relay(relay) => {
-                relay.start(Arc::clone(&line));
+                relay.start(line.carrier());
                 None
             }
             Onward::Process(process) => Some(process),
             Onward::Stream(stream, end) => {
-                drop(tokio::spawn(stream::carry(stream, end, Arc::clone(&line))));
+                drop(tokio::spawn(stream::carry(line.carrier(), stream, end)));
                 None
             }
         };

@@ -102,6 +102,7 @@ impl Actor {
         let _slow = (!pauses.is_zero()).then(|| SlowReader::new(world, self.number));
         let running = async {
             if let (true, Hands::Pool(pool, _)) = (whole, &hands) {
+                let _movable = Movable::new(world, self.number);
                 world.books().asked(self.number, [Some(site), self.plan.hop]);
                 let command = client::command(job, timeout);
                 return client::judge(job, pool.execute_with(&command).await);
@@ -135,20 +136,27 @@ impl Actor {
         *owed
     }
 
+    /// It will have a session for so long, and others may have to wait.
+    pub(crate) fn owing(&self, time: Duration) -> impl Drop + use<> {
+        let cost = time.as_millis() as i64 + 1000;
+        self.owe(cost);
+        Owing(self.clone(), cost)
+    }
+
     /// Panics with a session on loan.
     pub(crate) async fn panic(&self, world: &World, known_hosts: &Path, site: usize, job: Job) {
         let actor = self.clone();
         let (world, known_hosts) = (world.clone(), known_hosts.to_owned());
         let panicking = tokio::spawn(async move {
             let Some(hands) = actor.hands() else { return };
+            // Others may wait for it in vain as soon as it comes.
+            let _owing = actor.owing(Duration::from_millis(job.time));
             let lease = actor.borrow(&world, &known_hosts, site, &hands).await;
             if let Ok(lease) = &lease {
                 world.books().called(job.number, site, &actor.plan, TRANSFER);
-                actor.owe(job.time as i64 + 1000);
                 let outcome = lease.run(job, Some(Duration::from_secs(60)), None).await;
                 note!(world, "job {} of a borrower that panics: {outcome:?}", job.number);
                 world.books().ended(job.number, outcome, true);
-                actor.owe(-(job.time as i64 + 1000));
             }
             std::panic::panic_any(Expected);
         });
@@ -220,6 +228,25 @@ impl Drop for SlowReader {
     }
 }
 
+/// Whoever asks once for what may be sent anew over another connection.
+struct Movable {
+    world: World,
+    owner: usize,
+}
+
+impl Movable {
+    fn new(world: &World, owner: usize) -> Self {
+        world.books().allowed[owner].movable += 1;
+        Self { world: world.clone(), owner }
+    }
+}
+
+impl Drop for Movable {
+    fn drop(&mut self) {
+        self.world.books().allowed[self.owner].movable -= 1;
+    }
+}
+
 /// A place in the queue of a client's pool, given up when dropped.
 struct Queued {
     world: World,
@@ -253,3 +280,11 @@ impl Drop for Queued {
 /// What a borrower panics with.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected;
+
+struct Owing(Actor, i64);
+
+impl Drop for Owing {
+    fn drop(&mut self) {
+        self.0.owe(-self.1);
+    }
+}

@@ -103,18 +103,12 @@ impl Books {
             client_open: true,
             server_open: false,
             logged_in: false,
-            lost: false,
             confirmed: false,
             refused: 0,
+            unheard: None,
             silence: Duration::ZERO,
         };
         self.links.insert(link.number, record);
-    }
-
-    /// How long after it has a new connection a client's are counted: it may have one too many for
-    /// as long as goodbyes take, where they pass a jump host. No client has no limits.
-    pub(crate) fn grace(&self, owner: usize) -> Option<Duration> {
-        self.allowed.get(owner).map(|allowed| allowed.grace)
     }
 
     /// Whether a client has more connections than it may, of those that it had when it opened the
@@ -144,21 +138,23 @@ impl Books {
     /// The client has received something after so long.
     pub(crate) fn heard(&mut self, link: &Link, silence: Duration) {
         self.check_silence(link, silence);
-        if let Some(record) = self.links.get_mut(&link.number) {
-            record.confirmed = record.logged_in;
-        }
-    }
-
-    /// The client has learned that its server's side is gone.
-    pub(crate) fn lost(&mut self, link: u64) {
-        if let Some(record) = self.links.get_mut(&link) {
-            record.lost = true;
+        let Some(record) = self.links.get_mut(&link.number) else { return };
+        record.confirmed = record.logged_in;
+        let (owner, site) = (record.owner, record.site);
+        let Some(asks) = record.unheard.take().filter(|_| record.client_open) else { return };
+        let since = self.refusals.entry((owner, site, asks)).or_default();
+        *since += 1;
+        let since = *since;
+        let most = |allowed: &Allowed| allowed.dials.saturating_add(allowed.movable);
+        if let Some(most) = self.allowed.get(owner).map(most).filter(|most| since > *most) {
+            let text = format!("client {owner} tried {since} times of {most}, asked by nobody");
+            self.breach("refused secret", text);
         }
     }
 
     pub(crate) fn link_closed(&mut self, link: &Link) {
-        let (life, perhaps) = link.life();
-        let silence = life.elapsed();
+        let (heard, perhaps) = link.life();
+        let silence = heard.elapsed();
         self.check_silence(link, perhaps.elapsed());
         if let Some(record) = self.links.get_mut(&link.number) {
             record.client_open = false;
@@ -203,21 +199,14 @@ impl Books {
     /// A credential was tried, once so much was asked for, at a site with its usual host key or not.
     pub(crate) fn tried(&mut self, link: u64, asks: u64, refused: bool, usual_key: bool) {
         let Some(record) = self.links.get_mut(&link) else { return };
-        // Of a refusal that comes once its connection was lost, a client hears nothing.
-        let (owner, site, heard) = (record.owner, record.site, record.client_open || !record.lost);
         if refused {
             record.refused += 1;
             let count = record.refused;
             if count > 1 {
                 self.breach("refused secret", format!("tried {count} times on link {link}"));
             }
-            let since = self.refusals.entry((owner, site, asks)).or_default();
-            *since += usize::from(heard);
-            let since = *since;
-            if let Some(allowed) = self.allowed.get(owner).filter(|most| since > most.dials) {
-                let most = allowed.dials;
-                let text = format!("client {owner} tried {since} times of {most}, asked by nobody");
-                self.breach("refused secret", text);
+            if let Some(record) = self.links.get_mut(&link) {
+                record.unheard = Some(asks);
             }
         } else {
             record.logged_in = true;
@@ -301,7 +290,8 @@ impl Books {
     /// A session was closed for a reason that a good one does not give.
     pub(crate) fn given_up(&mut self, client: usize, sites: [Option<usize>; 2], why: &str) {
         // What was asked for a sign of life just before the process was stopped has not given one.
-        let late = why == "CheckFailed" && !stopped(&self.stops, TICK).is_zero();
+        let asked = matches!(why, "CheckFailed" | "KeepaliveFailed");
+        let late = asked && !stopped(&self.stops, TICK).is_zero();
         if self.is_calm(sites, Instant::now()) && !late {
             self.breach("kept", format!("a good session of client {client} was closed: {why}"));
         }

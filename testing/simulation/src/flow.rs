@@ -180,11 +180,14 @@ impl Flow {
         }
     }
 
-    /// Forgets what is on its way: nobody reads it any more.
+    /// Forgets what is on its way: nobody reads it any more. Of one that has vanished, nobody learns.
     pub(crate) fn forget(&mut self) {
+        self.reader = None;
+        if self.vanished {
+            return;
+        }
         self.pieces.clear();
         (self.waiting, self.deserted) = (0, true);
-        self.reader = None;
         if let Some(writer) = self.writer.take() {
             writer.wake();
         }

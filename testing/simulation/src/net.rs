@@ -60,7 +60,9 @@ pub(crate) struct Link {
 struct LinkState {
     flows: [Flow; 2],
     rng: fastrand::Rng,
-    /// When the client last saw the server alive, or its own bytes taken after a stall.
+    /// When the client last received something.
+    heard: Instant,
+    /// When it did, or its own bytes were taken after a stall.
     life: Instant,
     /// When so many of its bytes were taken that they may have stood in the way of others.
     taken: Instant,
@@ -164,7 +166,14 @@ pub(crate) async fn connect(world: &World, site: usize, owner: usize) -> io::Res
         let number = world.next_link();
         let rng = fastrand::Rng::with_seed(path.rng.u64(..));
         let now = Instant::now();
-        let state = Mutex::new(LinkState { flows, rng, life: now, taken: now, server_gone: false });
+        let state = Mutex::new(LinkState {
+            flows,
+            rng,
+            heard: now,
+            life: now,
+            taken: now,
+            server_gone: false,
+        });
         let link = Arc::new(Link { number, site, owner, world: world.clone(), state });
         path.links.push(Arc::downgrade(&link));
         link
@@ -174,13 +183,11 @@ pub(crate) async fn connect(world: &World, site: usize, owner: usize) -> io::Res
     world.books().link_opened(&link);
     let whole = world.clone();
     let number = link.number;
-    if let Some(grace) = world.books().grace(owner) {
-        tokio::spawn(async move {
-            // What ends at this moment has ended then.
-            sleep(grace).await;
-            whole.books().check_owner(owner, site, number);
-        });
-    }
+    tokio::spawn(async move {
+        // What ends at this moment has ended then.
+        sleep(Duration::from_millis(1)).await;
+        whole.books().check_owner(owner, site, number);
+    });
     world.site(site).accept(end(false), link.number);
     Ok(end(true))
 }
@@ -209,10 +216,10 @@ impl Link {
         self.state().flows[direction as usize].cut_after = Some(bytes);
     }
 
-    /// When its client last had a sign of life, and when something may have been one.
+    /// When its client last received something, and when something may have been a sign of life.
     pub(crate) fn life(&self) -> (Instant, Instant) {
         let state = self.state();
-        (state.life, state.life.max(state.taken))
+        (state.heard, state.life.max(state.taken))
     }
 }
 
@@ -227,12 +234,6 @@ impl End {
 
     fn quality(&self) -> Quality {
         self.link.world.net()[self.link.site].quality
-    }
-
-    fn learn_of_loss(&self) {
-        if self.is_client {
-            self.link.world.books().lost(self.link.number);
-        }
     }
 
     fn end(&mut self) {
@@ -267,7 +268,8 @@ impl AsyncRead for End {
                 Arrival::Bytes(bytes) => {
                     let silence = state.life.max(state.taken).elapsed();
                     if this.is_client {
-                        state.life = Instant::now();
+                        state.heard = Instant::now();
+                        state.life = state.heard;
                     }
                     drop(state);
                     let (number, count) = (this.link.number, bytes.len());
@@ -281,13 +283,11 @@ impl AsyncRead for End {
                 }
                 Arrival::End => {
                     drop(state);
-                    this.learn_of_loss();
                     return Poll::Ready(Ok(()));
                 }
                 Arrival::Reset => {
                     state.flows.iter_mut().for_each(Flow::reset);
                     drop(state);
-                    this.learn_of_loss();
                     // Whoever learns of it, or is cut off while it dials anew, has a bad day.
                     let until = Instant::now() + AFTERMATH;
                     this.link.world.books().trouble(this.link.site, until);

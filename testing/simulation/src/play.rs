@@ -217,7 +217,6 @@ fn allowed(plan: &Client) -> Allowed {
         // Each call that finds none makes one.
         Kind::Single(_) => (usize::MAX, None, usize::MAX),
     };
-    let grace = Duration::from_millis(if plan.hop.is_some() { 2100 } else { 1 });
     let leases = match plan.kind {
         Kind::Pool(_) | Kind::Keyed => plan.channels,
         Kind::Single(_) => usize::MAX,
@@ -228,9 +227,9 @@ fn allowed(plan: &Client) -> Allowed {
         total,
         dials,
         slow_readers: (0, None),
+        movable: 0,
         silence: silence(plan),
         doubt: plan.keepalive_interval / 20,
         leases,
-        grace,
     }
 }

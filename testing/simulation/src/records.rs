@@ -34,14 +34,14 @@ pub(crate) struct Allowed {
     pub(crate) dials: usize,
     /// How many read slowly over its connections, and when one last began or ended.
     pub(crate) slow_readers: (u32, Option<Instant>),
+    /// How many of its jobs may go to another connection, unasked, when theirs ends.
+    pub(crate) movable: usize,
     /// How long a peer may be silent until it counts as dead.
     pub(crate) silence: Duration,
     /// How much longer where bytes of it lie unread: a twentieth of its heartbeats' interval.
     pub(crate) doubt: Duration,
     /// How many jobs run on one connection at once.
     pub(crate) leases: usize,
-    /// How long what ends may still be there.
-    pub(crate) grace: Duration,
 }
 
 /// Somebody who waits for a session, in order of arrival.
@@ -72,11 +72,11 @@ pub(crate) struct LinkRecord {
     pub(crate) client_open: bool,
     pub(crate) server_open: bool,
     pub(crate) logged_in: bool,
-    /// The client has learned that the server's side is gone.
-    pub(crate) lost: bool,
     /// The client has heard of that.
     pub(crate) confirmed: bool,
     pub(crate) refused: u32,
+    /// How often its client had been asked for something, of a refusal that it has not heard of yet.
+    pub(crate) unheard: Option<u64>,
     /// How long the client had heard nothing when it closed it.
     pub(crate) silence: Duration,
 }

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -196,6 +197,8 @@ struct Open {
     has_pty: bool,
     /// Until a command has it.
     slot: Option<(Arc<()>, oneshot::Sender<Infallible>)>,
+    /// It was closed from here, which nobody else says.
+    closed: Arc<AtomicBool>,
 }
 
 impl Handler for Visit {
@@ -228,7 +231,10 @@ impl Handler for Visit {
         reply: ChannelOpenHandle,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.channels.retain(|_, open| open.slot.is_some() || open.runs());
+        self.channels.retain(|_, open| {
+            let waits = open.slot.is_some() && !open.closed.load(Ordering::Relaxed);
+            waits || open.runs()
+        });
         let (most, timeout_of) = {
             let habits = self.world.site(self.site).habits();
             (habits.max_sessions, habits.channel_timeout)
@@ -239,20 +245,22 @@ impl Handler for Visit {
             return Ok(());
         }
         let (used, unused) = oneshot::channel::<Infallible>();
+        let closed = Arc::new(AtomicBool::new(false));
         if let Some(age) = timeout_of {
             let (handle, id) = (session.handle(), channel.id());
-            let (world, site) = (self.world.clone(), self.site);
+            let (world, site, closed) = (self.world.clone(), self.site, Arc::clone(&closed));
             tokio::spawn(async move {
                 // A command took it, or it is gone.
                 if timeout(age, unused).await.is_err() {
                     // A command may be on its way to it just now.
                     world.books().trouble(site, Instant::now() + CROSSING);
                     let _ = handle.close(id).await;
+                    closed.store(true, Ordering::Relaxed);
                 }
             });
         }
         let slot = Some((Arc::clone(&self.sessions), used));
-        let open = Open { kill: None, feed: None, has_pty: false, slot };
+        let open = Open { kill: None, feed: None, has_pty: false, slot, closed };
         self.channels.insert(channel.id(), open);
         // What comes in is taken by the callbacks.
         drop(channel.split().0);

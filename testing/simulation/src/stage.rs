@@ -98,6 +98,7 @@ impl Stage {
                 let (world, known_hosts) = (self.world.clone(), self.known_hosts.clone());
                 tasks.spawn(async move {
                     let Some(hands) = actor.hands() else { return };
+                    let _owing = actor.owing(time);
                     if let Ok(lease) = actor.borrow(&world, &known_hosts, site, &hands).await {
                         sleep(time).await;
                         drop(lease);
