@@ -1,5 +1,6 @@
 //! What the owner of a pool may ask of it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Core;
@@ -12,7 +13,7 @@ impl<S, E: Clone> Core<S, E> {
     /// Sets the most sessions open at once. What is too many is closed: idle sessions now, lent
     /// ones with their last lease, and meanwhile they are not lent again. Zero lets everybody wait.
     pub fn resize(&mut self, max_size: usize, now: Instant) {
-        self.config.max_size = max_size;
+        Arc::make_mut(&mut self.config).max_size = max_size;
         self.surplus = 0;
         for index in self.slots.indices() {
             if self.slots[index].retiring == Some(CloseReason::Resized) {

@@ -38,6 +38,7 @@ mod admin;
 mod report;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use self::acquire::{Acquired, Lease, Taken};
@@ -72,7 +73,8 @@ pub type Share<S> = fn(&S) -> S;
 /// `S` is the session, `E` the error of a connect, cheap to clone.
 #[derive(Debug)]
 pub struct Core<S, E> {
-    config: Config,
+    /// One record for all keys of a keyed pool, until a key is resized.
+    config: Arc<Config>,
     rng: fastrand::Rng,
     /// Makes one more handle to a shared session; without it a session has one owner at a time.
     share: Option<Share<S>>,
@@ -132,18 +134,21 @@ struct Running {
 impl<S, E: Clone> Core<S, E> {
     /// An empty pool whose sessions have one owner at a time, so one lease each. `observed` asks
     /// for [`Notice::Event`]s.
-    pub fn new(mut config: Config, observed: bool) -> Self {
-        config.leases_per_session = 1;
+    pub fn new(config: impl Into<Arc<Config>>, observed: bool) -> Self {
+        let mut config = config.into();
+        if config.leases_per_session != 1 {
+            Arc::make_mut(&mut config).leases_per_session = 1;
+        }
         Self::build(config, None, observed)
     }
 
     /// An empty pool of sessions that carry up to `leases_per_session` leases at once; `share`
     /// makes one more handle to a session, and is called under the pool's lock.
-    pub fn shared(config: Config, share: Share<S>, observed: bool) -> Self {
-        Self::build(config, Some(share), observed)
+    pub fn shared(config: impl Into<Arc<Config>>, share: Share<S>, observed: bool) -> Self {
+        Self::build(config.into(), Some(share), observed)
     }
 
-    fn build(config: Config, share: Option<Share<S>>, observed: bool) -> Self {
+    fn build(config: Arc<Config>, share: Option<Share<S>>, observed: bool) -> Self {
         let rng = config.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let lendable = Lendable::new(config.leases_per_session);
         let limits = Limits::new(config.leases_per_session);

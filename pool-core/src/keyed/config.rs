@@ -1,5 +1,6 @@
 //! How a keyed pool behaves: what applies to each key, and the total.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, ConfigError};
@@ -7,7 +8,7 @@ use crate::config::{Config, ConfigError};
 /// How a keyed pool behaves.
 #[derive(Debug, Clone)]
 pub struct KeyedConfig {
-    pub(super) per_key: Config,
+    pub(super) per_key: Arc<Config>,
     pub(super) max_total: usize,
     pub(super) forget_after: Duration,
     pub(super) turn: Duration,
@@ -26,6 +27,7 @@ impl KeyedConfig {
             return Err(ConfigError::new("max_total", "1 or more"));
         }
         let forget_after = Duration::from_secs(60);
+        let per_key = Arc::new(per_key);
         Ok(Self { per_key, max_total, forget_after, turn: Duration::from_millis(250) })
     }
 

@@ -453,7 +453,8 @@ fn i35_one_more_is_tried_before_a_tick_does_anything_else() {
     };
     let connected = [Acquire(Endless), StartAll, Finish(0, End::Ok), Take(0)];
     let shared = [Acquire(Endless), Acquire(Endless)];
-    let mut ops = [connected, connected].map(|connected| [&connected[..], &shared].concat()).concat();
+    let mut ops =
+        [connected, connected].map(|connected| [&connected[..], &shared].concat()).concat();
     ops.extend([
         // The first session carries one lease then, the second two.
         Refuse(0, false),

@@ -23,6 +23,7 @@ mod machine;
 mod audit;
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 pub use self::entry::KeyId;
@@ -87,7 +88,10 @@ pub struct KeyedCore<S, E> {
 
 impl<S, E: Clone> KeyedCore<S, E> {
     /// No keys yet.
-    pub fn new(config: KeyedConfig, make: CoreMaker<S, E>) -> Self {
+    pub fn new(mut config: KeyedConfig, make: CoreMaker<S, E>) -> Self {
+        if make.share.is_none() && config.per_key.leases_per_session != 1 {
+            Arc::make_mut(&mut config.per_key).leases_per_session = 1;
+        }
         Self {
             config,
             make,
@@ -119,7 +123,7 @@ impl<S, E: Clone> KeyedCore<S, E> {
         if self.closed {
             return None;
         }
-        let config = self.config.per_key.clone();
+        let config = Arc::clone(&self.config.per_key);
         let mut core = match self.make.share {
             Some(share) => Core::shared(config, share, self.make.observed),
             None => Core::new(config, self.make.observed),
