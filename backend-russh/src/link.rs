@@ -14,11 +14,8 @@ use tokio::time::timeout;
 
 use crate::client::{Client, describe};
 use crate::deadline::Deadline;
-use crate::liveness::{End, Liveness};
+use crate::liveness::{End, FAREWELL, Liveness};
 use crate::prefetch::Parking;
-
-/// How long a goodbye may take.
-pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How long the way to a server may take to end after the session: as long as a jump host may have
 /// its goodbye passed on, and its own said, and a little more.

@@ -13,13 +13,16 @@ use ssh_session::net::Pending;
 use ssh_session::{Offer, Opening, Phase, ProcessId, SshError, Target};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::random;
 use crate::socket::{Socket, Switch};
 
 /// How much of a server's first words is kept, to tell what it is if it is no SSH server.
 const GREETING_SIZE: usize = 512;
+
+/// How long a goodbye may take.
+pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Why a session is over.
 #[derive(Debug, Clone)]
@@ -171,6 +174,14 @@ impl Liveness {
         let ended = end.wait_for(Option::is_some).await.ok().and_then(|end| end.clone());
         // The sender lives as long as we do.
         ended.unwrap_or(End::Closed)
+    }
+
+    /// Waits until nobody waits any more for what its bytes are carried to: a goodbye takes a while,
+    /// and a session that was lost says none.
+    pub(crate) async fn is_not_waited_for(&self) {
+        if matches!(self.wait_end().await, End::Closed) {
+            sleep(FAREWELL).await;
+        }
     }
 
     /// Whether the session is over, from what is already here. Never waits.

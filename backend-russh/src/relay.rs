@@ -16,10 +16,10 @@ use russh::client::Msg;
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use ssh_session::Target;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-use crate::link::{FAREWELL, Link};
-use crate::liveness::{Carrier, End, Liveness};
+use crate::link::Link;
+use crate::liveness::{Carrier, End, FAREWELL, Liveness};
 use crate::pipe;
 
 /// As much as one message of a channel carries.
@@ -67,7 +67,7 @@ impl Relay {
             () = send(outgoing, &write) => Ending::SessionEnded,
             ending = receive(&mut read, &mut incoming) => ending,
             // Where the server takes nothing any more, only this says that nobody waits for it.
-            () = async { line.wait_end().await; sleep(FAREWELL).await } => return,
+            () = line.is_not_waited_for() => return,
         };
         match ending {
             Ending::ServerClosed => {}

@@ -2,9 +2,7 @@
 
 use ssh_session::OwnStream;
 use tokio::io::copy_bidirectional;
-use tokio::time::sleep;
 
-use crate::link::FAREWELL;
 use crate::liveness::Carrier;
 use crate::pipe;
 
@@ -19,6 +17,6 @@ pub(crate) async fn carry(carrier: Carrier, mut stream: OwnStream, mut end: pipe
             }
         }
         // Where it takes nothing any more, only this says that nobody waits for it.
-        () = async { carrier.0.wait_end().await; sleep(FAREWELL).await } => {}
+        () = carrier.0.is_not_waited_for() => {}
     }
 }

@@ -111,6 +111,12 @@ impl Books {
         self.links.insert(link.number, record);
     }
 
+    /// How long after it has a new connection a client's are counted: what a dial that was given up has
+    /// opened to a jump host ends as long after as a goodbye takes. No client has no limits.
+    pub(crate) fn grace(&self, owner: usize) -> Option<Duration> {
+        self.allowed.get(owner).map(|allowed| allowed.grace)
+    }
+
     /// Whether a client has more connections than it may, of those that it had when it opened the
     /// newest.
     pub(crate) fn check_owner(&mut self, owner: usize, site: usize, newest: u64) {

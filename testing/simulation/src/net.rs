@@ -183,11 +183,13 @@ pub(crate) async fn connect(world: &World, site: usize, owner: usize) -> io::Res
     world.books().link_opened(&link);
     let whole = world.clone();
     let number = link.number;
-    tokio::spawn(async move {
-        // What ends at this moment has ended then.
-        sleep(Duration::from_millis(1)).await;
-        whole.books().check_owner(owner, site, number);
-    });
+    if let Some(grace) = world.books().grace(owner) {
+        tokio::spawn(async move {
+            // What ends at this moment has ended then.
+            sleep(grace).await;
+            whole.books().check_owner(owner, site, number);
+        });
+    }
     world.site(site).accept(end(false), link.number);
     Ok(end(true))
 }

@@ -217,6 +217,7 @@ fn allowed(plan: &Client) -> Allowed {
         // Each call that finds none makes one.
         Kind::Single(_) => (usize::MAX, None, usize::MAX),
     };
+    let grace = Duration::from_millis(if plan.hop.is_some() { 1100 } else { 1 });
     let leases = match plan.kind {
         Kind::Pool(_) | Kind::Keyed => plan.channels,
         Kind::Single(_) => usize::MAX,
@@ -231,5 +232,6 @@ fn allowed(plan: &Client) -> Allowed {
         silence: silence(plan),
         doubt: plan.keepalive_interval / 20,
         leases,
+        grace,
     }
 }

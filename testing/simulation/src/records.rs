@@ -42,6 +42,8 @@ pub(crate) struct Allowed {
     pub(crate) doubt: Duration,
     /// How many jobs run on one connection at once.
     pub(crate) leases: usize,
+    /// How long what ends may still be there.
+    pub(crate) grace: Duration,
 }
 
 /// Somebody who waits for a session, in order of arrival.
