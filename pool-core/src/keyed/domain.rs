@@ -2,8 +2,8 @@
 //! somebody else's code, and never runs under a lock.
 
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hash};
+use std::collections::hash_map::{Entry, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
 
 use super::KeyedObserver;
@@ -26,8 +26,44 @@ pub struct Keyed<K, P> {
     observer: Option<Arc<dyn KeyedObserver<K>>>,
 }
 
-/// Keys by their hash; few have the same.
-type Index<K, P> = HashMap<u64, Vec<(KeyId, Arc<Member<K, P>>)>>;
+/// Keys by their hash.
+type Index<K, P> = HashMap<u64, Same<K, P>, BuildHasherDefault<Hashed>>;
+
+/// The keys of one hash: hardly ever more than one, so that one costs no search elsewhere.
+struct Same<K, P> {
+    first: Known<K, P>,
+    others: Vec<Known<K, P>>,
+}
+
+type Known<K, P> = (KeyId, Arc<Member<K, P>>);
+
+impl<K, P> Same<K, P> {
+    fn get(&self, nth: usize) -> Option<&Known<K, P>> {
+        if nth == 0 { Some(&self.first) } else { self.others.get(nth - 1) }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Known<K, P>> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+}
+
+/// Takes a hash for what it is.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only hashes are hashed");
+    }
+}
 
 /// A key and its backend.
 #[doc(hidden)]
@@ -50,7 +86,7 @@ where
         make: MakeBackend<K, P>,
         observer: Option<Arc<dyn KeyedObserver<K>>>,
     ) -> Self {
-        let index = Mutex::new(HashMap::new());
+        let index = Mutex::new(HashMap::default());
         Self { make, hasher: RandomState::new(), index, observer }
     }
 
@@ -75,34 +111,47 @@ where
 
     /// Adds a key unless somebody else was quicker.
     fn insert(&self, id: KeyId, member: &Arc<Member<K, P>>) -> bool {
-        let known = self.index.lock().get(&member.hash).map_or(0, Vec::len);
+        let known = self.index.lock().get(&member.hash).map_or(0, |same| same.all().count());
         if self.find_hashed(&member.key, member.hash).is_some() {
             return false;
         }
-        let mut index = self.index.lock();
-        let same_hash = index.entry(member.hash).or_default();
-        let unchanged = same_hash.len() == known;
-        if unchanged {
-            same_hash.push((id, Arc::clone(member)));
+        let new = (id, Arc::clone(member));
+        match self.index.lock().entry(member.hash) {
+            Entry::Vacant(vacant) => {
+                let unchanged = known == 0;
+                if unchanged {
+                    vacant.insert(Same { first: new, others: Vec::new() });
+                }
+                unchanged
+            }
+            Entry::Occupied(mut same) => {
+                let unchanged = same.get().all().count() == known;
+                if unchanged {
+                    same.get_mut().others.push(new);
+                }
+                unchanged
+            }
         }
-        unchanged
     }
 
     fn remove(&self, id: KeyId, hash: u64) -> Option<Arc<Member<K, P>>> {
         let mut index = self.index.lock();
-        let same_hash = index.get_mut(&hash)?;
-        let place = same_hash.iter().position(|(other, _)| *other == id)?;
-        let (_, member) = same_hash.swap_remove(place);
-        if same_hash.is_empty() {
-            index.remove(&hash);
+        let same = index.get_mut(&hash)?;
+        if same.first.0 != id {
+            let place = same.others.iter().position(|(other, _)| *other == id)?;
+            return Some(same.others.swap_remove(place).1);
         }
-        Some(member)
+        let removed = match same.others.pop() {
+            Some(next) => std::mem::replace(&mut same.first, next),
+            None => index.remove(&hash)?.first,
+        };
+        Some(removed.1)
     }
 
     /// All keys known now, with their places.
     pub(crate) fn all(&self) -> Vec<(KeyId, Arc<Member<K, P>>)> {
         let index = self.index.lock();
-        index.values().flatten().map(|(id, member)| (*id, Arc::clone(member))).collect()
+        index.values().flat_map(Same::all).map(|(id, member)| (*id, Arc::clone(member))).collect()
     }
 }
 
