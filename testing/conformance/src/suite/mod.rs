@@ -20,6 +20,7 @@ mod limits;
 mod networks;
 mod server_kind;
 mod processes;
+mod queueing;
 mod rekeying;
 mod run;
 mod sharing;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     Case, Entry, ServerKind, Setup, Subject, cancelling, channels, commands, deadlines, endings,
-    heartbeats, limits, networks, processes, rekeying, sharing, streams, terminals,
+    heartbeats, limits, networks, processes, queueing, rekeying, sharing, streams, terminals,
 };
 use test_servers::sshd::PasswordUser;
 
@@ -155,6 +155,7 @@ fn entries<S: Subject>() -> Vec<Entry<S>> {
         streams::table(),
         sharing::table(),
         limits::table(),
+        queueing::table(),
         channels::table(),
         deadlines::table(),
         heartbeats::table(),
