@@ -25,6 +25,7 @@ mod endpoint;
 mod error;
 mod error_text;
 mod files;
+pub mod gate;
 mod process_id;
 mod host_keys;
 mod identity;
