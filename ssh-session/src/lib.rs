@@ -40,6 +40,7 @@ mod route;
 mod session;
 mod signal;
 pub mod ssh_config;
+mod streams;
 mod target;
 mod text;
 mod transport;
@@ -74,6 +75,9 @@ pub use secrecy::{ExposeSecret, SecretString};
 pub use session::{AsyncProcess, AsyncSession, Chunk, Process, Session};
 pub use signal::check_signal;
 pub use ssh_config::{HostConfig, SshConfig};
+pub use streams::{AsyncLines, Line, Lines, ProcessReader, ProcessWriter};
+#[cfg(feature = "streams")]
+pub use streams::{AsyncProcessReader, AsyncProcessWriter};
 pub use target::Target;
 pub use text::printable;
 pub use transport::{OwnSocket, Transport};

@@ -21,6 +21,7 @@ mod networks;
 mod server_kind;
 mod processes;
 mod queueing;
+mod reading;
 mod rekeying;
 mod run;
 mod sharing;
