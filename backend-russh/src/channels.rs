@@ -1,19 +1,20 @@
 //! Channels: where they come from, and where they go when a command is given up.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use russh::client::Msg;
 use russh::{ChannelMsg, ChannelOpenFailure, ChannelReadHalf, ChannelWriteHalf, Sig};
-use ssh_session::channels::{RECENTLY_CLOSED, RETRY_PAUSES};
+use ssh_session::channels::{Ticket, Turn};
 use ssh_session::{Phase, SshError};
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, timeout, timeout_at};
 
 use crate::client::describe;
 use crate::deadline::Deadline;
 use crate::link::Link;
 use crate::liveness::End;
-use crate::prefetch::{CommandChannel, Slot};
+use crate::prefetch::{CommandChannel, Slot, Slots, now};
 
 /// How long a killed command may take until it is killed again, and in the end its channel closed
 /// without it. sshd says that a command runs before it has a process group, and a signal that comes
@@ -24,49 +25,95 @@ const GRACE: [Duration; 3] =
 /// How long a session may take to take a message on, before it is stuck for good.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often a refused channel is asked for again while slots of commands given up come free:
-/// sshd frees one only after the next channel was asked for.
-const MAX_RETRIES: usize = 3;
+/// A command's place among those that want a channel, left when dropped.
+pub(crate) struct Place {
+    slots: Arc<Slots>,
+    ticket: Ticket,
+}
 
-/// How long each of these waits for a slot.
-const SLOT_WAIT: Duration = Duration::from_millis(300);
+impl Place {
+    /// No channel is wanted any more; one that is on its way may still come.
+    pub(crate) fn leave(&self) {
+        self.slots.change(|queue| queue.leave(self.ticket));
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
 
 impl Link {
-    /// Opens a channel. Not to be dropped half-way: the server's slot would be lost.
-    pub(crate) async fn open(&self) -> Result<CommandChannel, SshError> {
-        let mut abandoned = self.abandoned.subscribe();
-        let mut retries_left = MAX_RETRIES;
-        let mut pauses = RETRY_PAUSES.into_iter();
+    /// Somebody wants a channel; `waits` is whether for another command's end, where the server opens
+    /// no further one.
+    pub(crate) fn arrive(&self, waits: bool) -> Place {
+        let ticket = self.parking.slots.queue().arrive(waits);
+        Place { slots: Arc::clone(&self.parking.slots), ticket }
+    }
+
+    /// A channel that nothing was done with: the parked one, or else a new one, once it is this
+    /// place's turn. Not to be dropped half-way, or the server's slot would be lost: to be left.
+    pub(crate) async fn channel(&self, place: &Place) -> Result<CommandChannel, SshError> {
+        let Place { slots, ticket } = place;
+        let mut detail = "other commands wait for one";
         loop {
-            let left = *abandoned.borrow_and_update();
-            let slot = Slot::take(&self.parking.slots);
-            let opening = self.line.acknowledge_quickly();
-            let opened = self.handle.channel_open_session().await;
-            drop(opening);
-            let reason = match opened {
-                Ok(channel) => return Ok(slot.opened(channel)),
-                Err(russh::Error::ChannelOpenFailure(reason)) => reason,
-                Err(error) => {
-                    let end = self.line.end().unwrap_or_else(|| End::Lost(describe(&error)));
-                    return Err(end.error(&self.target, Phase::OpenChannel));
+            let mut changed = pin!(slots.changed());
+            changed.as_mut().enable();
+            match take_turn(slots, *ticket) {
+                Turn::Ask => {}
+                Turn::Wait(None) => {
+                    changed.await;
+                    continue;
                 }
+                Turn::Wait(Some(until)) => {
+                    let _ = timeout_at(until.into(), changed).await;
+                    continue;
+                }
+                Turn::Refused => return Err(self.no_channel(detail)),
+            }
+            let opened = match self.parked_channel().await {
+                Some(lane) => Ok(lane),
+                None => self.open().await?,
             };
-            drop(slot);
+            match opened {
+                Ok(mut lane) => {
+                    lane.slot.hand_to(*ticket);
+                    return Ok(lane);
+                }
+                Err(reason) => detail = reason_text(&reason),
+            }
             self.was_refused();
-            if left > 0 && retries_left > 0 {
-                retries_left -= 1;
-                let _ = timeout(SLOT_WAIT, abandoned.changed()).await;
-            } else if self.parking.slots.closed_within(RECENTLY_CLOSED)
-                && let Some(pause) = pauses.next()
-            {
-                sleep(pause).await;
-            } else {
-                return Err(SshError::ChannelRefused {
-                    target: self.target.clone(),
-                    detail: reason_text(&reason).into(),
-                });
+            let leftovers = *self.abandoned.borrow();
+            if !slots.change(|queue| queue.refused(*ticket, leftovers, now())) {
+                return Err(self.no_channel(detail));
             }
         }
+    }
+
+    /// Asks the server for a channel.
+    async fn open(&self) -> Result<Result<CommandChannel, ChannelOpenFailure>, SshError> {
+        let slot = Slot::take(&self.parking.slots);
+        let opening = self.line.acknowledge_quickly();
+        let opened = self.handle.channel_open_session().await;
+        drop(opening);
+        match opened {
+            Ok(channel) => Ok(Ok(slot.opened(channel))),
+            Err(russh::Error::ChannelOpenFailure(reason)) => Ok(Err(reason)),
+            Err(error) => {
+                let end = self.line.end().unwrap_or_else(|| End::Lost(describe(&error)));
+                Err(end.error(&self.target, Phase::OpenChannel))
+            }
+        }
+    }
+
+    fn no_channel(&self, detail: &str) -> SshError {
+        SshError::ChannelRefused { target: self.target.clone(), detail: detail.into() }
+    }
+
+    /// Whether commands wait until others have ended. Never waits.
+    pub(crate) fn has_waiting_commands(&self) -> bool {
+        self.parking.slots.queue().has_waiting()
     }
 
     /// Whether a borrower left something open. Never waits.
@@ -146,10 +193,20 @@ impl Leftover {
 impl Drop for Leftover {
     fn drop(&mut self) {
         if !self.stays {
-            self.link.parking.slots.was_closed();
+            self.link.parking.slots.change(|queue| queue.freed(now()));
             self.link.abandoned.send_modify(|count| *count = count.saturating_sub(1));
         }
     }
+}
+
+/// What one in the queue is to do; it does so at once.
+fn take_turn(slots: &Slots, ticket: Ticket) -> Turn {
+    let mut queue = slots.queue();
+    let turn = queue.turn(ticket, now());
+    if turn == Turn::Ask {
+        queue.ask(ticket, now());
+    }
+    turn
 }
 
 fn reason_text(reason: &ChannelOpenFailure) -> &'static str {

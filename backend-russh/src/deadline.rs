@@ -26,6 +26,11 @@ impl Deadline {
         Self { started: self.started, at }
     }
 
+    /// What is left; `None` for ever.
+    pub(crate) fn remaining(&self) -> Option<Duration> {
+        self.at.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
     /// Waits until it passes.
     pub(crate) async fn passed(&self) {
         match self.at {

@@ -2,10 +2,13 @@
 
 use std::io;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use russh::client::connect_stream;
+use ssh_session::gate::Dialling;
 use ssh_session::{
-    FirstKey, FirstKeys, HostKey, HostKeyCheck, Options, Phase, Route, SshError, net, printable,
+    FirstKey, FirstKeys, HostKey, HostKeyCheck, Kind, Options, Phase, Route, SshError, net,
+    printable,
 };
 use tokio::runtime;
 use tokio::sync::oneshot;
@@ -19,6 +22,7 @@ use crate::liveness::{End, Liveness};
 use crate::login;
 use crate::random;
 use crate::relay::Hop;
+use crate::tcp;
 use crate::way::Way;
 
 /// A session that is being opened. It is ended when dropped, unless it got so far as to be used.
@@ -30,32 +34,58 @@ pub(crate) struct Dial<'a> {
 }
 
 /// Opens a session, after one on each jump host, through which the next is opened. All share one
-/// deadline. A session that goes through another ends that other with itself.
+/// deadline, and it goes on again and again where a server is busy. A session that goes through another ends that other with itself.
 pub(crate) async fn dial(options: &Options, first_keys: &FirstKeys) -> Result<Arc<Link>, SshError> {
     options.validate()?;
     let Ok(runtime) = runtime::Handle::try_current() else {
         return Err(SshError::invalid("runtime", "must be tokio's: connect from one of its tasks"));
     };
     let deadline = Deadline::after(Some(options.connect_timeout));
+    let dials = Dialling::for_route(options);
+    let mut attempts = 0;
+    loop {
+        let error = match attempt(options, &dials, first_keys, deadline, &runtime).await {
+            Err(error) if error.kind() == Kind::Busy => error,
+            other => return other,
+        };
+        let pause = dials.last().map_or(Duration::MAX, |dialling| dialling.pause(attempts));
+        if deadline.remaining().is_some_and(|left| left <= pause) {
+            return Err(error);
+        }
+        tracing::debug!(%error, ?pause, "again in a moment");
+        tokio::time::sleep(pause).await;
+        attempts += 1;
+    }
+}
+
+async fn attempt(
+    options: &Options,
+    dials: &[Dialling],
+    first_keys: &FirstKeys,
+    deadline: Deadline,
+    runtime: &runtime::Handle,
+) -> Result<Arc<Link>, SshError> {
     let hops = match &options.route {
         Route::Jump(hops) => hops.as_slice(),
         _ => &[],
     };
-    let mut hop = None;
-    for (next, first_key) in hops.iter().zip(&first_keys.hops) {
-        let deadline = deadline.within(next.connect_timeout);
-        hop = Some(Hop(establish(next, hop, deadline, first_key, &runtime).await?));
+    let keys = first_keys.hops.iter().take(hops.len()).chain([&first_keys.target]);
+    let mut opened = None;
+    for ((next, first_key), dialling) in hops.iter().chain([options]).zip(keys).zip(dials) {
+        let part = deadline.within(next.connect_timeout);
+        let hop = opened.take().map(Hop);
+        opened = Some(establish(next, hop, dialling, part, first_key, runtime).await?);
     }
-    let link = establish(options, hop, deadline, &first_keys.target, &runtime).await?;
+    let link = opened.ok_or_else(|| SshError::invalid("jump", "names no host"))?;
     link.park();
     Ok(link)
 }
 
-/// Opens one session. Host keys are checked before any credential is sent, and a new one is
-/// recorded only after login.
+/// Gets to a host, once no more dial it than may, and opens a session.
 async fn establish(
     options: &Options,
     hop: Option<Hop>,
+    dialling: &Dialling,
     deadline: Deadline,
     first_key: &FirstKey,
     runtime: &runtime::Handle,
@@ -63,12 +93,35 @@ async fn establish(
     let target = &options.target;
     let reading = deadline.bound(target, Phase::Connect, read(options, first_key));
     let check = Arc::new(reading.await??);
-    let way = match (hop, &options.route) {
-        (Some(hop), _) => Way::through(hop, target, &deadline).await?,
-        (None, Route::Command(command)) => Way::command(command, target, &deadline).await?,
-        (None, Route::Transport(transport)) => Way::own(transport, options, &deadline).await?,
-        (None, _) => Way::direct(options, &deadline).await?,
+    let addresses = match (&hop, &options.route) {
+        (None, Route::Direct) => tcp::lookup(target, &deadline).await?,
+        _ => Vec::new(),
     };
+    let admission = deadline.bound(target, Phase::Connect, dialling.enter()).await?;
+    let opening = async {
+        let way = match (hop, &options.route) {
+            (Some(hop), _) => Way::through(hop, target, &deadline).await?,
+            (None, Route::Command(command)) => Way::command(command, target, &deadline).await?,
+            (None, Route::Transport(transport)) => Way::own(transport, options, &deadline).await?,
+            (None, _) => Way::direct(options, addresses, &deadline).await?,
+        };
+        open(options, way, deadline, check, runtime).await
+    };
+    let opened = opening.await;
+    admission.leave(&opened);
+    opened
+}
+
+/// Opens one session. Host keys are checked before any credential is sent, and a new one is
+/// recorded only after login.
+async fn open(
+    options: &Options,
+    way: Way,
+    deadline: Deadline,
+    check: Arc<HostKeyCheck>,
+    runtime: &runtime::Handle,
+) -> Result<Arc<Link>, SshError> {
+    let target = &options.target;
     let no_socket = |error| net::connect_error(target, error);
     random::renew().map_err(no_socket)?;
     let (line, watched, mut process) = way.begin().map_err(no_socket)?;

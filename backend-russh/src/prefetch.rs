@@ -12,15 +12,15 @@
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::Instant;
 
 use futures_util::FutureExt as _;
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg};
-use ssh_session::channels::{PREFETCH_LIMIT, prefetch_limit_after_refusal};
-use tokio::sync::oneshot;
+use ssh_session::channels::{ChannelQueue, PREFETCH_LIMIT, Ticket, prefetch_limit_after_refusal};
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::unconstrained;
-use tokio::time::Instant;
 
 use crate::link::Link;
 
@@ -33,7 +33,20 @@ pub(crate) struct CommandChannel {
 /// One of the server's slots for channels, as far as we know.
 pub(crate) struct Slot {
     slots: Arc<Slots>,
-    is_open: bool,
+    used: Use,
+}
+
+/// What a slot is used for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// The server was asked for a channel.
+    Asked,
+    /// A channel that no command has.
+    Idle,
+    Command,
+    /// A command has let go of its channel; a [`Leftover`](crate::channels::Leftover) tells when it
+    /// is closed.
+    LetGo,
 }
 
 /// What a session holds of those.
@@ -41,7 +54,9 @@ pub(crate) struct Slot {
 pub(crate) struct Slots {
     /// Channels open, or asked for: running commands' and the parked one.
     taken: AtomicUsize,
-    last_close: Mutex<Option<Instant>>,
+    queue: Mutex<ChannelQueue>,
+    /// Those in the queue look at their turn anew.
+    changed: Notify,
 }
 
 /// A session's parking place.
@@ -54,27 +69,24 @@ pub(crate) struct Parking {
 }
 
 impl Link {
-    /// A channel that nothing was done with: the parked one, or else a new one. Not to be dropped
-    /// half-way: the server's slot would be lost.
-    pub(crate) async fn channel(&self) -> Result<CommandChannel, ssh_session::SshError> {
-        let parked = self.parking.next().take();
-        if let Some(parked) = parked
-            && let Ok(mut lane) = parked.await
-        {
-            if lane.is_usable() {
-                return Ok(lane);
-            }
-            tracing::debug!("the server closed the parked channel");
-            self.close_unused(lane).await;
+    /// The parked channel, if there is one of use.
+    pub(crate) async fn parked_channel(&self) -> Option<CommandChannel> {
+        let parked = self.parking.next().take()?;
+        let mut lane = parked.await.ok()?;
+        if lane.is_usable() {
+            return Some(lane);
         }
-        self.open().await
+        tracing::debug!("the server closed the parked channel");
+        self.close_unused(lane).await;
+        None
     }
 
     /// Asks for the next command's channel. Never waits.
     pub(crate) fn park(self: &Arc<Self>) {
         let mut next = self.parking.next();
         let open = self.parking.slots.taken() + *self.abandoned.borrow();
-        if next.is_some() || open >= self.parking.below.load(Ordering::Relaxed) {
+        let room = open < self.parking.below.load(Ordering::Relaxed);
+        if next.is_some() || !room || self.parking.slots.queue().is_full() {
             return;
         }
         let (parked, place) = oneshot::channel();
@@ -84,16 +96,15 @@ impl Link {
         let link = Arc::clone(self);
         drop(self.runtime.spawn(async move {
             // sshd has its answers wait for our acknowledgments until the first command is sent.
-            let is_first = link.parking.slots.last_close().is_none();
+            let is_first = !link.parking.slots.queue().has_closed();
             let opening = is_first.then(|| link.line.acknowledge_quickly());
             let opened = link.handle.channel_open_session().await;
             drop(opening);
             match opened {
-                Ok(channel) => {
-                    if let Err(lane) = parked.send(slot.opened(channel)) {
-                        link.close_unused(lane).await;
-                    }
-                }
+                Ok(channel) => match parked.send(slot.opened(channel)) {
+                    Ok(()) => link.parking.slots.offer_parked(),
+                    Err(lane) => link.close_unused(lane).await,
+                },
                 Err(russh::Error::ChannelOpenFailure(_)) => {
                     drop(slot);
                     link.was_refused();
@@ -113,14 +124,19 @@ impl Link {
                 // The place is still in our hands.
                 let _ = parked.send(lane);
                 *next = Some(place);
-                return;
+                drop(next);
+                return self.parking.slots.offer_parked();
             }
         }
         self.close_unused(lane).await;
     }
 
-    /// Learns from a refused channel, whose slot is not counted any more.
+    /// Learns from a refused channel, whose slot is not counted any more. Slots of which the server is
+    /// known to be short come free late, so nothing is learned then.
     pub(crate) fn was_refused(&self) {
+        if self.parking.slots.queue().is_full() {
+            return;
+        }
         let limit = self.parking.slots.taken() + *self.abandoned.borrow();
         let below = prefetch_limit_after_refusal(limit);
         self.parking.below.fetch_min(below, Ordering::Relaxed);
@@ -143,43 +159,75 @@ impl CommandChannel {
 impl Slot {
     pub(crate) fn take(slots: &Arc<Slots>) -> Self {
         slots.taken.fetch_add(1, Ordering::Relaxed);
-        Self { slots: Arc::clone(slots), is_open: false }
+        Self { slots: Arc::clone(slots), used: Use::Asked }
     }
 
     /// The server has opened the channel.
     pub(crate) fn opened(mut self, channel: Channel<Msg>) -> CommandChannel {
-        self.is_open = true;
+        self.used = Use::Idle;
         CommandChannel { channel, slot: self }
+    }
+
+    /// Somebody in the queue gets the channel, unless they left meanwhile.
+    pub(crate) fn hand_to(&mut self, ticket: Ticket) {
+        if self.slots.change(|queue| queue.opened(ticket)) {
+            self.used = Use::Command;
+        }
+    }
+
+    /// The command has let go of its channel, which is not closed yet.
+    pub(crate) fn let_go(mut self) {
+        if std::mem::replace(&mut self.used, Use::LetGo) == Use::Command {
+            self.slots.change(ChannelQueue::let_go);
+        }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         self.slots.taken.fetch_sub(1, Ordering::Relaxed);
-        if self.is_open {
-            self.slots.was_closed();
+        match self.used {
+            Use::Asked | Use::LetGo => {}
+            Use::Idle => self.slots.change(|queue| queue.freed(now())),
+            Use::Command => self.slots.change(|queue| queue.ended(now())),
         }
     }
 }
 
 impl Slots {
-    /// A channel of the session was closed.
-    pub(crate) fn was_closed(&self) {
-        *self.last_close() = Some(Instant::now());
+    /// Changes something about the queue, and has those in it look.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut ChannelQueue) -> T) -> T {
+        let changed = change(&mut self.queue());
+        self.changed.notify_waiters();
+        changed
     }
 
-    /// Whether a channel was closed so lately that the server may not have freed its slot.
-    pub(crate) fn closed_within(&self, time: Duration) -> bool {
-        self.last_close().is_some_and(|closed| closed.elapsed() < time)
+    pub(crate) fn queue(&self) -> MutexGuard<'_, ChannelQueue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Completes when the queue has changed since this was enabled.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// A channel lies parked: for the first in the queue, if there is one.
+    fn offer_parked(&self) {
+        self.change(|queue| {
+            if queue.is_full() {
+                queue.freed(now());
+            }
+        });
     }
 
     fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
     }
+}
 
-    fn last_close(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.last_close.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// The time by the runtime's clock.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 impl Parking {

@@ -17,6 +17,7 @@ use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use ssh_session::{Chunk, Command, ExitStatus, Phase, SshError, Stdin, printable};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::channels::Place;
 use crate::deadline::Deadline;
 use crate::link::{Link, Using};
 use crate::liveness::End;
@@ -53,8 +54,12 @@ pub(crate) fn start(link: &Arc<Link>, command: &Command, sink: Sink) -> Result<R
         unanswered: usize::from(command.terminal().is_some()) + command.envs().len(),
         _using: link.using(),
     };
-    drop(link.runtime.spawn(pump.carry_out(command.clone(), feed, unwanted)));
-    Ok(Running { shared, input: Mutex::new(input), link: Arc::clone(link), _wanted: wanted })
+    // Here and not in the task, so that they come in the order in which they were called for.
+    let place = Arc::new(link.arrive(command.waits_for_channel()));
+    let carrying = pump.carry_out(command.clone(), feed, Arc::clone(&place), unwanted);
+    drop(link.runtime.spawn(carrying));
+    let (input, link) = (Mutex::new(input), Arc::clone(link));
+    Ok(Running { shared, input, link, place, _wanted: wanted })
 }
 
 /// Where standard input comes from.
@@ -91,9 +96,15 @@ enum Stop {
 }
 
 impl Pump {
-    async fn carry_out(self, command: Command, feed: Feed, mut unwanted: Unwanted) {
+    async fn carry_out(
+        self,
+        command: Command,
+        feed: Feed,
+        place: Arc<Place>,
+        mut unwanted: Unwanted,
+    ) {
         let link = Arc::clone(&self.link);
-        let mut opening = pin!(link.channel());
+        let mut opening = pin!(link.channel(&place));
         let stop = tokio::select! {
             biased;
             _ = &mut unwanted => Stop::Unwanted,
@@ -105,6 +116,7 @@ impl Pump {
             end = link.line.wait_end() => Stop::Ended(end),
         };
         let leftover = self.shared.leave(&link);
+        place.leave();
         self.shared.end(Err(self.error(stop, false)));
         // The server may open it yet, and it would stay open for good.
         if let Ok(lane) = opening.await {
@@ -142,7 +154,7 @@ impl Pump {
         let link = Arc::clone(&self.link);
         // Counted before the caller can ask whether anything is left.
         let leftover = self.shared.leave(&link);
-        drop(slot);
+        slot.let_go();
         let error = self.error(stop, started);
         if started {
             self.shared.end(Err(error));

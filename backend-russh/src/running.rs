@@ -11,7 +11,7 @@ use russh::client::Msg;
 use ssh_session::{Chunk, ExitStatus, Output, PartialOutput, SshError, Target};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::channels::Leftover;
+use crate::channels::{Leftover, Place};
 use crate::link::Link;
 use crate::unread::{Full, Unread};
 
@@ -21,6 +21,7 @@ pub(crate) struct Running {
     /// Open standard input, if it is piped.
     pub(crate) input: Mutex<Option<mpsc::Sender<Bytes>>>,
     pub(crate) link: Arc<Link>,
+    pub(crate) place: Arc<Place>,
     /// Tells the pump that nobody wants it any more, by being dropped.
     pub(crate) _wanted: oneshot::Sender<Infallible>,
 }
@@ -106,6 +107,7 @@ impl Drop for Running {
         let mut state = self.shared.lock();
         if state.end.is_none() {
             state.leftover = Some(Leftover::new(&self.link));
+            self.place.leave();
         }
     }
 }

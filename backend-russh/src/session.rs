@@ -79,6 +79,10 @@ impl AsyncSession for RusshSession {
         self.link.ping(timeout).await
     }
 
+    fn has_waiting_commands(&self) -> bool {
+        self.link.line.home.is_current() && self.link.has_waiting_commands()
+    }
+
     fn has_abandoned_channels(&self) -> bool {
         self.link.line.home.is_current() && self.link.has_abandoned_channels()
     }

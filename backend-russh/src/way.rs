@@ -2,6 +2,7 @@
 //! connection that the caller makes.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use russh::ChannelOpenFailure;
@@ -35,8 +36,12 @@ enum Onward {
 
 impl Way {
     /// A TCP connection to the target.
-    pub(crate) async fn direct(options: &Options, deadline: &Deadline) -> Result<Self, SshError> {
-        let stream = tcp::connect(options, deadline).await?;
+    pub(crate) async fn direct(
+        options: &Options,
+        addresses: Vec<SocketAddr>,
+        deadline: &Deadline,
+    ) -> Result<Self, SshError> {
+        let stream = tcp::connect(options, addresses, deadline).await?;
         Ok(Self { socket: Socket::Tcp(stream), onward: Onward::Nothing })
     }
 

@@ -196,7 +196,8 @@ async fn all_of_max_sessions_can_run_at_once_and_one_more_is_refused() {
             let process = session.spawn(&command).await;
             running.push(process.unwrap_or_else(|error| panic!("{number}: {error}")));
         }
-        let error = session.exec(&Command::new("true")).await.expect_err("one too many");
+        let hasty = Command::new("true").wait_for_channel(false);
+        let error = session.exec(&hasty).await.expect_err("one too many");
         assert_eq!(error.kind(), Kind::ChannelRefused, "{error}");
         for process in running {
             assert!(process.wait().await.expect("its end").success());

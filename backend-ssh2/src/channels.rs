@@ -5,12 +5,11 @@
 //! beside whatever request is under way. What it opens is nobody's own: any waiting thread drives it
 //! ([`Link::tend`]), and it ends as the parked channel, for whoever comes first.
 
-use std::collections::VecDeque;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use ssh_session::channels::{
-    PREFETCH_LIMIT, RECENTLY_CLOSED, RETRY_PAUSES, prefetch_limit_after_refusal,
+    ChannelQueue, PREFETCH_LIMIT, Ticket, Turn, prefetch_limit_after_refusal,
 };
 use ssh_session::{Phase, SshError};
 
@@ -24,16 +23,12 @@ pub(crate) struct Channels {
     pub(crate) opening: Option<Opening>,
     /// Opened ahead, for the next command.
     pub(crate) parked: Option<Channel>,
-    /// Who waits for a channel, in the order they came.
-    queue: VecDeque<Op>,
-    /// The answer to the first of them.
+    /// Who waits for a channel; the first of them asks.
+    pub(crate) queue: ChannelQueue,
+    /// The answer to that one.
     refusal: Option<Error>,
-    /// Channels that commands have.
-    running: usize,
     /// Until the server has closed them too.
     pub(crate) abandoned: Vec<Leftover>,
-    /// When a command last gave one back.
-    closed: Option<Instant>,
     /// With fewer channels than this, one is opened ahead.
     park_limit: usize,
     /// The server has started a command, and with it set its socket to send at once.
@@ -62,28 +57,33 @@ pub(crate) struct Leftover {
 }
 
 impl Link {
-    /// A channel for a command: the parked one, or a new one.
-    pub(crate) fn take_channel(&self, op: Op, deadline: &Deadline) -> Result<Channel, Stop> {
-        self.lock().channels.queue.push_back(op);
-        let mut pauses = RETRY_PAUSES.into_iter();
-        let taken = loop {
-            let taken = self.drive(op, deadline, |state, session| state.next_channel(op, session));
-            match taken {
-                Err(Stop::Refused(error)) => match pauses.next() {
-                    Some(pause) if self.lock().channels.frees_slot() => {
-                        std::thread::sleep(pause.min(deadline.remaining().unwrap_or(pause)));
-                    }
-                    _ => break Err(Stop::Refused(error)),
-                },
-                taken => break taken,
-            }
-        };
-        if taken.is_err() {
+    /// A channel for a command: the parked one, or a new one. `waits` is whether for another command's
+    /// end, where the server opens no further one.
+    pub(crate) fn take_channel(
+        &self,
+        op: Op,
+        waits: bool,
+        deadline: &Deadline,
+    ) -> Result<Channel, Stop> {
+        let ticket = self.lock().channels.queue.arrive(waits);
+        loop {
+            let taken =
+                self.drive(op, deadline, |state, session| state.next_channel(ticket, session));
+            let stop = match taken {
+                Ok(channel) => return Ok(channel),
+                Err(stop) => stop,
+            };
             let mut state = self.lock();
-            state.channels.leave_queue(op);
+            let refused = matches!(&stop, Stop::Refused(error) if ffi::is_open_refused(error));
+            let waits_on = refused && state.channels.goes_on(ticket);
+            if !waits_on {
+                state.channels.leave_queue(ticket);
+            }
             self.changed(&state);
+            if !waits_on {
+                return Err(stop);
+            }
         }
-        taken
     }
 
     /// Takes one step of opening a channel.
@@ -103,8 +103,11 @@ impl Link {
             Err(error) => {
                 tracing::debug!(target = %self.target, %error, ?opening, "no further channel");
                 let channels = &mut state.channels;
-                channels.park_limit =
-                    channels.park_limit.min(prefetch_limit_after_refusal(channels.count()));
+                // Slots of which the server is known to be short come free late.
+                if !channels.queue.is_full() {
+                    let limit = prefetch_limit_after_refusal(channels.count());
+                    channels.park_limit = channels.park_limit.min(limit);
+                }
                 channels.refusal = opening.wanted.then_some(error);
             }
         }
@@ -119,14 +122,14 @@ impl Link {
     /// waits for nothing.
     pub(crate) fn finish_channel(&self, op: Op, channel: Channel) {
         let mut state = self.lock();
-        state.channels.running -= 1;
+        state.channels.queue.let_go();
         self.let_go(&mut state, Leftover { op, channel, kill: false, borrowed: true });
     }
 
     /// Takes a channel whose command was given up: kills the command as far as the server allows.
     pub(crate) fn give_up_channel(&self, op: Op, channel: Channel, kill: bool) {
         let mut state = self.lock();
-        state.channels.running -= 1;
+        state.channels.queue.let_go();
         self.let_go(&mut state, Leftover { op, channel, kill, borrowed: true });
         let Channels { opening, parked, .. } = &state.channels;
         if kill && (opening.is_some() || parked.is_some()) {
@@ -138,7 +141,6 @@ impl Link {
     }
 
     fn let_go(&self, state: &mut State, leftover: Leftover) {
-        state.channels.closed = Some(Instant::now());
         state.channels.abandoned.push(leftover);
         self.free_closed(state);
         self.changed(state);
@@ -152,7 +154,8 @@ impl Link {
                 state.channels.abandoned.push(leftover);
                 continue;
             }
-            if state.channels.abandoned.is_empty() {
+            state.channels.queue.freed(Instant::now());
+            if state.channels.abandoned.is_empty() || state.channels.queue.is_full() {
                 self.changed(state);
             }
         }
@@ -231,9 +234,13 @@ impl Link {
 
 impl State {
     /// The parked channel for whoever is first in the queue, or a step towards one.
-    fn next_channel(&mut self, op: Op, session: &Session) -> Result<Channel, Error> {
+    fn next_channel(&mut self, ticket: Ticket, session: &Session) -> Result<Channel, Error> {
+        let turn = self.channels.queue.turn(ticket, Instant::now());
+        if turn == Turn::Refused {
+            return Err(ffi::no_channel_left());
+        }
         // Or a heartbeat is under way on it.
-        if self.channels.queue.front() != Some(&op) || self.requester == Some(Op::HEARTBEAT) {
+        if !self.channels.queue.is_first(ticket) || self.requester == Some(Op::HEARTBEAT) {
             return Err(ffi::again());
         }
         if let Some(refusal) = self.channels.refusal.take() {
@@ -245,13 +252,14 @@ impl State {
             } else if session.is_blocked() {
                 return Err(ffi::again());
             } else if let Some(parked) = self.channels.parked.take() {
-                self.channels.leave_queue(op);
-                self.channels.running += 1;
+                self.channels.leave_place();
+                self.channels.queue.opened(ticket);
                 self.news = true;
                 return Ok(parked);
             }
         }
-        if self.channels.opening.is_none() {
+        if self.channels.opening.is_none() && turn == Turn::Ask {
+            self.channels.queue.ask(ticket, Instant::now());
             self.begin_open(Opening { wanted: true, ..Opening::default() });
         }
         Err(ffi::again())
@@ -259,8 +267,9 @@ impl State {
 
     /// Opens a channel for the next command, if there is room for one.
     pub(crate) fn park_ahead(&mut self) {
-        let Channels { opening, parked, park_limit, .. } = &self.channels;
-        if opening.is_none() && parked.is_none() && self.channels.count() < *park_limit {
+        let Channels { opening, parked, park_limit, queue, .. } = &self.channels;
+        let room = self.channels.count() < *park_limit && !queue.is_full();
+        if opening.is_none() && parked.is_none() && room {
             self.begin_open(Opening::default());
         }
     }
@@ -296,11 +305,9 @@ impl Channels {
         Self {
             opening: None,
             parked: None,
-            queue: VecDeque::new(),
+            queue: ChannelQueue::default(),
             refusal: None,
-            running: 0,
             abandoned: Vec::new(),
-            closed: None,
             park_limit: PREFETCH_LIMIT,
             warm: false,
         }
@@ -309,30 +316,36 @@ impl Channels {
     /// Channels that take one of the server's slots, as far as we know.
     fn count(&self) -> usize {
         let ahead = usize::from(self.parked.is_some()) + usize::from(self.opening.is_some());
-        self.running + self.abandoned.len() + ahead
-    }
-
-    /// Whether the server is about to free a slot.
-    fn frees_slot(&self) -> bool {
-        self.closed.is_some_and(|closed| closed.elapsed() < RECENTLY_CLOSED)
+        self.queue.running() + self.abandoned.len() + ahead
     }
 
     /// Whether a borrower has left something open.
     fn is_borrowed(&self) -> bool {
-        self.running > 0
+        self.queue.running() > 0
             || self.abandoned.iter().any(|leftover| leftover.borrowed)
             || self.opening.as_ref().is_some_and(|opening| opening.abandoned)
     }
 
+    /// Whether one that was refused a channel waits on.
+    fn goes_on(&mut self, ticket: Ticket) -> bool {
+        let (leftovers, now) = (self.abandoned.len(), Instant::now());
+        self.queue.turn(ticket, now) != Turn::Refused && self.queue.refused(ticket, leftovers, now)
+    }
+
     /// Lets the next one in the queue come first.
-    fn leave_queue(&mut self, op: Op) {
-        if self.queue.front() == Some(&op) {
-            self.refusal = None;
-            if let Some(opening) = self.opening.as_mut().filter(|opening| opening.wanted) {
-                opening.wanted = false;
-                opening.abandoned = true;
-            }
+    fn leave_queue(&mut self, ticket: Ticket) {
+        if self.queue.is_first(ticket) {
+            self.leave_place();
         }
-        self.queue.retain(|waiting| *waiting != op);
+        self.queue.leave(ticket);
+    }
+
+    /// What the first in the queue asked for is nobody's any more.
+    fn leave_place(&mut self) {
+        self.refusal = None;
+        if let Some(opening) = self.opening.as_mut().filter(|opening| opening.wanted) {
+            opening.wanted = false;
+            opening.abandoned = true;
+        }
     }
 }

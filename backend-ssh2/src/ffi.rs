@@ -21,7 +21,7 @@ pub(crate) use channel::Channel;
 pub(crate) use errors::{
     Error, again, is_again, is_connection, is_denied, is_disagreement, is_fatal, is_goodbye,
     is_input_closed, is_open_refused, is_signature_refused, is_unreadable_key, is_unsent_key,
-    refused,
+    no_channel_left, refused,
 };
 pub(crate) use receive::{
     Finishing, GREETING_SIZE, keep_greeting, prepare, received_so_far, take_greeting, watch,

@@ -43,6 +43,7 @@ mod command_io;
 mod channels;
 mod deadline;
 mod dial;
+mod entry;
 mod exec;
 mod ffi;
 mod framing;

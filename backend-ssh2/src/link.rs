@@ -13,7 +13,7 @@
 use std::fmt;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pool_core::KeepaliveStep;
 use ssh_session::{KeepaliveOptions, Options, ProcessId, ProxyProcess, SshError, Target};
@@ -26,6 +26,9 @@ use crate::keepalive::started;
 use crate::socket::{Pending, Socket, Waker};
 use crate::state::{End, Guard, Op, State, Stop};
 use crate::way::{Fate, Way};
+
+/// How long at least a thread waits that has nothing to do now.
+const MOMENT: Duration = Duration::from_millis(1);
 
 pub(crate) struct Link {
     pub(crate) target: Target,
@@ -130,10 +133,9 @@ impl Link {
                 state = self.lock();
                 continue;
             }
-            let until = match (deadline.at(), due) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
+            // Whoever is first may be kept from it a moment longer, by a heartbeat for instance.
+            let retry = state.channels.queue.retry_at().map(|at| at.max(Instant::now() + MOMENT));
+            let until = [deadline.at(), due, retry].into_iter().flatten().min();
             state = self.wait(state, op, until);
         }
     }

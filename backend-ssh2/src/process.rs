@@ -45,7 +45,7 @@ impl<'s> Ssh2Process<'s> {
         let (link, op) = (user.link, user.op);
         let deadline = Deadline::after(command.time_limit());
         let channel = link
-            .take_channel(op, &deadline)
+            .take_channel(op, command.waits_for_channel(), &deadline)
             .map_err(|stop| link.error(stop, Phase::OpenChannel, &deadline))?;
         let input = match command.input() {
             Stdin::Bytes(bytes) => Input::given(bytes.clone()),

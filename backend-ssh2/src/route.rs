@@ -9,8 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use pool_core::Interrupt;
+use ssh_session::gate::{Admission, Dialling};
 use ssh_session::{
-    FirstKey, FirstKeys, Options, Phase, ProxyProcess, Route, SshError, Target, Transport, net,
+    FirstKeys, Kind, Options, Phase, ProxyProcess, Route, SshError, Target, Transport, net,
 };
 
 use crate::deadline::Deadline;
@@ -19,9 +20,10 @@ use crate::ffi::Channel;
 use crate::jump_session::JumpSession;
 use crate::socket::Socket;
 use crate::way::Way;
-use crate::{relay, resolve, tcp};
+use crate::{entry, relay, resolve, tcp};
 
-/// Opens a session, and those on the way there.
+/// Opens a session, and those on the way there; again and again where a server is busy, as long as
+/// there is time.
 pub(crate) fn dial(
     options: &Options,
     first_keys: &FirstKeys,
@@ -29,45 +31,86 @@ pub(crate) fn dial(
 ) -> Result<Dialled, SshError> {
     options.validate()?;
     let deadline = Deadline::after(Some(options.connect_timeout));
-    let way = way_to(options, first_keys, &deadline, interrupt)?;
-    let socket = way.socket.clone();
-    interrupt.on_interrupt(move || socket.shutdown());
-    let dial = Dial::log_in(options, way, &first_keys.target, deadline)?;
-    Ok(dial.into())
-}
-
-/// Gets to the target.
-fn way_to(
-    options: &Options,
-    first_keys: &FirstKeys,
-    deadline: &Deadline,
-    interrupt: &Interrupt,
-) -> Result<Way, SshError> {
-    match &options.route {
-        Route::Jump(hops) => through(hops, options, &first_keys.hops, deadline, interrupt),
-        _ => straight(options, deadline, interrupt),
+    let dials = Dialling::for_route(options);
+    for attempts in 0.. {
+        match attempt(options, &dials, first_keys, deadline, interrupt) {
+            Err(error) if error.kind() == Kind::Busy => {
+                let pause = dials.last().map_or(Duration::MAX, |dialling| dialling.pause(attempts));
+                if deadline.remaining().is_some_and(|left| left <= pause) {
+                    return Err(error);
+                }
+                tracing::debug!(%error, ?pause, "again in a moment");
+                entry::pause(pause, &options.target, interrupt)?;
+            }
+            other => return other,
+        }
     }
+    Err(deadline.late(&options.target, Phase::Connect))
 }
 
-fn straight(
+/// Logs in to each hop in turn, which opens the connection to the next, and to the target. Each is
+/// waited for at its gate.
+fn attempt(
     options: &Options,
+    dials: &[Dialling],
+    first_keys: &FirstKeys,
+    deadline: Deadline,
+    interrupt: &Interrupt,
+) -> Result<Dialled, SshError> {
+    let hops = match &options.route {
+        Route::Jump(hops) => hops.as_slice(),
+        _ => &[],
+    };
+    let keys = first_keys.hops.iter().take(hops.len()).chain([&first_keys.target]);
+    let mut hop: Option<Dial<'_>> = None;
+    for ((next, first_key), dialling) in hops.iter().chain([options]).zip(keys).zip(dials) {
+        let part = deadline.within(next.connect_timeout);
+        let (way, admission) = match hop.take() {
+            None => straight(next, dialling, &part, interrupt)?,
+            Some(hop) => {
+                let admission = match entry::enter(dialling, next, &part, interrupt) {
+                    Ok(admission) => admission,
+                    Err(error) => return Err(hop.give_up(error)),
+                };
+                (jump(hop, &next.target, part)?, admission)
+            }
+        };
+        let socket = way.socket.clone();
+        interrupt.on_interrupt(move || socket.shutdown());
+        let dial = Dial::log_in(next, way, first_key, part);
+        admission.leave(&dial);
+        hop = Some(dial?);
+    }
+    hop.map(Dialled::from).ok_or_else(|| SshError::invalid("jump", "names no host"))
+}
+
+/// Gets to a host that no other leads to.
+fn straight<'d>(
+    options: &Options,
+    dialling: &'d Dialling,
     deadline: &Deadline,
     interrupt: &Interrupt,
-) -> Result<Way, SshError> {
+) -> Result<(Way, Admission<'d>), SshError> {
     let target = &options.target;
-    match &options.route {
+    let enter = || entry::enter(dialling, options, deadline, interrupt);
+    Ok(match &options.route {
         Route::Direct => {
             let addresses = resolve::lookup(target, deadline)?;
-            Ok(Way::over(tcp::connect(options, &addresses, deadline, interrupt)?))
+            let admission = enter()?;
+            (Way::over(tcp::connect(options, &addresses, deadline, interrupt)?), admission)
         }
         Route::Command(command) => {
+            let admission = enter()?;
             let (process, stream) = ProxyProcess::start(command, target)?;
             let socket = Socket::pair(stream).map_err(|error| net::connect_error(target, error))?;
-            Ok(Way { process: Some(process), ..Way::over(socket) })
+            (Way { process: Some(process), ..Way::over(socket) }, admission)
         }
-        Route::Transport(transport) => own(transport, options, deadline, interrupt),
-        _ => Err(SshError::invalid("route", "is not one that this backend can take")),
-    }
+        Route::Transport(transport) => {
+            let admission = enter()?;
+            (own(transport, options, deadline, interrupt)?, admission)
+        }
+        _ => return Err(SshError::invalid("route", "is not one that this backend can take")),
+    })
 }
 
 /// A socket that the caller connects, on a thread of its own: nobody waits for it past the deadline,
@@ -103,28 +146,6 @@ fn own(
         Ok(None) => Err(SshError::Closed { target: target.clone(), maybe_started: false }),
         Err(_) => Err(deadline.late(target, Phase::Connect)),
     }
-}
-
-/// Logs in to each hop in turn, which opens the connection to the next.
-fn through(
-    hops: &[Options],
-    options: &Options,
-    first_keys: &[FirstKey],
-    deadline: &Deadline,
-    interrupt: &Interrupt,
-) -> Result<Way, SshError> {
-    let first = hops.first().ok_or_else(|| SshError::invalid("jump", "names no host"))?;
-    let mut part = deadline.within(first.connect_timeout);
-    let mut way = straight(first, &part, interrupt)?;
-    let next = hops.iter().skip(1).chain([options]);
-    for ((hop, first_key), next) in hops.iter().zip(first_keys).zip(next) {
-        let socket = way.socket.clone();
-        interrupt.on_interrupt(move || socket.shutdown());
-        let dial = Dial::log_in(hop, way, first_key, part)?;
-        part = deadline.within(next.connect_timeout);
-        way = jump(dial, &next.target, part)?;
-    }
-    Ok(way)
 }
 
 /// The way to the next host through a hop that is logged in to.

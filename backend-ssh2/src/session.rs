@@ -74,6 +74,10 @@ impl Session for Ssh2Session {
         self.link.ping(timeout)
     }
 
+    fn has_waiting_commands(&self) -> bool {
+        self.link.home.is_current() && self.link.lock().channels.queue.has_waiting()
+    }
+
     fn has_abandoned_channels(&self) -> bool {
         self.link.home.is_current() && self.link.has_abandoned_channels()
     }

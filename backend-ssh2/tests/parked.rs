@@ -122,7 +122,7 @@ fn at_max_sessions_a_command_is_refused_and_a_ping_answered() {
     within(PATIENCE, "sshd", move || {
         let sleeper = |session: &Ssh2Session| {
             std::thread::sleep(Duration::from_millis(50));
-            session.spawn(&Command::new("exec sleep 600")).map(drop)
+            session.spawn(&Command::new("exec sleep 600").wait_for_channel(false)).map(drop)
         };
         let first = session.spawn(&Command::new("cat").stdin_piped()).expect("one");
         let second = session.spawn(&Command::new("cat").stdin_piped()).expect("two");

@@ -84,9 +84,12 @@ pub use ssh_session::login::Method;
 pub use ssh_session::{
     Algorithms, Answers, AskPassword, Auth, CertificateSource, Chunk, Command, ConnectProblem,
     Crypto, ExitStatus, Fingerprint, HostKeyPolicy, HostKeyProblem, HostKeyRefused, KeyProblem,
-    Kind, KnownHostsCommand, Methods, Output, PartialOutput, Phase, Pin, Prompt, Pty, Question,
-    RekeyLimit, SecretString, SshConfig, SshError, Target, Transport, UNRECORDED,
+    Kind, KnownHostsCommand, Line, Lines, Methods, Output, PartialOutput, Phase, Pin,
+    ProcessReader, ProcessWriter, Prompt, Pty, Question, RekeyLimit, SecretString, SshConfig,
+    SshError, Target, Transport, UNRECORDED,
 };
+#[cfg(feature = "russh")]
+pub use ssh_session::{AsyncLines, AsyncProcessReader, AsyncProcessWriter};
 
 #[cfg(all(feature = "russh", not(feature = "ssh2")))]
 pub use blocking::{Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process};

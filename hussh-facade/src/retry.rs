@@ -1,6 +1,5 @@
 //! Whether a pool sends a command once more: never one that may have started.
 
-use std::borrow::Cow;
 use std::time::Instant;
 
 use ssh_session::{Command, Kind};
@@ -8,7 +7,8 @@ use ssh_session::{Command, Kind};
 use crate::Error;
 
 /// How often a command may be refused a channel. Each refusal tells the pool that a connection
-/// carries fewer commands than it thought, or that one still holds slots of commands given up.
+/// carries fewer commands than it thought, or that one still holds slots of commands given up. After
+/// the last it waits where it is, if it may, until other commands of its connection have ended.
 const REFUSALS: u32 = 10;
 
 /// One command's way through a pool.
@@ -27,16 +27,22 @@ impl<'a> Attempts<'a> {
         Self { command, lost: false, refused: 0, started: None, now }
     }
 
-    /// The command, with what is left of its deadline since it was first sent.
-    pub(crate) fn next(&mut self) -> Cow<'a, Command> {
+    /// The command, with what is left of its deadline since it was first sent. It does not wait for
+    /// other commands of its connection: where it is refused a channel, the pool learns of it, and may
+    /// have a connection with room, or open one.
+    pub(crate) fn next(&mut self) -> Command {
         let now = (self.now)();
         let started = *self.started.get_or_insert(now);
-        match self.command.time_limit() {
+        let command = self.command.clone();
+        let command = match self.command.time_limit() {
             Some(limit) if self.lost || self.refused > 0 => {
-                let left = limit.saturating_sub(now.saturating_duration_since(started));
-                Cow::Owned(self.command.clone().timeout(left))
+                command.timeout(limit.saturating_sub(now.saturating_duration_since(started)))
             }
-            _ => Cow::Borrowed(self.command),
+            _ => command,
+        };
+        match self.refused < REFUSALS {
+            true => command.wait_for_channel(false),
+            false => command,
         }
     }
 

@@ -16,6 +16,8 @@ for_each_library! {
     a_server_that_carries_fewer_is_found_out_and_no_command_fails
     a_server_of_one_channel_serves_a_pool
     a_command_given_up_costs_its_neighbours_nothing
+    borrowers_of_an_overfull_connection_wait_and_the_pool_learns
+    thirty_commands_at_once_on_one_connection_all_run
 }
 
 /// That many threads run a command each; how many outputs were right.
@@ -88,4 +90,45 @@ fn a_command_given_up_costs_its_neighbours_nothing<L: Library>() {
         assert_eq!(output.stdout_lossy(), "whole\n");
     });
     assert_eq!(at_once(&pool, 3, 3), 9);
+}
+
+/// The server's limit is found out from commands of borrowers, too, though none of them fails.
+fn borrowers_of_an_overfull_connection_wait_and_the_pool_learns<L: Library>() {
+    let server = Sshd::builder().max_sessions(2).start().expect("sshd");
+    let pool = on_sshd::<L>(&server).max_connections(1).channels_per_connection(8);
+    let pool = pool.build().expect("valid");
+    let together = std::sync::Barrier::new(8);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let lease = pool.get().expect("lent");
+                together.wait();
+                let output = lease.execute("sleep 0.3; echo held").expect("its turn");
+                assert_eq!(output.stdout_lossy(), "held\n");
+            });
+        }
+    });
+    assert!((1..8).contains(&pool.channels_per_connection()), "{:?}", pool.stats());
+    assert_eq!(server.authentications(), 1, "the connection is good");
+}
+
+fn thirty_commands_at_once_on_one_connection_all_run<L: Library>() {
+    let server = Sshd::start().expect("sshd");
+    let pool = on_sshd::<L>(&server).max_connections(1).build().expect("valid");
+    let lease = pool.get().expect("lent");
+    let right = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for number in 0..30 {
+            let (lease, right) = (&lease, &right);
+            scope.spawn(move || {
+                let output = lease.execute(format!("sleep 0.1; echo {number}")).expect("its turn");
+                assert_eq!(output.stdout_lossy(), format!("{number}\n"));
+                right.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+    });
+    assert_eq!(right.into_inner(), 30);
+    drop(lease);
+    assert_eq!(pool.execute("echo still").expect("good").stdout_lossy(), "still\n");
+    assert_eq!(server.authentications(), 1, "the connection is good");
 }

@@ -43,7 +43,8 @@ fn a_refused_spawn_tells_the_pool_what_a_connection_carries<L: Library>() {
     let first = pool.get().expect("a connection");
     let held = first.spawn(&Command::new("cat").stdin_piped()).expect("the only channel");
     let second = pool.get().expect("the same one");
-    let error = second.spawn(&Command::new("true")).map(drop).expect_err("refused");
+    let hasty = Command::new("true").wait_for_channel(false);
+    let error = second.spawn(&hasty).map(drop).expect_err("refused");
     assert_eq!(error.kind(), Some(Kind::ChannelRefused), "{error}");
     drop(second);
     // It carries one, which is lent.
@@ -72,7 +73,8 @@ fn a_refused_async_spawn_tells_the_pool_what_a_connection_carries() {
         let first = pool.get().await.expect("a connection");
         let held = first.spawn(&Command::new("cat").stdin_piped()).await.expect("the only one");
         let second = pool.get().await.expect("the same one");
-        let error = second.spawn(&Command::new("true")).await.map(drop).expect_err("refused");
+        let hasty = Command::new("true").wait_for_channel(false);
+        let error = second.spawn(&hasty).await.map(drop).expect_err("refused");
         assert_eq!(error.kind(), Some(Kind::ChannelRefused), "{error}");
         drop(second);
         let error = pool.get().await.map(drop).expect_err("nothing to lend");

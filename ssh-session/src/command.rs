@@ -17,6 +17,7 @@ pub struct Command {
     timeout: Option<Duration>,
     /// Within, `None` is no limit; without, nothing was said of it.
     max_output: Option<Option<usize>>,
+    wait_for_channel: bool,
 }
 
 /// Where a command's standard input comes from.
@@ -62,6 +63,7 @@ impl Command {
             pty: None,
             timeout: None,
             max_output: None,
+            wait_for_channel: true,
         }
     }
 
@@ -112,6 +114,22 @@ impl Command {
     pub fn max_output(mut self, bytes: impl Into<Option<usize>>) -> Self {
         self.max_output = Some(bytes.into());
         self
+    }
+
+    /// Whether the command waits where the server opens no further channel on its connection
+    /// (`MaxSessions` of sshd, 10), until one of the connection's other commands has ended, in the
+    /// order they came; default true. Its time goes on meanwhile. Where it does not wait, or no
+    /// other command runs whose end could make room, it fails with
+    /// [`SshError::ChannelRefused`], and was not sent.
+    #[must_use]
+    pub fn wait_for_channel(mut self, wait: bool) -> Self {
+        self.wait_for_channel = wait;
+        self
+    }
+
+    /// Whether it waits until another command has ended.
+    pub fn waits_for_channel(&self) -> bool {
+        self.wait_for_channel
     }
 
     /// The limit of each stream, where a session's own is `usual`.

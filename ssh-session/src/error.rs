@@ -320,3 +320,18 @@ fn is_shortage(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM))
 }
+
+/// For callers that read and write by `std`'s traits; what is told is all in it.
+impl From<SshError> for io::Error {
+    fn from(error: SshError) -> Self {
+        let kind = match &error {
+            SshError::Connect { source, .. } | SshError::Resolve { source, .. } => source.kind(),
+            SshError::Timeout { .. } => io::ErrorKind::TimedOut,
+            SshError::ConnectionLost { .. } => io::ErrorKind::ConnectionReset,
+            SshError::Closed { .. } => io::ErrorKind::NotConnected,
+            SshError::InvalidInput { .. } => io::ErrorKind::InvalidInput,
+            _ => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}

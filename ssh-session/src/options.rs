@@ -25,6 +25,11 @@ pub struct Options {
     /// How long name lookup, TCP connect, handshake and authentication may take together, those of
     /// jump hosts included.
     pub connect_timeout: Duration,
+    /// How many connections to this host and port may be under way at once in this process and not
+    /// logged in yet, whichever pool or session they are for: 1 and up. The others wait their turn,
+    /// within their `connect_timeout`. sshd drops some at random from the tenth on
+    /// (`MaxStartups`); a dial that it drops comes again after a pause.
+    pub max_startups: usize,
     /// When the session asks a silent server for a sign of life, also while nobody uses it; by
     /// default never.
     pub keepalive: KeepaliveOptions,
@@ -40,6 +45,9 @@ impl Options {
     /// The default of [`connect_timeout`](Self::connect_timeout).
     pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+    /// The default of [`max_startups`](Self::max_startups).
+    pub const MAX_STARTUPS: usize = 8;
+
     /// Defaults for a target: the user's known_hosts files, 10 s, no heartbeats, and no way to log
     /// in yet.
     pub fn new(target: Target) -> Self {
@@ -52,6 +60,7 @@ impl Options {
             crypto: Crypto::default(),
             route: Route::Direct,
             connect_timeout: Self::CONNECT_TIMEOUT,
+            max_startups: Self::MAX_STARTUPS,
             keepalive: KeepaliveOptions::default(),
             max_output: Some(Self::MAX_OUTPUT),
         }
@@ -99,6 +108,9 @@ impl Options {
         }
         if self.connect_timeout.is_zero() {
             return Err(SshError::invalid("connect_timeout", "must be above zero"));
+        }
+        if self.max_startups == 0 {
+            return Err(SshError::invalid("max_startups", "must be 1 or more"));
         }
         self.keepalive.validate()?;
         if self.key_rules.required_rsa_size < KeyRules::REQUIRED_RSA_SIZE {

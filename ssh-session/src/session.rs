@@ -18,7 +18,9 @@ pub trait Session: Send + Sync {
     /// Whom the session talks to.
     fn target(&self) -> &Target;
 
-    /// Runs a command to its end and collects what it wrote.
+    /// Runs a command to its end and collects what it wrote. Where the server opens no further
+    /// channel on the connection it waits until another command has ended
+    /// ([`Command::wait_for_channel`]).
     ///
     /// # Errors
     ///
@@ -66,6 +68,10 @@ pub trait Session: Send + Sync {
     ///
     /// If none comes within `timeout`, or the connection is lost. The session is dead then.
     fn ping(&self, timeout: Duration) -> Result<(), SshError>;
+
+    /// Whether commands wait until others have ended, as the server opens no further channel. Never
+    /// waits.
+    fn has_waiting_commands(&self) -> bool;
 
     /// Whether a command that was given up may still take one of the server's session slots. Never
     /// waits.
@@ -192,6 +198,10 @@ pub trait AsyncSession: Send + Sync {
     /// Asks the peer for a sign of life: one round trip. A session that gives none within
     /// `timeout` is dead.
     fn ping(&self, timeout: Duration) -> impl Future<Output = Result<(), SshError>> + Send;
+
+    /// Whether commands wait until others have ended, as the server opens no further channel. Never
+    /// waits.
+    fn has_waiting_commands(&self) -> bool;
 
     /// Whether a command that was given up may still take one of the server's session slots. Never
     /// waits.

@@ -96,6 +96,15 @@ enum Command {
         #[arg(last = true)]
         rest: Vec<String>,
     },
+    /// Measure how long 60 connections at once take, by how many may be under way at once.
+    Startups {
+        /// Print them as `[{"session", "gate", "logged_in", "of", "seconds", "turned_away"}]`.
+        #[arg(long)]
+        json: bool,
+        /// What else the program is told; see its `--help`.
+        #[arg(last = true)]
+        rest: Vec<String>,
+    },
     /// Print what is agreed on with servers under each policy (`crypto`), or what hostile servers
     /// cost in memory and time (`bounds`).
     Wire {
@@ -161,6 +170,7 @@ fn main() -> Result<()> {
         Command::Roundtrips { json, rest } => {
             programs::run("conformance", "roundtrips", json, &rest)
         }
+        Command::Startups { json, rest } => programs::run("conformance", "startups", json, &rest),
         Command::Wire { rest } => programs::run("conformance", "wire", false, &rest),
         Command::Mutants { rest } => programs::run("mutants", "mutants", false, &rest),
         Command::Deny { advisories } if advisories.is_empty() => deny::check(),

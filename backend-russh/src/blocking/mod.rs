@@ -84,6 +84,10 @@ impl Session for BlockingSession {
         wait(&self.runtime, self.inner.ping(timeout))
     }
 
+    fn has_waiting_commands(&self) -> bool {
+        self.inner.has_waiting_commands()
+    }
+
     fn has_abandoned_channels(&self) -> bool {
         self.inner.has_abandoned_channels()
     }

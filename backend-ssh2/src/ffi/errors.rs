@@ -142,6 +142,12 @@ pub(crate) fn is_open_refused(error: &Error) -> bool {
     code(error) == raw::LIBSSH2_ERROR_CHANNEL_FAILURE
 }
 
+/// What nobody asked the server for, as it refused others who asked before and still wait.
+pub(crate) fn no_channel_left() -> Error {
+    let message = "other commands wait for one";
+    Error::new(raw::LIBSSH2_ERROR_CHANNEL_FAILURE, message)
+}
+
 /// Whether the server refused a request on a channel.
 pub(crate) fn is_denied(error: &Error) -> bool {
     code(error) == raw::LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED

@@ -200,6 +200,14 @@ impl<T> Builder<T> {
         self.set(|options| options.connect_timeout = timeout)
     }
 
+    /// How many connections to the host and port may be under way at once in this process and not
+    /// logged in yet, whichever pools and connections they are for: 1 and up, default 8. The others
+    /// wait their turn, within `connect_timeout`. sshd drops some at random from the tenth on
+    /// (`MaxStartups`); a connection that it dropped is tried again.
+    pub fn max_startups(self, count: usize) -> Self {
+        self.set(|options| options.max_startups = count)
+    }
+
     /// After this long without anything received, a heartbeat that asks for a reply is sent,
     /// as with OpenSSH's `ServerAliveInterval`; `None` sends none. Above zero, fractions of a
     /// second are fine; default 30 s for pools, and `None` for what a caller holds.

@@ -85,8 +85,8 @@ impl<T: PoolKind> Builder<T> {
         self.config(|config| config.check_after_idle(time))
     }
 
-    /// How many connections are opened at once: 1 and up, default 2. sshd drops new ones at
-    /// random from the tenth on that has not logged in yet (`MaxStartups`), whoever's they are.
+    /// How many connections are opened at once: 1 and up, default 2. All pools and connections of
+    /// the process together open no more to a host than [`max_startups`](Self::max_startups).
     pub fn max_connecting(self, count: usize) -> Self {
         self.config(|config| config.max_connecting(count))
     }

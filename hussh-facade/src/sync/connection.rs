@@ -12,7 +12,8 @@ use crate::builder::starts;
 use crate::{Builder, Error};
 
 /// One SSH connection, open until it is dropped or closed. May be used from many threads at once;
-/// their commands run side by side, as many as the server's `MaxSessions` allows.
+/// their commands run side by side, as many as the server's `MaxSessions` allows, and the others wait
+/// for them in the order they came ([`Command::wait_for_channel`]).
 ///
 /// It is not reopened when it dies. A [`ConnectionPool`](crate::ConnectionPool) of one does that.
 ///
@@ -111,9 +112,10 @@ impl<L: Library> Connection<L> {
         Self { session, refused: AtomicBool::new(false) }
     }
 
-    /// Whether the server refused one of its commands a channel.
-    pub(super) fn was_refused(&self) -> bool {
-        self.refused.load(Ordering::Relaxed)
+    /// Whether the server opens too few channels for all who share the session: it refused a command
+    /// of this one, or commands of others wait, for those of this one have ended.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.refused.load(Ordering::Relaxed) || self.session.has_waiting_commands()
     }
 
     fn learn<T>(&self, result: Result<T, SshError>) -> Result<T, Error> {

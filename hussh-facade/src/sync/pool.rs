@@ -165,7 +165,7 @@ impl<L: Library, D: Lends<L>> PooledConnection<L, D> {
 
     pub(super) fn into_lease(mut self) -> Option<Guard<D>> {
         let lease = self.lease.take()?;
-        if self.connection.was_refused() {
+        if self.connection.is_overfull() {
             Guard::refused(&lease);
         }
         Some(lease)
@@ -196,9 +196,10 @@ impl<L: Library, D: Lends<L>> Deref for PooledConnection<L, D> {
 }
 
 impl<L: Library, D: Lends<L>> Drop for PooledConnection<L, D> {
-    /// A refused channel tells the pool how many commands a connection carries.
+    /// A refused channel tells the pool how many commands a connection carries, and so do those that
+    /// still wait for one.
     fn drop(&mut self) {
-        if self.connection.was_refused()
+        if self.connection.is_overfull()
             && let Some(lease) = self.lease.get()
         {
             Guard::refused(lease);

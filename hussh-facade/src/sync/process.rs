@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ssh_session::{Chunk, ExitStatus, Process as _, Session};
+use ssh_session::{Chunk, ExitStatus, Lines, Process as _, ProcessReader, ProcessWriter, Session};
 
 use super::Library;
 use crate::Error;
@@ -46,6 +46,35 @@ impl<'s, L: Library> Process<'s, L> {
     /// When the command's deadline passes or the connection is lost.
     pub fn read(&self) -> Result<Option<Chunk>, Error> {
         Ok(self.inner.read()?)
+    }
+
+    /// The lines of both of its streams, each as its end has come. [`Lines::max_line`] says how long
+    /// they may be.
+    ///
+    /// ```no_run
+    /// # use hussh::{Command, Connection};
+    /// # let connection = Connection::builder("myserver.example.com", "deploy").agent().connect()?;
+    /// let process = connection.spawn(&Command::new("journalctl --follow"))?;
+    /// for line in process.lines() {
+    ///     println!("{}", line?.to_text());
+    /// }
+    /// # Ok::<(), hussh::Error>(())
+    /// ```
+    pub fn lines(&self) -> Lines<'_, impl ssh_session::Process + use<'s, L>> {
+        Lines::new(&self.inner)
+    }
+
+    /// Its standard output for whatever reads from [`std::io::Read`] or
+    /// [`BufRead`](std::io::BufRead). Errors of that are the same, by their kinds, with an
+    /// [`SshError`](crate::SshError) within.
+    pub fn reader(&self) -> ProcessReader<'_, impl ssh_session::Process + use<'s, L>> {
+        ProcessReader::new(&self.inner)
+    }
+
+    /// Its standard input for whatever writes to [`std::io::Write`]. Dropping the writer leaves the
+    /// input open.
+    pub fn writer(&self) -> ProcessWriter<'_, impl ssh_session::Process + use<'s, L>> {
+        ProcessWriter::new(&self.inner)
     }
 
     /// Writes all of this to its standard input, waiting while the command reads nothing.

@@ -173,7 +173,7 @@ impl<D: Lends> PooledAsyncConnection<D> {
 
     pub(super) fn into_lease(mut self) -> Option<Guard<D>> {
         let lease = self.lease.take()?;
-        if self.connection.was_refused() {
+        if self.connection.is_overfull() {
             Guard::refused(&lease);
         }
         Some(lease)
@@ -207,9 +207,10 @@ impl<D: Lends> Deref for PooledAsyncConnection<D> {
 }
 
 impl<D: Lends> Drop for PooledAsyncConnection<D> {
-    /// A refused channel tells the pool how many commands a connection carries.
+    /// A refused channel tells the pool how many commands a connection carries, and so do those that
+    /// still wait for one.
     fn drop(&mut self) {
-        if self.connection.was_refused()
+        if self.connection.is_overfull()
             && let Some(lease) = self.lease.get()
         {
             Guard::refused(lease);

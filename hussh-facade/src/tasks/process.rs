@@ -3,7 +3,10 @@
 use std::fmt;
 
 use backend_russh::RusshSession;
-use ssh_session::{AsyncProcess as _, AsyncSession, Chunk, ExitStatus};
+use ssh_session::{
+    AsyncLines, AsyncProcess as _, AsyncProcessReader, AsyncProcessWriter, AsyncSession, Chunk,
+    ExitStatus,
+};
 
 use crate::Error;
 
@@ -48,6 +51,36 @@ impl<'s> AsyncProcess<'s> {
     /// When the command's deadline passes or the connection is lost.
     pub async fn read(&self) -> Result<Option<Chunk>, Error> {
         Ok(self.inner.read().await?)
+    }
+
+    /// The lines of both of its streams, each as its end has come. [`AsyncLines::max_line`] says how
+    /// long they may be.
+    ///
+    /// ```no_run
+    /// # async fn run(connection: hussh::AsyncConnection) -> Result<(), hussh::Error> {
+    /// # use hussh::Command;
+    /// let process = connection.spawn(&Command::new("journalctl --follow")).await?;
+    /// let mut lines = process.lines();
+    /// while let Some(line) = lines.next().await? {
+    ///     println!("{}", line.to_text());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn lines(&self) -> AsyncLines<'_, impl ssh_session::AsyncProcess + use<'s>> {
+        AsyncLines::new(&self.inner)
+    }
+
+    /// Its standard output for whatever reads from tokio's `AsyncRead`. Errors of that are the same,
+    /// by their kinds, with an [`SshError`](crate::SshError) within.
+    pub fn reader(&self) -> AsyncProcessReader<'_, impl ssh_session::AsyncProcess + use<'s>> {
+        AsyncProcessReader::new(&self.inner)
+    }
+
+    /// Its standard input for whatever writes to tokio's `AsyncWrite`: shutting the writer down ends
+    /// the input, dropping it leaves it open.
+    pub fn writer(&self) -> AsyncProcessWriter<'_, impl ssh_session::AsyncProcess + use<'s>> {
+        AsyncProcessWriter::new(&self.inner)
     }
 
     /// Writes all of this to its standard input, waiting while the command reads nothing.

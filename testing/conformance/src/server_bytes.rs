@@ -16,6 +16,10 @@ use crate::{BlockingRussh, Ssh2};
 /// up, so nothing takes as long.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a connection goes on with a server that hangs up without a word: such a one counts as busy,
+/// and is dialled again.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Has both libraries connect to a server that sends this, and run a command there. The first byte
 /// says from where on: the very first byte, behind the greeting, as packets in clear, as packets
 /// behind the keys, as packets while a command runs.
@@ -33,9 +37,10 @@ pub fn server_bytes(bytes: &[u8]) -> Result<(), String> {
     let server = ScriptedServer::start(move |wire| play(wire, stage, &bytes)).expect("a server");
     let address = server.addr();
     let target = Target::new("127.0.0.1", address.port(), "u").expect("a target");
-    let options = Options::new(target)
+    let mut options = Options::new(target)
         .auth(Auth::password("p"))
         .host_keys(HostKeys::new(HostKeyPolicy::DangerAcceptAny));
+    options.connect_timeout = CONNECT_TIMEOUT;
     meet(&Ssh2, &options)?;
     meet(&BlockingRussh, &options)
 }

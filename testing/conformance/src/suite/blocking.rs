@@ -54,6 +54,10 @@ impl<S: AsyncSession> Session for Blocking<S> {
         runtime().block_on(self.0.ping(timeout))
     }
 
+    fn has_waiting_commands(&self) -> bool {
+        self.0.has_waiting_commands()
+    }
+
     fn has_abandoned_channels(&self) -> bool {
         self.0.has_abandoned_channels()
     }

@@ -56,7 +56,7 @@ fn a_refusal_is_heard_by_one_alone<S: Subject>(case: &Case<S>) {
         let errors: usize = thread::scope(|scope| {
             let run = || {
                 barrier.wait();
-                match session.exec(&Command::new("echo run")) {
+                match session.exec(&Command::new("echo run").wait_for_channel(false)) {
                     Ok(output) => {
                         assert_eq!(output.stdout_text(), Ok("run\n"));
                         0
@@ -113,7 +113,8 @@ fn a_refused_channel_leaves_its_room<S: Subject>(case: &Case<S>) {
         process
     });
     for _ in 0..6 {
-        refused(session.exec(&Command::new("true")), Kind::ChannelRefused);
+        let hasty = Command::new("true").wait_for_channel(false);
+        refused(session.exec(&hasty), Kind::ChannelRefused);
     }
     for process in held {
         assert!(process.wait().expect("its end").success());

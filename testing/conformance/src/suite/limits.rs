@@ -1,8 +1,6 @@
 //! Servers that open so many session channels on a connection and no more.
 
-use std::time::Instant;
-
-use ssh_session::{Command, Kind, Process as _, Session, SshError};
+use ssh_session::{Command, Kind, Process as _, Session as _, SshError};
 
 use super::case::{SOON, read_until, refused};
 use super::{Case, Setup, Subject};
@@ -16,24 +14,6 @@ super::table![
 
 /// Something that holds a slot until it is dropped.
 const HOLD: &str = "echo held; exec sleep 600";
-
-/// Spawns a command, trying again while the server has not yet noticed that a slot is free.
-fn spawn_patiently<'s, S: Subject>(
-    case: &Case<S>,
-    session: &'s S::Session,
-    command: &str,
-) -> <S::Session as Session>::Process<'s> {
-    let start = Instant::now();
-    loop {
-        match case.again(|| session.spawn(&Command::new(command))) {
-            Ok(process) => return process,
-            Err(error) if error.kind() == Kind::ChannelRefused && start.elapsed() < SOON => {
-                std::thread::sleep(std::time::Duration::from_millis(20));
-            }
-            Err(error) => panic!("{command}: {error}"),
-        }
-    }
-}
 
 /// Whether a refusal says what it has to.
 fn is_a_refusal<T>(result: Result<T, SshError>) {
@@ -52,17 +32,18 @@ fn a_refused_channel_is_not_a_dead_session<S: Subject>(case: &Case<S>) {
     if !case.capabilities().limits_sessions {
         return case.works(&session);
     }
+    let hasty = Command::new("echo run").wait_for_channel(false);
     for _ in 0..3 {
-        is_a_refusal(session.exec(&Command::new("echo run")));
-        is_a_refusal(session.spawn(&Command::new("echo run")));
+        is_a_refusal(session.exec(&hasty));
+        is_a_refusal(session.spawn(&hasty));
         assert!(session.is_alive());
         session.ping(SOON).expect("a refusal is a sign of life");
     }
     for process in held {
         drop(process);
-        drop(spawn_patiently(case, &session, "true"));
+        drop(case.spawn(&session, &Command::new("true")));
     }
-    let result = case.again(|| spawn_patiently(case, &session, "true").wait());
+    let result = case.again(|| case.spawn(&session, &Command::new("true")).wait());
     assert!(result.expect("a status").success());
     assert!(session.is_alive());
 }
@@ -102,18 +83,18 @@ fn ten_slots_serve_ten_commands_at_once<S: Subject>(case: &Case<S>) {
     case.works(&session);
     let held: Vec<_> = (0..10)
         .map(|_| {
-            let process = spawn_patiently(case, &session, HOLD);
+            let process = case.spawn(&session, &Command::new(HOLD));
             read_until(&process, "held\n");
             process
         })
         .collect();
-    let eleventh = session.exec(&Command::new("echo works"));
+    let eleventh = session.exec(&Command::new("echo works").wait_for_channel(false));
     if case.capabilities().limits_sessions {
         is_a_refusal(eleventh);
     } else {
         assert_eq!(eleventh.expect("output").stdout_text(), Ok("works\n"));
     }
     drop(held);
-    spawn_patiently(case, &session, "true");
+    case.works(&session);
     assert!(session.is_alive());
 }

@@ -20,6 +20,8 @@ mod limits;
 mod networks;
 mod server_kind;
 mod processes;
+mod queueing;
+mod reading;
 mod rekeying;
 mod run;
 mod sharing;

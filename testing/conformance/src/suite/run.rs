@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::{
     Case, Entry, ServerKind, Setup, Subject, cancelling, channels, commands, deadlines, endings,
-    heartbeats, limits, networks, processes, rekeying, sharing, streams, terminals,
+    heartbeats, limits, networks, processes, queueing, reading, rekeying, sharing, streams,
+    terminals,
 };
 use test_servers::sshd::PasswordUser;
 
@@ -153,8 +154,10 @@ fn entries<S: Subject>() -> Vec<Entry<S>> {
         terminals::table(),
         processes::table(),
         streams::table(),
+        reading::table(),
         sharing::table(),
         limits::table(),
+        queueing::table(),
         channels::table(),
         deadlines::table(),
         heartbeats::table(),
