@@ -184,7 +184,13 @@ impl Pump {
                 return Ok(());
             }
             sent.store(true, Ordering::Relaxed);
-            write.exec(true, command.command()).await?;
+            if command.is_subsystem() {
+                // russh takes text; `Command::subsystem` may be given any bytes.
+                let name = String::from_utf8_lossy(command.command());
+                write.request_subsystem(true, name.as_ref()).await?;
+            } else {
+                write.exec(true, command.command()).await?;
+            }
             link.park();
             match feed {
                 Feed::Bytes(bytes) => write.data_bytes(bytes).await?,
@@ -262,7 +268,10 @@ impl Pump {
     /// The request that the server has refused, in words.
     fn refused(&self, command: &Command) -> String {
         if self.unanswered == 0 {
-            return "to run the command".into();
+            return match command.is_subsystem() {
+                true => format!("the subsystem {}", printable(command.command())),
+                false => "to run the command".into(),
+            };
         }
         match command.envs().len().checked_sub(self.unanswered) {
             Some(number) => format!(

@@ -30,6 +30,8 @@ pub(crate) struct Channels {
     refusal: Option<Error>,
     /// Channels that commands have.
     running: usize,
+    /// Those of them that stay with the session.
+    kept: usize,
     /// Until the server has closed them too.
     pub(crate) abandoned: Vec<Leftover>,
     /// When a command last gave one back.
@@ -117,16 +119,18 @@ impl Link {
 
     /// Takes a channel whose command is done: closed by the server, so that closing it on our side
     /// waits for nothing.
-    pub(crate) fn finish_channel(&self, op: Op, channel: Channel) {
+    pub(crate) fn finish_channel(&self, op: Op, channel: Channel, kept: bool) {
         let mut state = self.lock();
         state.channels.running -= 1;
+        state.channels.kept -= usize::from(kept);
         self.let_go(&mut state, Leftover { op, channel, kill: false, borrowed: true });
     }
 
     /// Takes a channel whose command was given up: kills the command as far as the server allows.
-    pub(crate) fn give_up_channel(&self, op: Op, channel: Channel, kill: bool) {
+    pub(crate) fn give_up_channel(&self, op: Op, channel: Channel, kill: bool, kept: bool) {
         let mut state = self.lock();
         state.channels.running -= 1;
+        state.channels.kept -= usize::from(kept);
         self.let_go(&mut state, Leftover { op, channel, kill, borrowed: true });
         let Channels { opening, parked, .. } = &state.channels;
         if kill && (opening.is_some() || parked.is_some()) {
@@ -285,6 +289,11 @@ impl State {
         self.work_started = true;
     }
 
+    /// A channel that was taken stays with the session.
+    pub(crate) fn keep_channel(&mut self) {
+        self.channels.kept += 1;
+    }
+
     /// The server has started a command.
     pub(crate) fn warm_up(&mut self) {
         self.channels.warm = true;
@@ -299,6 +308,7 @@ impl Channels {
             queue: VecDeque::new(),
             refusal: None,
             running: 0,
+            kept: 0,
             abandoned: Vec::new(),
             closed: None,
             park_limit: PREFETCH_LIMIT,
@@ -319,7 +329,7 @@ impl Channels {
 
     /// Whether a borrower has left something open.
     fn is_borrowed(&self) -> bool {
-        self.running > 0
+        self.running > self.kept
             || self.abandoned.iter().any(|leftover| leftover.borrowed)
             || self.opening.as_ref().is_some_and(|opening| opening.abandoned)
     }

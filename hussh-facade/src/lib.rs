@@ -81,20 +81,28 @@ pub use pool_core::{
     Stats, WaitPhase, WarmError,
 };
 pub use ssh_session::login::Method;
+pub use ssh_session::sftp::{
+    Bounds, Entry, FileKind, FileSystem, Links, Metadata, Outcome, Progress, Report, Transfer,
+    Transferred,
+};
 pub use ssh_session::{
     Algorithms, Answers, AskPassword, Auth, CertificateSource, Chunk, Command, ConnectProblem,
-    Crypto, ExitStatus, Fingerprint, HostKeyPolicy, HostKeyProblem, HostKeyRefused, KeyProblem,
-    Kind, KnownHostsCommand, Methods, Output, PartialOutput, Phase, Pin, Prompt, Pty, Question,
-    RekeyLimit, SecretString, SshConfig, SshError, Target, Transport, UNRECORDED,
+    Crypto, ExitStatus, FileError, Fingerprint, HostKeyPolicy, HostKeyProblem, HostKeyRefused,
+    KeyProblem, Kind, KnownHostsCommand, Methods, Output, PartialOutput, Phase, Pin, Prompt, Pty,
+    Question, RekeyLimit, SecretString, Side, SshConfig, SshError, Target, Transport, UNRECORDED,
 };
 
 #[cfg(all(feature = "russh", not(feature = "ssh2")))]
-pub use blocking::{Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process};
+pub use blocking::{
+    Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process, Sftp,
+};
 #[cfg(feature = "ssh2")]
-pub use libssh2::{Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process};
+pub use libssh2::{
+    Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process, Sftp,
+};
 #[cfg(feature = "russh")]
 pub use tasks::{
-    AsyncConnection, AsyncConnectionPool, AsyncKeyedConnectionPool, AsyncProcess,
+    AsyncConnection, AsyncConnectionPool, AsyncKeyedConnectionPool, AsyncProcess, AsyncSftp,
     KeyedPooledAsyncConnection, PooledAsyncConnection,
 };
 
@@ -117,6 +125,9 @@ mod libssh2 {
 
     /// A command whose output is read, and input written, while it runs. See [`sync::Process`].
     pub type Process<'s> = sync::Process<'s, Libssh2>;
+
+    /// Files on the server, over SFTP. See [`sync::Sftp`].
+    pub type Sftp<'c> = sync::Sftp<'c, Libssh2>;
 }
 
 /// The README's example compiles.
