@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     Case, Entry, ServerKind, Setup, Subject, cancelling, channels, commands, deadlines, endings,
-    heartbeats, limits, networks, processes, rekeying, sharing, streams, terminals,
+    files, heartbeats, limits, networks, processes, rekeying, sharing, streams, terminals, trees,
 };
 use test_servers::sshd::PasswordUser;
 
@@ -162,6 +162,8 @@ fn entries<S: Subject>() -> Vec<Entry<S>> {
         rekeying::table(),
         endings::table(),
         networks::table(),
+        files::table(),
+        trees::table(),
     ]
     .into_iter()
     .flatten()
