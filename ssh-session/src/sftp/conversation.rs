@@ -97,6 +97,9 @@ impl Conversation {
     pub fn receive(&self, bytes: &[u8]) {
         let mut wakers = Vec::new();
         let mut state = self.lock();
+        if state.end.is_some() {
+            return;
+        }
         state.received = state.received.wrapping_add(1);
         state.packets.push(bytes);
         let result = loop {
