@@ -268,10 +268,7 @@ impl Pump {
     /// The request that the server has refused, in words.
     fn refused(&self, command: &Command) -> String {
         if self.unanswered == 0 {
-            return match command.is_subsystem() {
-                true => format!("the subsystem {}", printable(command.command())),
-                false => "to run the command".into(),
-            };
+            return command.request();
         }
         match command.envs().len().checked_sub(self.unanswered) {
             Some(number) => format!(

@@ -70,7 +70,7 @@ impl Ssh2Process<'_> {
         process.set_up(command)?;
         process
             .run(command)
-            .map_err(|failure| process.fail(failure, Phase::Start, &asked_for(command)))?;
+            .map_err(|failure| process.fail(failure, Phase::Start, &command.request()))?;
         process.link.lock().warm_up();
         if kept {
             process.deadline = Deadline::after(None);
@@ -322,14 +322,6 @@ impl Ssh2Process<'_> {
             Some(Ended::Failed(error)) => Err(error.clone()),
             _ => Ok(()),
         }
-    }
-}
-
-/// What a server refuses that does not start a command.
-fn asked_for(command: &Command) -> String {
-    match command.is_subsystem() {
-        true => format!("the subsystem {}", printable(command.command())),
-        false => "to run the command".into(),
     }
 }
 

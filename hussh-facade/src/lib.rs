@@ -24,6 +24,8 @@
 //! * `AsyncConnectionPool`, `AsyncConnection` and `AsyncKeyedConnectionPool`: the same for tasks,
 //!   on tokio.
 //!
+//! [`Connection::sftp`](sync::Connection::sftp) has the files of the server: [`Sftp`], and `AsyncSftp`.
+//!
 //! Host keys are checked against `~/.ssh/known_hosts` before any password or key is sent; unknown
 //! hosts are recorded there, changed keys refused ([`HostKeyPolicy`]). The agent and X11 are never
 //! forwarded, nor is any port: a server that wants to open such a channel is refused. A command that may have

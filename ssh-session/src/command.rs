@@ -138,6 +138,14 @@ impl Command {
         self.subsystem
     }
 
+    /// What is asked of a server, as in "the server refused …".
+    pub fn request(&self) -> String {
+        match self.subsystem {
+            true => format!("the subsystem {}", crate::printable(&self.command)),
+            false => "to run the command".into(),
+        }
+    }
+
     /// The environment variables, in the order they were given.
     pub fn envs(&self) -> &[(String, String)] {
         &self.env

@@ -5,8 +5,9 @@ use std::io;
 use std::path::Path;
 
 use super::answer::Answer;
+use super::asking::{Doing, wire};
 use super::attributes::Metadata;
-use super::client::{Client, Doing, wire};
+use super::client::Client;
 use super::handle::Handle;
 use super::reading::Reading;
 use super::reply::Reply;

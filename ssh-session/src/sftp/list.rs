@@ -11,8 +11,9 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 
 use super::answer::{Answer, Name, Status};
+use super::asking::{Doing, is_kind, wire};
 use super::attributes::Metadata;
-use super::client::{Client, Doing, is_kind, wire};
+use super::client::Client;
 use super::request::Request;
 use crate::{SshError, printable};
 

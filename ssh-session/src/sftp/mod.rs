@@ -7,6 +7,7 @@
 //! for an answer reads and writes for all. For tasks that is a task's work, in the backend.
 
 mod answer;
+mod asking;
 mod attributes;
 mod bounds;
 mod channel;

@@ -9,7 +9,8 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::answer::{Answer, Status};
-use super::client::{Client, Doing};
+use super::asking::Doing;
+use super::client::Client;
 use super::handle::Handle;
 use super::reply::Reply;
 use super::request::Request;

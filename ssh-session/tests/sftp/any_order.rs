@@ -6,7 +6,7 @@ use std::future::Future as _;
 use std::path::{Path, PathBuf};
 
 use ssh_session::Kind;
-use ssh_session::sftp::{Bounds, Client, Transfer};
+use ssh_session::sftp::{Bounds, Client, Report, Transfer};
 
 use crate::server::{Dice, Node, Server, file, run};
 
@@ -69,7 +69,7 @@ fn a_tree_comes_down_and_goes_up_whatever_the_order() {
 
         let up = async |client: Client| client.upload(&here, "/s", &how).await;
         let report = run(&mut server, Some(&mut dice), None, Bounds::default(), up);
-        assert!(report.as_ref().is_ok_and(|report| report.is_complete()), "{seed}: {report:?}");
+        assert!(report.as_ref().is_ok_and(Report::is_complete), "{seed}: {report:?}");
         let below = |root: &str| -> BTreeMap<Vec<u8>, Node> {
             let strip = |path: &Vec<u8>| path.strip_prefix(root.as_bytes()).map(<[u8]>::to_vec);
             server.nodes.iter().filter_map(|(p, n)| Some((strip(p)?, n.clone()))).collect()

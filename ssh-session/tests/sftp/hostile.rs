@@ -141,7 +141,7 @@ fn sizes_that_lie_change_nothing() {
         let mut listed = named("x", 0o100_644);
         listed.3 = size;
         let mut server = lists(vec![listed]);
-        let content: Vec<u8> = (0..300_000_u32).map(|n| (n * 7 >> 3) as u8).collect();
+        let content: Vec<u8> = (0..300_000_u32).map(|n| ((n * 7) >> 3) as u8).collect();
         server.plant("/r/x", file(content.clone()));
         let folder = tempfile::tempdir().expect("a directory");
         let here = folder.path().join("r");

@@ -11,8 +11,9 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use rustix::fs::OFlags;
 
+use super::super::asking::{Doing, is_kind, wire};
 use super::super::attributes::Metadata;
-use super::super::client::{Client, Doing, is_kind, wire};
+use super::super::client::Client;
 use super::super::files::{Behind, Writing};
 use super::super::list::join;
 use super::super::request::{CREATE, EXCLUSIVE, Request, TRUNCATE, WRITE};

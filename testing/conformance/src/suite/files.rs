@@ -49,6 +49,7 @@ impl<S: Subject> Case<S> {
     }
 
     /// Does something with files. A server that may lose a command may lose what serves files.
+    #[allow(clippy::needless_pass_by_value, reason = "closures are written where this is called")]
     pub(super) fn try_files<T>(
         &self,
         session: &S::Session,
