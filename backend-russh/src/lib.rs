@@ -36,6 +36,7 @@ mod client;
 mod config;
 mod deadline;
 mod dial;
+mod files;
 mod heartbeat;
 mod keys;
 mod learning;
@@ -60,6 +61,7 @@ mod way;
 #[doc(hidden)]
 pub use apart::block_in_tasks;
 pub use backend::RusshBackend;
+pub use files::FileChannel;
 pub use process::RusshProcess;
 pub use session::RusshSession;
 pub use ssh_session;

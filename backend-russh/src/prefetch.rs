@@ -175,6 +175,13 @@ impl Slot {
         }
     }
 
+    /// The channel stays with the session, so that nobody waits for its end.
+    pub(crate) fn keep(&mut self) {
+        if std::mem::replace(&mut self.used, Use::Idle) == Use::Command {
+            self.slots.change(ChannelQueue::let_go);
+        }
+    }
+
     /// The command has let go of its channel, which is not closed yet.
     pub(crate) fn let_go(mut self) {
         if std::mem::replace(&mut self.used, Use::LetGo) == Use::Command {

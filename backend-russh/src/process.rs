@@ -6,8 +6,9 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use ssh_session::{AsyncProcess, Chunk, Command, ExitStatus, SshError};
+use ssh_session::{AsyncProcess, Chunk, Command, ExitStatus, Phase, SshError};
 
+use crate::deadline::Deadline;
 use crate::link::Link;
 use crate::pump;
 use crate::running::{Running, Sink};
@@ -49,6 +50,13 @@ impl RusshProcess<'_> {
             Some(Err(error)) => tolerate(Err(error.clone())),
             Some(Ok(_)) | None => Ok(()),
         }
+    }
+}
+
+impl RusshProcess<'_> {
+    /// Where the session lives.
+    pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
+        &self.running.link.runtime
     }
 }
 
@@ -102,6 +110,16 @@ impl AsyncProcess for RusshProcess<'_> {
         self.running.shared.discard();
         self.running.ended().await
     }
+}
+
+/// A call of a process within this time, and that of the process's own deadline.
+pub(crate) async fn within<T>(
+    process: &RusshProcess<'_>,
+    patience: Duration,
+    call: impl Future<Output = Result<T, SshError>>,
+) -> Result<T, SshError> {
+    let deadline = Deadline::after(Some(patience));
+    deadline.bound(&process.running.shared.target, Phase::Run, call).await?
 }
 
 /// What is no error to those who feed a command: that nobody knows how it ended.

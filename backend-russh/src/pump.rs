@@ -132,7 +132,10 @@ impl Pump {
         lane: CommandChannel,
         mut unwanted: Unwanted,
     ) {
-        let CommandChannel { channel, slot } = lane;
+        let CommandChannel { channel, mut slot } = lane;
+        if command.is_subsystem() {
+            slot.keep();
+        }
         let (mut read, write) = channel.split();
         let write = Arc::new(write);
         let _ = self.shared.channel.set(Arc::clone(&write));
@@ -196,7 +199,13 @@ impl Pump {
                 return Ok(());
             }
             sent.store(true, Ordering::Relaxed);
-            write.exec(true, command.command()).await?;
+            if command.is_subsystem() {
+                // russh takes text; `Command::subsystem` may be given any bytes.
+                let name = String::from_utf8_lossy(command.command());
+                write.request_subsystem(true, name.as_ref()).await?;
+            } else {
+                write.exec(true, command.command()).await?;
+            }
             link.park();
             match feed {
                 Feed::Bytes(bytes) => write.data_bytes(bytes).await?,
@@ -274,7 +283,7 @@ impl Pump {
     /// The request that the server has refused, in words.
     fn refused(&self, command: &Command) -> String {
         if self.unanswered == 0 {
-            return "to run the command".into();
+            return command.request();
         }
         match command.envs().len().checked_sub(self.unanswered) {
             Some(number) => format!(

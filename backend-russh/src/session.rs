@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use ssh_session::{AsyncSession, Command, FirstKeys, Options, Output, Phase, SshError, Target};
 
+use crate::deadline::Deadline;
 use crate::dial::dial;
+use crate::files::FileChannel;
 use crate::link::Link;
 use crate::process::RusshProcess;
 use crate::pump;
@@ -18,6 +20,7 @@ use crate::running::Sink;
 #[derive(Debug)]
 pub struct RusshSession {
     link: Arc<Link>,
+    files: tokio::sync::Mutex<Option<Arc<FileChannel>>>,
 }
 
 impl RusshSession {
@@ -37,13 +40,18 @@ impl RusshSession {
         options: &Options,
         first_keys: &FirstKeys,
     ) -> Result<Self, SshError> {
-        Ok(Self { link: dial(options, first_keys).await? })
+        Ok(Self { link: dial(options, first_keys).await?, files: tokio::sync::Mutex::default() })
     }
 
     /// Closes the session and waits until the goodbye is said.
     pub(crate) async fn finish(&self) {
         self.link.close();
         self.link.gone().await;
+    }
+
+    /// Its SFTP channel.
+    pub(crate) fn kept_files(&self) -> &tokio::sync::Mutex<Option<Arc<FileChannel>>> {
+        &self.files
     }
 
     fn check_home(&self, phase: Phase) -> Result<(), SshError> {
@@ -53,6 +61,7 @@ impl RusshSession {
 
 impl AsyncSession for RusshSession {
     type Process<'s> = RusshProcess<'s>;
+    type KeptProcess = RusshProcess<'static>;
 
     fn target(&self) -> &Target {
         &self.link.target
@@ -68,6 +77,14 @@ impl AsyncSession for RusshSession {
     async fn spawn(&self, command: &Command) -> Result<RusshProcess<'_>, SshError> {
         self.check_home(Phase::OpenChannel)?;
         RusshProcess::spawn(&self.link, command).await
+    }
+
+    async fn spawn_kept(&self, command: &Command) -> Result<RusshProcess<'static>, SshError> {
+        self.check_home(Phase::OpenChannel)?;
+        let deadline = Deadline::after(command.time_limit());
+        let command = command.clone().timeout(None);
+        let started = RusshProcess::spawn(&self.link, &command);
+        deadline.bound(&self.link.target, Phase::OpenChannel, started).await?
     }
 
     fn is_alive(&self) -> bool {

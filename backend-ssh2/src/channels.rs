@@ -120,16 +120,20 @@ impl Link {
 
     /// Takes a channel whose command is done: closed by the server, so that closing it on our side
     /// waits for nothing.
-    pub(crate) fn finish_channel(&self, op: Op, channel: Channel) {
+    pub(crate) fn finish_channel(&self, op: Op, channel: Channel, kept: bool) {
         let mut state = self.lock();
-        state.channels.queue.let_go();
+        if !kept {
+            state.channels.queue.let_go();
+        }
         self.let_go(&mut state, Leftover { op, channel, kill: false, borrowed: true });
     }
 
     /// Takes a channel whose command was given up: kills the command as far as the server allows.
-    pub(crate) fn give_up_channel(&self, op: Op, channel: Channel, kill: bool) {
+    pub(crate) fn give_up_channel(&self, op: Op, channel: Channel, kill: bool, kept: bool) {
         let mut state = self.lock();
-        state.channels.queue.let_go();
+        if !kept {
+            state.channels.queue.let_go();
+        }
         self.let_go(&mut state, Leftover { op, channel, kill, borrowed: true });
         let Channels { opening, parked, .. } = &state.channels;
         if kill && (opening.is_some() || parked.is_some()) {
@@ -292,6 +296,11 @@ impl State {
     fn begin_open(&mut self, opening: Opening) {
         self.channels.opening = Some(opening);
         self.work_started = true;
+    }
+
+    /// A channel that was taken stays with the session, so that nobody waits for its end.
+    pub(crate) fn keep_channel(&mut self) {
+        self.channels.queue.let_go();
     }
 
     /// The server has started a command.

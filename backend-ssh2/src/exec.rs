@@ -1,5 +1,7 @@
 //! Running one command to its end.
 
+use std::sync::Arc;
+
 use ssh_session::{Command, Output, SshError};
 
 use crate::command_io::{CHUNK, Stream};
@@ -7,10 +9,10 @@ use crate::link::Link;
 use crate::process::Ssh2Process;
 
 /// Runs a command and collects what it writes.
-pub(crate) fn exec(link: &Link, command: &Command) -> Result<Output, SshError> {
+pub(crate) fn exec(link: &Arc<Link>, command: &Command) -> Result<Output, SshError> {
     command.validate_collected()?;
     let user = link.enter();
-    let process = Ssh2Process::start(&user, command)?;
+    let process = Ssh2Process::start(link, user.op, command, false)?;
     let limit = command.output_limit(link.max_output).unwrap_or(usize::MAX);
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let mut buffer = vec![0; CHUNK];

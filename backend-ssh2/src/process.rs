@@ -1,7 +1,9 @@
 //! A command under way.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use ssh_session::{
@@ -11,7 +13,8 @@ use ssh_session::{
 use crate::command_io::{CommandIo, Ended, Input, Progress, Stream, Wrote};
 use crate::deadline::Deadline;
 use crate::ffi::{self, Channel, Error, Session, again};
-use crate::link::{Link, User};
+use crate::link::Link;
+use crate::session::Ssh2Session;
 use crate::state::{End, Op, State, Stop};
 
 /// A command under way on an [`Ssh2Session`](crate::Ssh2Session).
@@ -19,7 +22,10 @@ use crate::state::{End, Op, State, Stop};
 /// What nobody reads stays within the window of its channel, 2 MiB for both streams together; the
 /// window opens again as it is read.
 pub struct Ssh2Process<'s> {
-    link: &'s Link,
+    link: Arc<Link>,
+    session: PhantomData<&'s Ssh2Session>,
+    /// It stays with the session.
+    kept: bool,
     deadline: Deadline,
     /// Closes the channel when the command is done or given up.
     op: Op,
@@ -39,10 +45,14 @@ impl From<Stop> for Failure {
     }
 }
 
-impl<'s> Ssh2Process<'s> {
+impl Ssh2Process<'_> {
     /// Opens a channel, sets it up and starts the command.
-    pub(crate) fn start(user: &User<'s>, command: &Command) -> Result<Self, SshError> {
-        let (link, op) = (user.link, user.op);
+    pub(crate) fn start(
+        link: &Arc<Link>,
+        op: Op,
+        command: &Command,
+        kept: bool,
+    ) -> Result<Self, SshError> {
         let deadline = Deadline::after(command.time_limit());
         let channel = link
             .take_channel(op, command.waits_for_channel(), &deadline)
@@ -51,12 +61,20 @@ impl<'s> Ssh2Process<'s> {
             Stdin::Bytes(bytes) => Input::given(bytes.clone()),
             Stdin::Piped => Input::piped(),
         };
-        let process = Self { link, deadline, op, body: Mutex::new(CommandIo::new(channel, input)) };
+        if kept {
+            link.lock().keep_channel();
+        }
+        let body = Mutex::new(CommandIo::new(channel, input));
+        let link = Arc::clone(link);
+        let mut process = Self { link, session: PhantomData, kept, deadline, op, body };
         process.set_up(command)?;
         process
-            .run(command.command())
-            .map_err(|failure| process.fail(failure, Phase::Start, "to run the command"))?;
-        link.lock().warm_up();
+            .run(command)
+            .map_err(|failure| process.fail(failure, Phase::Start, &command.request()))?;
+        process.link.lock().warm_up();
+        if kept {
+            process.deadline = Deadline::after(None);
+        }
         Ok(process)
     }
 
@@ -82,10 +100,10 @@ impl<'s> Ssh2Process<'s> {
 
     /// Asks the server to run the command. Right behind it go its input and, for the next command,
     /// the open of another channel: none of them has to wait for the answer.
-    fn run(&self, command: &[u8]) -> Result<(), Failure> {
+    fn run(&self, command: &Command) -> Result<(), Failure> {
         let mut parked_ahead = false;
         self.request(
-            |channel| channel.exec(command),
+            |channel| channel.start(command.is_subsystem(), command.command()),
             |body, state| {
                 if !std::mem::replace(&mut parked_ahead, true) {
                     state.park_ahead();
@@ -140,6 +158,17 @@ impl<'s> Ssh2Process<'s> {
         op: Op,
         buffer: &mut [u8],
     ) -> Result<Option<(Stream, usize)>, SshError> {
+        self.advance_within(op, buffer, None)
+    }
+
+    /// As [`advance`](Self::advance), with a time to wait beside the command's own deadline.
+    fn advance_within(
+        &self,
+        op: Op,
+        buffer: &mut [u8],
+        patience: Option<Duration>,
+    ) -> Result<Option<(Stream, usize)>, SshError> {
+        let until = patience.map_or(self.deadline, |patience| self.deadline.within(patience));
         loop {
             if let Some(ended) = self.body().ended() {
                 return match ended {
@@ -147,12 +176,21 @@ impl<'s> Ssh2Process<'s> {
                     Ended::Closed(_) => Ok(None),
                 };
             }
-            match self.drive(op, |body, _, session| body.advance(session, buffer))? {
+            let mut step = |body: &mut CommandIo, _: &mut State, session: &Session| {
+                body.advance(session, buffer)
+            };
+            let progress = match self.drive_within(op, &until, &mut step) {
+                Err(Stop::Timeout) if patience.is_some() && !self.deadline.is_over() => {
+                    return Err(Deadline::after(patience).late(&self.link.target, Phase::Run));
+                }
+                other => other.map_err(|stop| self.fail(stop.into(), Phase::Run, ""))?,
+            };
+            match progress {
                 Progress::Piece(stream, length) => return Ok(Some((stream, length))),
                 Progress::Ended => {
                     let channel = self.body().close();
                     if let Some(channel) = channel {
-                        self.link.finish_channel(self.op, channel);
+                        self.link.finish_channel(self.op, channel, self.kept);
                     }
                 }
                 // So that neither a server that takes all nor one that sends without end keeps the
@@ -160,6 +198,50 @@ impl<'s> Ssh2Process<'s> {
                 Progress::Busy => {}
             }
         }
+    }
+
+    /// The next piece of output, waiting as long as the command may take, or so long.
+    fn next(&self, patience: Option<Duration>) -> Result<Option<Chunk>, SshError> {
+        self.link.home.check(&self.link.target, Phase::Run)?;
+        let call = self.link.enter();
+        let mut buffer = self.body().buffer();
+        let piece = self.advance_within(call.op, &mut buffer, patience);
+        let chunk = piece.map(|piece| {
+            piece.map(|(stream, length)| {
+                let bytes = Bytes::copy_from_slice(&buffer[..length]);
+                match stream {
+                    Stream::Stdout => Chunk::Stdout(bytes),
+                    Stream::Stderr => Chunk::Stderr(bytes),
+                }
+            })
+        });
+        self.body().keep_buffer(buffer);
+        chunk
+    }
+
+    fn write_until(&self, bytes: &[u8], deadline: &Deadline) -> Result<(), SshError> {
+        self.check()?;
+        let call = self.link.enter();
+        let mut left = bytes;
+        while !left.is_empty() {
+            let mut write = |body: &mut CommandIo, state: &mut State, session: &Session| {
+                body.write(state, session, call.op, &mut left)
+            };
+            let wrote = self
+                .drive_within(call.op, deadline, &mut write)
+                .map_err(|stop| self.fail(stop.into(), Phase::Run, ""))?;
+            match wrote {
+                Wrote::All => break,
+                Wrote::Some => {}
+                Wrote::NotPiped => {
+                    return Err(SshError::invalid(
+                        "stdin",
+                        "takes nothing more: it was closed, or given whole with the command",
+                    ));
+                }
+            }
+        }
+        self.check()
     }
 
     /// How the command ended, once [`advance`](Self::advance) has said that it did.
@@ -177,13 +259,20 @@ impl<'s> Ssh2Process<'s> {
         op: Op,
         mut step: impl FnMut(&mut CommandIo, &mut State, &Session) -> Result<T, Error>,
     ) -> Result<T, SshError> {
-        let result = if self.deadline.is_over() {
-            Err(Stop::Timeout)
-        } else {
-            self.link
-                .drive(op, &self.deadline, |state, session| step(&mut self.body(), state, session))
-        };
-        result.map_err(|stop| self.fail(stop.into(), Phase::Run, ""))
+        self.drive_within(op, &self.deadline, &mut step)
+            .map_err(|stop| self.fail(stop.into(), Phase::Run, ""))
+    }
+
+    fn drive_within<T>(
+        &self,
+        op: Op,
+        deadline: &Deadline,
+        step: &mut impl FnMut(&mut CommandIo, &mut State, &Session) -> Result<T, Error>,
+    ) -> Result<T, Stop> {
+        if deadline.is_over() {
+            return Err(Stop::Timeout);
+        }
+        self.link.drive(op, deadline, |state, session| step(&mut self.body(), state, session))
     }
 
     /// Gives the command up: ends it as far as the server allows, and says what became of it.
@@ -212,7 +301,7 @@ impl<'s> Ssh2Process<'s> {
         let error = with_may_have_started(error, may_have_started);
         let (error, channel) = self.body().fail(error);
         if let Some(channel) = channel {
-            self.link.give_up_channel(self.op, channel, running);
+            self.link.give_up_channel(self.op, channel, running, self.kept);
         }
         error
     }
@@ -248,45 +337,20 @@ fn with_may_have_started(mut error: SshError, may_have_started: bool) -> SshErro
 
 impl Process for Ssh2Process<'_> {
     fn read(&self) -> Result<Option<Chunk>, SshError> {
-        self.link.home.check(&self.link.target, Phase::Run)?;
-        let call = self.link.enter();
-        let mut buffer = self.body().buffer();
-        let piece = self.advance(call.op, &mut buffer);
-        let chunk = piece.map(|piece| {
-            piece.map(|(stream, length)| {
-                let bytes = Bytes::copy_from_slice(&buffer[..length]);
-                match stream {
-                    Stream::Stdout => Chunk::Stdout(bytes),
-                    Stream::Stderr => Chunk::Stderr(bytes),
-                }
-            })
-        });
-        self.body().keep_buffer(buffer);
-        chunk
+        self.next(None)
+    }
+
+    fn read_within(&self, patience: Duration) -> Result<Option<Chunk>, SshError> {
+        self.next(Some(patience))
     }
 
     fn write(&self, bytes: &[u8]) -> Result<(), SshError> {
-        self.check()?;
-        let call = self.link.enter();
-        let mut left = bytes;
-        while !left.is_empty() {
-            let write = |body: &mut CommandIo, state: &mut State, session: &Session| {
-                body.write(state, session, call.op, &mut left)
-            };
-            match self.drive(call.op, write)? {
-                Wrote::All => break,
-                Wrote::Some => {}
-                Wrote::NotPiped => {
-                    return Err(SshError::invalid(
-                        "stdin",
-                        "takes nothing more: it was closed, or given whole with the command",
-                    ));
-                }
-            }
-        }
-        self.check()
+        self.write_until(bytes, &self.deadline)
     }
 
+    fn write_within(&self, bytes: &[u8], patience: Duration) -> Result<(), SshError> {
+        self.write_until(bytes, &self.deadline.within(patience))
+    }
     fn close_stdin(&self) -> Result<(), SshError> {
         self.check()?;
         let call = self.link.enter();
@@ -319,7 +383,7 @@ impl Drop for Ssh2Process<'_> {
             return std::mem::forget(body.take_channel());
         }
         if let Some(channel) = body.close() {
-            self.link.give_up_channel(self.op, channel, true);
+            self.link.give_up_channel(self.op, channel, true, self.kept);
         }
     }
 }

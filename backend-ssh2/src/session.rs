@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pool_core::{Interrupt, KillSwitch};
+use ssh_session::sftp::{Channel, Place};
 use ssh_session::{Command, FirstKeys, Options, Output, Phase, Session, SshError, Target};
 
 use crate::link::Link;
@@ -16,6 +17,7 @@ use crate::{exec, service};
 #[derive(Debug)]
 pub struct Ssh2Session {
     link: Arc<Link>,
+    files: Place<Channel<Ssh2Process<'static>>>,
 }
 
 impl Ssh2Session {
@@ -37,7 +39,7 @@ impl Ssh2Session {
     ) -> Result<Self, SshError> {
         let link = Arc::new(Link::new(dial(options, first_keys, interrupt)?, options)?);
         service::serve(&link);
-        Ok(Self { link })
+        Ok(Self { link, files: Place::default() })
     }
 
     /// What ends whatever waits for the server on this session.
@@ -49,6 +51,7 @@ impl Ssh2Session {
 
 impl Session for Ssh2Session {
     type Process<'s> = Ssh2Process<'s>;
+    type KeptProcess = Ssh2Process<'static>;
 
     fn target(&self) -> &Target {
         &self.link.target
@@ -62,7 +65,19 @@ impl Session for Ssh2Session {
     fn spawn(&self, command: &Command) -> Result<Ssh2Process<'_>, SshError> {
         command.validate()?;
         self.link.home.check(&self.link.target, Phase::OpenChannel)?;
-        Ssh2Process::start(&self.link.enter(), command)
+        let user = self.link.enter();
+        Ssh2Process::start(&self.link, user.op, command, false)
+    }
+
+    fn spawn_kept(&self, command: &Command) -> Result<Ssh2Process<'static>, SshError> {
+        command.validate()?;
+        self.link.home.check(&self.link.target, Phase::OpenChannel)?;
+        let user = self.link.enter();
+        Ssh2Process::start(&self.link, user.op, command, true)
+    }
+
+    fn files(&self) -> &Place<Channel<Ssh2Process<'static>>> {
+        &self.files
     }
 
     fn is_alive(&self) -> bool {

@@ -23,3 +23,6 @@ pub type PooledConnection = sync::PooledConnection<Russh>;
 
 /// A command whose output is read, and input written, while it runs. See [`sync::Process`].
 pub type Process<'s> = sync::Process<'s, Russh>;
+
+/// Files on the server, over SFTP. See [`sync::Sftp`].
+pub type Sftp<'c> = sync::Sftp<'c, Russh>;

@@ -24,6 +24,8 @@
 //! * `AsyncConnectionPool`, `AsyncConnection` and `AsyncKeyedConnectionPool`: the same for tasks,
 //!   on tokio.
 //!
+//! [`Connection::sftp`](sync::Connection::sftp) has the files of the server: [`Sftp`], and `AsyncSftp`.
+//!
 //! Host keys are checked against `~/.ssh/known_hosts` before any password or key is sent; unknown
 //! hosts are recorded there, changed keys refused ([`HostKeyPolicy`]). The agent and X11 are never
 //! forwarded, nor is any port: a server that wants to open such a channel is refused. A command that may have
@@ -81,23 +83,31 @@ pub use pool_core::{
     Stats, WaitPhase, WarmError,
 };
 pub use ssh_session::login::Method;
+pub use ssh_session::sftp::{
+    Bounds, Entry, FileKind, FileSystem, Links, Metadata, Outcome, Progress, Report, Transfer,
+    Transferred,
+};
 pub use ssh_session::{
     Algorithms, Answers, AskPassword, Auth, CertificateSource, Chunk, Command, ConnectProblem,
-    Crypto, ExitStatus, Fingerprint, HostKeyPolicy, HostKeyProblem, HostKeyRefused, KeyProblem,
-    Kind, KnownHostsCommand, Line, Lines, Methods, Output, PartialOutput, Phase, Pin,
-    ProcessReader, ProcessWriter, Prompt, Pty, Question, RekeyLimit, SecretString, SshConfig,
+    Crypto, ExitStatus, FileError, Fingerprint, HostKeyPolicy, HostKeyProblem, HostKeyRefused,
+    KeyProblem, Kind, KnownHostsCommand, Line, Lines, Methods, Output, PartialOutput, Phase, Pin,
+    ProcessReader, ProcessWriter, Prompt, Pty, Question, RekeyLimit, SecretString, Side, SshConfig,
     SshError, Target, Transport, UNRECORDED,
 };
 #[cfg(feature = "russh")]
 pub use ssh_session::{AsyncLines, AsyncProcessReader, AsyncProcessWriter};
 
 #[cfg(all(feature = "russh", not(feature = "ssh2")))]
-pub use blocking::{Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process};
+pub use blocking::{
+    Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process, Sftp,
+};
 #[cfg(feature = "ssh2")]
-pub use libssh2::{Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process};
+pub use libssh2::{
+    Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process, Sftp,
+};
 #[cfg(feature = "russh")]
 pub use tasks::{
-    AsyncConnection, AsyncConnectionPool, AsyncKeyedConnectionPool, AsyncProcess,
+    AsyncConnection, AsyncConnectionPool, AsyncKeyedConnectionPool, AsyncProcess, AsyncSftp,
     KeyedPooledAsyncConnection, PooledAsyncConnection,
 };
 
@@ -120,6 +130,9 @@ mod libssh2 {
 
     /// A command whose output is read, and input written, while it runs. See [`sync::Process`].
     pub type Process<'s> = sync::Process<'s, Libssh2>;
+
+    /// Files on the server, over SFTP. See [`sync::Sftp`].
+    pub type Sftp<'c> = sync::Sftp<'c, Libssh2>;
 }
 
 /// The README's example compiles.

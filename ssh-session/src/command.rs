@@ -11,6 +11,8 @@ use crate::SshError;
 #[derive(Clone)]
 pub struct Command {
     command: Vec<u8>,
+    /// It is the name of a subsystem, not for the shell.
+    subsystem: bool,
     env: Vec<(String, String)>,
     stdin: Stdin,
     pty: Option<Pty>,
@@ -58,6 +60,7 @@ impl Command {
     pub fn new(command: impl AsRef<[u8]>) -> Self {
         Self {
             command: command.as_ref().to_vec(),
+            subsystem: false,
             env: Vec::new(),
             stdin: Stdin::Bytes(Bytes::new()),
             pty: None,
@@ -65,6 +68,12 @@ impl Command {
             max_output: None,
             wait_for_channel: true,
         }
+    }
+
+    /// A subsystem of the server's, such as `sftp` (RFC 4254, 6.5), instead of a command line. Its
+    /// standard input is piped.
+    pub fn subsystem(name: impl AsRef<[u8]>) -> Self {
+        Self { subsystem: true, stdin: Stdin::Piped, ..Self::new(name) }
     }
 
     /// Sets an environment variable. sshd refuses names that its `AcceptEnv` doesn't list, and
@@ -137,9 +146,22 @@ impl Command {
         self.max_output.unwrap_or(usual)
     }
 
-    /// The command line.
+    /// The command line, or the subsystem's name.
     pub fn command(&self) -> &[u8] {
         &self.command
+    }
+
+    /// Whether a subsystem is asked for, and no command line run.
+    pub fn is_subsystem(&self) -> bool {
+        self.subsystem
+    }
+
+    /// What is asked of a server, as in "the server refused …".
+    pub fn request(&self) -> String {
+        match self.subsystem {
+            true => format!("the subsystem {}", crate::printable(&self.command)),
+            false => "to run the command".into(),
+        }
     }
 
     /// The environment variables, in the order they were given.
@@ -228,6 +250,7 @@ impl fmt::Debug for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Command")
             .field("command_bytes", &self.command.len())
+            .field("subsystem", &self.subsystem)
             .field("env_count", &self.env.len())
             .field("stdin", &self.stdin)
             .field("pty", &self.pty)

@@ -1,6 +1,7 @@
 //! What can go wrong, and whose fault it is.
 
 mod detail;
+mod file;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::detail::{ConnectProblem, KeyProblem, Outlook, PartialOutput, Phase};
+pub use self::file::{FileError, Side};
 use crate::{HostKeyRefused, Target};
 
 /// Why something failed, in words that tell a user what to do. Cheap to clone.
@@ -165,6 +167,8 @@ pub enum SshError {
         /// Why it could not be kept.
         detail: String,
     },
+    /// A file operation failed, there or here. The session is good.
+    File(Box<FileError>),
     /// The session was closed on our side.
     Closed {
         /// Whom it was about.
@@ -197,6 +201,7 @@ pub enum Kind {
     NoExitStatus,
     OutputLimit,
     Unread,
+    File,
     Closed,
 }
 
@@ -232,6 +237,7 @@ impl SshError {
             Self::NoExitStatus { .. } => Kind::NoExitStatus,
             Self::OutputLimit { .. } => Kind::OutputLimit,
             Self::Unread { .. } => Kind::Unread,
+            Self::File(_) => Kind::File,
             Self::Closed { .. } => Kind::Closed,
         }
     }
@@ -241,6 +247,7 @@ impl SshError {
         match self {
             Self::InvalidInput { .. } | Self::KnownHosts { .. } | Self::Config { .. } => None,
             Self::HostKey(refused) => Some(&refused.target),
+            Self::File(error) => Some(&error.target),
             Self::Resolve { target, .. }
             | Self::Connect { target, .. }
             | Self::Busy { target, .. }

@@ -44,6 +44,7 @@ impl fmt::Display for SshError {
                 target.port()
             ),
             Self::HostKey(refused) => refused.fmt(f),
+            Self::File(error) => error.fmt(f),
             Self::KnownHosts { path, source } => {
                 write!(f, "cannot use known_hosts file {}: {source}", path.display())
             }

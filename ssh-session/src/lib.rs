@@ -38,6 +38,7 @@ mod proxy;
 mod proxy_process;
 mod route;
 mod session;
+pub mod sftp;
 mod signal;
 pub mod ssh_config;
 mod streams;
@@ -54,7 +55,9 @@ pub use auth::{
 pub use command::{Command, Pty, Stdin};
 pub use crypto::{Algorithms, Crypto, Lists, Offer, RekeyLimit, is_aead};
 pub use endpoint::Endpoint;
-pub use error::{ConnectProblem, KeyProblem, Kind, Outlook, PartialOutput, Phase, SshError};
+pub use error::{
+    ConnectProblem, FileError, KeyProblem, Kind, Outlook, PartialOutput, Phase, Side, SshError,
+};
 pub use files::small_text;
 pub use host_keys::known_hosts::{self, KnownHosts};
 pub use host_keys::{

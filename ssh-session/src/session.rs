@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{Command, ExitStatus, Output, SshError, Target};
+use crate::{Command, ExitStatus, Output, SshError, Target, sftp};
 
 /// A logged-in session whose methods wait for the peer. Usable from many threads at once.
 pub trait Session: Send + Sync {
@@ -14,6 +14,10 @@ pub trait Session: Send + Sync {
     type Process<'s>: Process
     where
         Self: 's;
+
+    /// A command under way that may be kept beside its session. Once that is closed or dropped, its
+    /// calls fail.
+    type KeptProcess: Process + 'static;
 
     /// Whom the session talks to.
     fn target(&self) -> &Target;
@@ -57,6 +61,18 @@ pub trait Session: Send + Sync {
     ///
     /// Where it was not started, or nobody knows whether it was.
     fn spawn(&self, command: &Command) -> Result<Self::Process<'_>, SshError>;
+
+    /// As [`spawn`](Self::spawn), for what stays with the session rather than with whoever uses it
+    /// now: it does not count among [abandoned channels](Self::has_abandoned_channels). The
+    /// command's deadline is for its start alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    fn spawn_kept(&self, command: &Command) -> Result<Self::KeptProcess, SshError>;
+
+    /// Where the session keeps its SFTP channel.
+    fn files(&self) -> &sftp::Place<sftp::Channel<Self::KeptProcess>>;
 
     /// Whether nothing is known that makes the session unusable. Never waits, so a peer that
     /// fell silent still counts as alive; [`ping`](Self::ping) finds out.
@@ -110,6 +126,13 @@ pub trait Process: Send + Sync {
     /// ended. What was read before is the caller's; errors carry none of it.
     fn read(&self) -> Result<Option<Chunk>, SshError>;
 
+    /// As [`read`](Self::read), waiting for so long at most. The command goes on when that is over.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read), and [`SshError::Timeout`].
+    fn read_within(&self, patience: Duration) -> Result<Option<Chunk>, SshError>;
+
     /// Writes all of this to its standard input, waiting while the command reads nothing. A
     /// command that ended, or closed its input, takes everything and reads nothing.
     ///
@@ -118,6 +141,14 @@ pub trait Process: Send + Sync {
     /// As [`read`](Self::read); [`SshError::InvalidInput`] where its input is not piped or was
     /// closed.
     fn write(&self, bytes: &[u8]) -> Result<(), SshError>;
+
+    /// As [`write`](Self::write), within this time. When that is over nobody knows how much was
+    /// written, and the command is given up.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write), and [`SshError::Timeout`].
+    fn write_within(&self, bytes: &[u8], patience: Duration) -> Result<(), SshError>;
 
     /// Ends its standard input. Calls after the first do nothing.
     ///
@@ -161,6 +192,9 @@ pub trait AsyncSession: Send + Sync {
     where
         Self: 's;
 
+    /// A command under way that may be kept beside its session.
+    type KeptProcess: AsyncProcess + 'static;
+
     /// Whom the session talks to.
     fn target(&self) -> &Target;
 
@@ -191,6 +225,13 @@ pub trait AsyncSession: Send + Sync {
         &self,
         command: &Command,
     ) -> impl Future<Output = Result<Self::Process<'_>, SshError>> + Send;
+
+    /// As [`spawn`](Self::spawn), for what stays with the session rather than with whoever uses it
+    /// now. The command's deadline is for its start alone.
+    fn spawn_kept(
+        &self,
+        command: &Command,
+    ) -> impl Future<Output = Result<Self::KeptProcess, SshError>> + Send;
 
     /// Whether nothing is known that makes the session unusable. Never waits.
     fn is_alive(&self) -> bool;

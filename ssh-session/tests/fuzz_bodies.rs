@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use fuzz_bodies::{run_known_hosts, run_proxy_template, run_ssh_config};
+use fuzz_bodies::{run_known_hosts, run_proxy_template, run_sftp, run_ssh_config};
 
 type Body = fn(&[u8]) -> Result<(), String>;
 
@@ -63,4 +63,9 @@ fn any_ssh_config_is_read_or_refused() {
 #[test]
 fn any_proxy_template_is_filled_or_refused() {
     play("proxy_template", 10_000, run_proxy_template);
+}
+
+#[test]
+fn any_answers_of_an_sftp_server_are_taken_or_refused() {
+    play("sftp", 3_000, run_sftp);
 }

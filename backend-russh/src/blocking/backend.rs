@@ -61,7 +61,7 @@ impl Backend for BlockingBackend {
                 _ = given_up => Err(SshError::Closed { target: target.clone(), maybe_started: false }),
             }
         })?;
-        Ok(Arc::new(BlockingSession { inner: connected, runtime }))
+        Ok(Arc::new(BlockingSession::new(connected, runtime)))
     }
 
     fn kill_switch(&self, session: &mut Arc<BlockingSession>) -> Option<KillSwitch> {

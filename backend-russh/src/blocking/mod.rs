@@ -22,12 +22,13 @@ mod runtime;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ssh_session::sftp::{Channel, Place};
 use ssh_session::{
     AsyncProcess as _, AsyncSession as _, Chunk, Command, ExitStatus, Options, Output, Process,
     Session, SshError, Target,
 };
 
-use crate::process::RusshProcess;
+use crate::process::{RusshProcess, within};
 use crate::session::RusshSession;
 pub use backend::BlockingBackend;
 use runtime::{Runtime, wait};
@@ -38,13 +39,14 @@ use runtime::{Runtime, wait};
 pub struct BlockingSession {
     inner: Arc<RusshSession>,
     runtime: Runtime,
+    files: Place<Channel<BlockingProcess<'static>>>,
 }
 
 /// A command under way on a [`BlockingSession`]: a [`RusshProcess`] for callers that wait.
 #[derive(Debug)]
 pub struct BlockingProcess<'s> {
     inner: RusshProcess<'s>,
-    runtime: &'s Runtime,
+    runtime: Runtime,
 }
 
 impl BlockingSession {
@@ -56,12 +58,17 @@ impl BlockingSession {
     pub fn connect(options: &Options) -> Result<Self, SshError> {
         let runtime = Runtime::shared(&options.target)?;
         let inner = wait(&runtime, RusshSession::connect(options))?;
-        Ok(Self { inner: Arc::new(inner), runtime })
+        Ok(Self::new(Arc::new(inner), runtime))
+    }
+
+    fn new(inner: Arc<RusshSession>, runtime: Runtime) -> Self {
+        Self { inner, runtime, files: Place::default() }
     }
 }
 
 impl Session for BlockingSession {
     type Process<'s> = BlockingProcess<'s>;
+    type KeptProcess = BlockingProcess<'static>;
 
     fn target(&self) -> &Target {
         self.inner.target()
@@ -73,7 +80,16 @@ impl Session for BlockingSession {
 
     fn spawn(&self, command: &Command) -> Result<BlockingProcess<'_>, SshError> {
         let inner = wait(&self.runtime, self.inner.spawn(command))?;
-        Ok(BlockingProcess { inner, runtime: &self.runtime })
+        Ok(BlockingProcess { inner, runtime: self.runtime.clone() })
+    }
+
+    fn spawn_kept(&self, command: &Command) -> Result<BlockingProcess<'static>, SshError> {
+        let inner = wait(&self.runtime, self.inner.spawn_kept(command))?;
+        Ok(BlockingProcess { inner, runtime: self.runtime.clone() })
+    }
+
+    fn files(&self) -> &Place<Channel<BlockingProcess<'static>>> {
+        &self.files
     }
 
     fn is_alive(&self) -> bool {
@@ -103,22 +119,30 @@ impl Session for BlockingSession {
 
 impl Process for BlockingProcess<'_> {
     fn read(&self) -> Result<Option<Chunk>, SshError> {
-        wait(self.runtime, self.inner.read())
+        wait(&self.runtime, self.inner.read())
     }
 
     fn write(&self, bytes: &[u8]) -> Result<(), SshError> {
-        wait(self.runtime, self.inner.write(bytes))
+        wait(&self.runtime, self.inner.write(bytes))
+    }
+
+    fn read_within(&self, patience: Duration) -> Result<Option<Chunk>, SshError> {
+        wait(&self.runtime, within(&self.inner, patience, self.inner.read()))
+    }
+
+    fn write_within(&self, bytes: &[u8], patience: Duration) -> Result<(), SshError> {
+        wait(&self.runtime, within(&self.inner, patience, self.inner.write(bytes)))
     }
 
     fn close_stdin(&self) -> Result<(), SshError> {
-        wait(self.runtime, self.inner.close_stdin())
+        wait(&self.runtime, self.inner.close_stdin())
     }
 
     fn signal(&self, name: &str) -> Result<(), SshError> {
-        wait(self.runtime, self.inner.signal(name))
+        wait(&self.runtime, self.inner.signal(name))
     }
 
     fn wait(self) -> Result<ExitStatus, SshError> {
-        wait(self.runtime, self.inner.wait())
+        wait(&self.runtime, self.inner.wait())
     }
 }

@@ -119,8 +119,9 @@ impl Channel {
         .map(drop)
     }
 
-    pub(crate) fn exec(&mut self, command: &[u8]) -> Result<(), Error> {
-        let request = b"exec";
+    /// Asks for a command to be run, or a subsystem.
+    pub(crate) fn start(&mut self, subsystem: bool, command: &[u8]) -> Result<(), Error> {
+        let request: &[u8] = if subsystem { b"subsystem" } else { b"exec" };
         // SAFETY: see `call`; both strings are copied.
         self.call(|channel| unsafe {
             raw::libssh2_channel_process_startup(

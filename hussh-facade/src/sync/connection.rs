@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ssh_session::{Chunk, Command, ExitStatus, Kind, Output, Session as _, SshError, Target};
 
-use super::{Library, Process};
+use super::{Library, Process, Sftp};
 use crate::builder::starts;
 use crate::{Builder, Error};
 
@@ -83,6 +83,16 @@ impl<L: Library> Connection<L> {
         self.learn(self.session.spawn(command)).map(Process::new)
     }
 
+    /// Files on the server, over SFTP. The first call sets the channel up: two to three round trips;
+    /// later ones, also of later borrowers of a pooled connection, find it there.
+    ///
+    /// # Errors
+    ///
+    /// Where the server has no SFTP ([`Kind::RequestRefused`]), or opens no further channel.
+    pub fn sftp(&self) -> Result<Sftp<'_, L>, Error> {
+        Sftp::new(self)
+    }
+
     /// Whether nothing is known that makes the connection unusable. Never waits.
     pub fn is_alive(&self) -> bool {
         self.session.is_alive()
@@ -118,7 +128,11 @@ impl<L: Library> Connection<L> {
         self.refused.load(Ordering::Relaxed) || self.session.has_waiting_commands()
     }
 
-    fn learn<T>(&self, result: Result<T, SshError>) -> Result<T, Error> {
+    pub(super) fn session(&self) -> &L::Session {
+        &self.session
+    }
+
+    pub(super) fn learn<T>(&self, result: Result<T, SshError>) -> Result<T, Error> {
         if result.as_ref().is_err_and(|error| error.kind() == Kind::ChannelRefused) {
             self.refused.store(true, Ordering::Relaxed);
         }

@@ -8,6 +8,7 @@ mod keyed;
 mod library;
 mod pool;
 mod process;
+mod sftp;
 
 pub use self::connection::Connection;
 pub use self::keyed::{KeyedConnectionPool, KeyedPooledConnection};
@@ -18,3 +19,4 @@ pub use self::library::Libssh2;
 pub use self::library::Russh;
 pub use self::pool::{ConnectionPool, PooledConnection};
 pub use self::process::Process;
+pub use self::sftp::Sftp;

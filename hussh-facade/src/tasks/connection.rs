@@ -8,7 +8,7 @@ use std::time::Duration;
 use backend_russh::RusshSession;
 use ssh_session::{AsyncSession as _, Chunk, Command, ExitStatus, Kind, Output, SshError, Target};
 
-use super::AsyncProcess;
+use super::{AsyncProcess, AsyncSftp};
 use crate::builder::starts;
 use crate::{Builder, Error};
 
@@ -89,6 +89,16 @@ impl AsyncConnection {
         self.learn(self.session.spawn(command).await).map(AsyncProcess::new)
     }
 
+    /// Files on the server, over SFTP. The first call sets the channel up: two to three round trips;
+    /// later ones, also of later borrowers of a pooled connection, find it there.
+    ///
+    /// # Errors
+    ///
+    /// Where the server has no SFTP ([`Kind::RequestRefused`]), or opens no further channel.
+    pub async fn sftp(&self) -> Result<AsyncSftp<'_>, Error> {
+        AsyncSftp::new(self).await
+    }
+
     /// Whether nothing is known that makes the connection unusable. Never waits.
     pub fn is_alive(&self) -> bool {
         self.session.is_alive()
@@ -124,7 +134,11 @@ impl AsyncConnection {
         self.refused.load(Ordering::Relaxed) || self.session.has_waiting_commands()
     }
 
-    fn learn<T>(&self, result: Result<T, SshError>) -> Result<T, Error> {
+    pub(super) fn session(&self) -> &RusshSession {
+        &self.session
+    }
+
+    pub(super) fn learn<T>(&self, result: Result<T, SshError>) -> Result<T, Error> {
         if result.as_ref().is_err_and(|error| error.kind() == Kind::ChannelRefused) {
             self.refused.store(true, Ordering::Relaxed);
         }

@@ -4,8 +4,10 @@ mod connection;
 mod keyed;
 mod pool;
 mod process;
+mod sftp;
 
 pub use self::connection::AsyncConnection;
 pub use self::keyed::{AsyncKeyedConnectionPool, KeyedPooledAsyncConnection};
 pub use self::pool::{AsyncConnectionPool, PooledAsyncConnection};
 pub use self::process::AsyncProcess;
+pub use self::sftp::AsyncSftp;

@@ -21,6 +21,7 @@ use backend_russh::blocking::BlockingSession;
 use backend_ssh2::Ssh2Session;
 pub use pooled::{Pooled, Waited};
 pub use server_bytes::server_bytes;
+use ssh_session::sftp::{Bounds, Client};
 use ssh_session::{AsyncSession as _, Command, Options, SshError};
 pub use tap::{Agreed, Tap};
 
@@ -58,7 +59,23 @@ impl Subject for Russh {
     fn connect(&self, options: &Options) -> Result<Self::Session, SshError> {
         runtime()
             .block_on(RusshSession::connect(options))
-            .map(|session| Blocking(Arc::new(session)))
+            .map(|session| Blocking::new(Arc::new(session)))
+    }
+
+    /// As tasks do it: over the channel that a task has.
+    fn files<T>(
+        &self,
+        session: &Self::Session,
+        bounds: &Bounds,
+        operation: impl AsyncFnOnce(&Client) -> Result<T, SshError>,
+    ) -> Result<T, SshError> {
+        runtime().block_on(async {
+            let channel = session.inner.files(bounds).await?;
+            let client = channel.client(*bounds);
+            let result = channel.run(bounds, operation(&client)).await;
+            session.inner.drop_bad_files(&channel);
+            result
+        })
     }
 
     /// Drops the future of the whole call, wherever it is.
@@ -69,7 +86,7 @@ impl Subject for Russh {
         after: Duration,
     ) -> Result<(), SshError> {
         runtime().block_on(async {
-            match tokio::time::timeout(after, session.0.exec(command)).await {
+            match tokio::time::timeout(after, session.inner.exec(command)).await {
                 Ok(result) => result.map(drop),
                 Err(_) => Ok(()),
             }

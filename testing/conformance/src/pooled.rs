@@ -72,27 +72,27 @@ impl Backend for Waited {
     type Error = SshError;
 
     fn connect(&self) -> Result<Self::Session, SshError> {
-        runtime().block_on(self.0.connect()).map(Blocking)
+        runtime().block_on(self.0.connect()).map(Blocking::new)
     }
 
     fn is_broken(&self, session: &mut Self::Session) -> bool {
-        self.0.is_broken(&mut session.0)
+        self.0.is_broken(&mut session.inner)
     }
 
     fn check(&self, session: &mut Self::Session) -> Result<(), SshError> {
-        runtime().block_on(self.0.check(&mut session.0))
+        runtime().block_on(self.0.check(&mut session.inner))
     }
 
     fn needs_reset(&self, session: &mut Self::Session) -> bool {
-        self.0.needs_reset(&mut session.0)
+        self.0.needs_reset(&mut session.inner)
     }
 
     fn reset(&self, session: &mut Self::Session) -> Result<(), SshError> {
-        runtime().block_on(self.0.reset(&mut session.0))
+        runtime().block_on(self.0.reset(&mut session.inner))
     }
 
     fn close(&self, session: Self::Session) {
-        runtime().block_on(self.0.close(session.0));
+        runtime().block_on(self.0.close(session.inner));
     }
 
     fn classify(&self, error: &SshError) -> ErrorKind {

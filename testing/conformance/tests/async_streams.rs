@@ -22,7 +22,7 @@ fn much_is_copied_through_a_command_both_ways_at_once() {
     let sent: Vec<u8> =
         (0..3_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 16) as u8).collect();
     for server in servers() {
-        let session = Russh.connect(&server.options()).expect("connected").0;
+        let session = Russh.connect(&server.options()).expect("connected").inner;
         let received = runtime().block_on(async {
             let command = Command::new("cat").stdin_piped().timeout(SOON);
             let process = session.spawn(&command).await.expect("started");
@@ -45,7 +45,7 @@ fn much_is_copied_through_a_command_both_ways_at_once() {
 #[test]
 fn lines_come_one_by_one_and_a_dropped_future_loses_none() {
     for server in servers() {
-        let session = Russh.connect(&server.options()).expect("connected").0;
+        let session = Russh.connect(&server.options()).expect("connected").inner;
         runtime().block_on(async {
             let command = Command::new("echo begun; read line; echo \"heard $line\"").stdin_piped();
             let process = session.spawn(&command.timeout(SOON)).await.expect("started");
@@ -65,7 +65,7 @@ fn lines_come_one_by_one_and_a_dropped_future_loses_none() {
 #[test]
 fn a_writer_waits_while_the_command_reads_nothing() {
     for server in servers() {
-        let session = Russh.connect(&server.options()).expect("connected").0;
+        let session = Russh.connect(&server.options()).expect("connected").inner;
         runtime().block_on(async {
             let command = Command::new("sleep 600").stdin_piped();
             let process = session.spawn(&command).await.expect("started");

@@ -1,10 +1,13 @@
 //! Any bytes as what users and peers write: the bodies of the fuzz targets over `ssh-session`.
 #![forbid(unsafe_code)]
 
+mod sftp;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+pub use sftp::run_sftp;
 use ssh_session::known_hosts::{KnownHosts, Lookup};
 use ssh_session::ssh_config::Proxy;
 use ssh_session::{HostKey, Options, ProxyCommand, SshConfig, Target};

@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use ssh_session::sftp::{Channel, Place};
 use ssh_session::{
     AsyncProcess, AsyncSession, Chunk, Command, ExitStatus, Output, Process, Session, SshError,
     Target,
@@ -22,7 +23,18 @@ pub fn runtime() -> &'static Runtime {
 
 /// An async session whose futures are waited for on [`runtime`].
 #[derive(Debug)]
-pub struct Blocking<S>(pub Arc<S>);
+pub struct Blocking<S: AsyncSession> {
+    /// The session.
+    pub inner: Arc<S>,
+    files: Place<Channel<BlockingProcess<S::KeptProcess>>>,
+}
+
+impl<S: AsyncSession> Blocking<S> {
+    /// A session whose futures are waited for.
+    pub fn new(inner: Arc<S>) -> Self {
+        Self { inner, files: Place::default() }
+    }
+}
 
 /// A process of a [`Blocking`] session.
 #[derive(Debug)]
@@ -34,40 +46,50 @@ impl<S: AsyncSession> Session for Blocking<S> {
     where
         Self: 's;
 
+    type KeptProcess = BlockingProcess<S::KeptProcess>;
+
     fn target(&self) -> &Target {
-        self.0.target()
+        self.inner.target()
     }
 
     fn exec(&self, command: &Command) -> Result<Output, SshError> {
-        runtime().block_on(self.0.exec(command))
+        runtime().block_on(self.inner.exec(command))
     }
 
     fn spawn(&self, command: &Command) -> Result<Self::Process<'_>, SshError> {
-        runtime().block_on(self.0.spawn(command)).map(BlockingProcess)
+        runtime().block_on(self.inner.spawn(command)).map(BlockingProcess)
+    }
+
+    fn spawn_kept(&self, command: &Command) -> Result<Self::KeptProcess, SshError> {
+        runtime().block_on(self.inner.spawn_kept(command)).map(BlockingProcess)
+    }
+
+    fn files(&self) -> &Place<Channel<Self::KeptProcess>> {
+        &self.files
     }
 
     fn is_alive(&self) -> bool {
-        self.0.is_alive()
+        self.inner.is_alive()
     }
 
     fn ping(&self, timeout: Duration) -> Result<(), SshError> {
-        runtime().block_on(self.0.ping(timeout))
+        runtime().block_on(self.inner.ping(timeout))
     }
 
     fn has_waiting_commands(&self) -> bool {
-        self.0.has_waiting_commands()
+        self.inner.has_waiting_commands()
     }
 
     fn has_abandoned_channels(&self) -> bool {
-        self.0.has_abandoned_channels()
+        self.inner.has_abandoned_channels()
     }
 
     fn wait_until_closed(&self, timeout: Duration) -> Result<(), SshError> {
-        runtime().block_on(self.0.wait_until_closed(timeout))
+        runtime().block_on(self.inner.wait_until_closed(timeout))
     }
 
     fn close(&self) {
-        self.0.close();
+        self.inner.close();
     }
 }
 
@@ -78,6 +100,18 @@ impl<P: AsyncProcess> Process for BlockingProcess<P> {
 
     fn write(&self, bytes: &[u8]) -> Result<(), SshError> {
         runtime().block_on(self.0.write(bytes))
+    }
+
+    fn read_within(&self, patience: Duration) -> Result<Option<Chunk>, SshError> {
+        runtime()
+            .block_on(async { tokio::time::timeout(patience, self.0.read()).await })
+            .unwrap_or_else(|_| panic!("no sync SFTP channel runs over this"))
+    }
+
+    fn write_within(&self, bytes: &[u8], patience: Duration) -> Result<(), SshError> {
+        runtime()
+            .block_on(async { tokio::time::timeout(patience, self.0.write(bytes)).await })
+            .unwrap_or_else(|_| panic!("no sync SFTP channel runs over this"))
     }
 
     fn close_stdin(&self) -> Result<(), SshError> {

@@ -14,6 +14,7 @@ mod channels;
 mod commands;
 mod deadlines;
 mod endings;
+mod files;
 mod heartbeats;
 pub mod hostile;
 mod limits;
@@ -25,11 +26,13 @@ mod reading;
 mod rekeying;
 mod run;
 mod sharing;
+mod trees;
 mod streams;
 mod terminals;
 
 use std::time::Duration;
 
+use ssh_session::sftp::{self, Bounds, Client};
 use ssh_session::{Command, Options, Session, SshError};
 
 pub use blocking::{Blocking, BlockingProcess, runtime};
@@ -51,6 +54,26 @@ pub trait Subject: Clone + Send + Sync + 'static {
     ///
     /// Those of the session's own `connect`.
     fn connect(&self, options: &Options) -> Result<Self::Session, SshError>;
+
+    /// Does something with files, over the channel that is kept with the session.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no channel, and those of the operation.
+    fn files<T>(
+        &self,
+        session: &Self::Session,
+        bounds: &Bounds,
+        operation: impl AsyncFnOnce(&Client) -> Result<T, SshError>,
+    ) -> Result<T, SshError> {
+        let channel = sftp::open(session, bounds)?;
+        let client = channel.client(*bounds);
+        let result = channel.run(bounds, operation(&client));
+        if !channel.is_good() {
+            session.files().drop_kept(&channel);
+        }
+        result
+    }
 
     /// Starts a command and gives it up after a while, as callers of this kind of session do: by
     /// dropping its process, or its future.

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::{
     Case, Entry, ServerKind, Setup, Subject, cancelling, channels, commands, deadlines, endings,
-    heartbeats, limits, networks, processes, queueing, reading, rekeying, sharing, streams,
-    terminals,
+    files, heartbeats, limits, networks, processes, queueing, reading, rekeying, sharing, streams,
+    terminals, trees,
 };
 use test_servers::sshd::PasswordUser;
 
@@ -165,6 +165,8 @@ fn entries<S: Subject>() -> Vec<Entry<S>> {
         rekeying::table(),
         endings::table(),
         networks::table(),
+        files::table(),
+        trees::table(),
     ]
     .into_iter()
     .flatten()

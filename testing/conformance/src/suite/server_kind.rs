@@ -2,16 +2,19 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ssh_session::{Auth, HostKeyPolicy, HostKeys, Options, Target};
 
 use test_servers::distant::AnyServer;
 use test_servers::dropbear::Dropbear;
-use test_servers::embedded::EmbeddedServer;
+use test_servers::embedded::{EmbeddedServer, SFTP_SERVERS as EMBEDDED_SFTP};
 use test_servers::proxy::FaultProxy;
 use test_servers::sshd::{PasswordUser, Sshd};
+
+/// What Debian's Dropbear runs for SFTP.
+const DROPBEAR_SFTP: &str = "/usr/lib/sftp-server";
 
 /// A kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +45,8 @@ pub struct Capabilities {
     pub holds_input_back: bool,
     /// Whether every command has its end told when others start and end beside it.
     pub keeps_commands_apart: bool,
+    /// Whether it serves files: it needs OpenSSH's `sftp-server` for that, but sshd.
+    pub files: bool,
     /// Whether it can be told to end commands without saying how they ended.
     pub omits_status: bool,
 }
@@ -98,6 +103,7 @@ impl ServerKind {
                 longest_command: usize::MAX,
                 holds_input_back: true,
                 keeps_commands_apart: true,
+                files: true,
                 omits_status: false,
             },
             Self::Embedded => Capabilities {
@@ -108,6 +114,7 @@ impl ServerKind {
                 longest_command: usize::MAX,
                 holds_input_back: false,
                 keeps_commands_apart: true,
+                files: EMBEDDED_SFTP.iter().any(|path| Path::new(path).is_file()),
                 omits_status: true,
             },
             // Version 2022.83. It has 1,000 channels, agrees on new keys after 1 GiB, and takes
@@ -122,6 +129,7 @@ impl ServerKind {
                 longest_command: 9_000,
                 holds_input_back: true,
                 keeps_commands_apart: false,
+                files: Path::new(DROPBEAR_SFTP).is_file(),
                 omits_status: false,
             },
         }

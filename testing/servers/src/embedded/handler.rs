@@ -20,7 +20,7 @@ use super::shared::Slot;
 use super::{forward, intrusion};
 
 /// Where Debian and others keep the program behind the `sftp` subsystem.
-const SFTP_SERVERS: [&str; 4] = [
+pub const SFTP_SERVERS: [&str; 4] = [
     "/usr/lib/openssh/sftp-server",
     "/usr/libexec/openssh/sftp-server",
     "/usr/lib/ssh/sftp-server",

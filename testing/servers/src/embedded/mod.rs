@@ -37,6 +37,7 @@ use russh::server::Config;
 use tokio::net::TcpListener;
 
 pub use builder::EmbeddedServerBuilder;
+pub use handler::SFTP_SERVERS;
 pub use login::{Method, Round};
 
 use crate::Attempts;

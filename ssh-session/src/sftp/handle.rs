@@ -1,0 +1,37 @@
+//! An open file or directory of the server's.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::conversation::Conversation;
+
+/// An open file or directory, closed when dropped.
+pub(super) struct Handle {
+    bytes: Bytes,
+    conversation: Arc<Conversation>,
+    closed: bool,
+}
+
+impl Handle {
+    pub(super) fn new(conversation: &Arc<Conversation>, bytes: Bytes) -> Self {
+        Self { bytes, conversation: Arc::clone(conversation), closed: false }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Somebody has asked for it to be closed.
+    pub(super) fn was_closed(&mut self) {
+        self.closed = true;
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if !self.closed {
+            self.conversation.close(&self.bytes);
+        }
+    }
+}
