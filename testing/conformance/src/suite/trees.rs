@@ -204,7 +204,7 @@ fn many_small_files_share_round_trips<S: Subject>(case: &Case<S>) {
         fs::write(here.join(number.to_string()), pattern(1_000 + number)).expect("written");
     }
     case.files(&session, async |client| client.stat("/").await);
-    // Counted, not timed: as many pieces of traffic as there are bursts of requests.
+    // A third of what one file after another takes is still far more than is needed.
     proxy.delay(Duration::from_millis(20));
     let start = std::time::Instant::now();
     let how = Transfer::new();
