@@ -2,8 +2,6 @@
 
 mod common;
 
-use std::time::Duration;
-
 use common::for_each_library;
 use hussh::sync::{KeyedConnectionPool, Library};
 use hussh::{Builder, Kind, Target};
@@ -108,7 +106,8 @@ async fn tasks_share_one_total_too_and_a_borrower_that_goes_away_leaves_nothing(
     let pool = builder.max_total(1).build().expect("valid");
     let lease = pool.get(&servers[0].1).await.expect("a connection");
     let waiting = pool.execute(&servers[1].1, "true");
-    assert!(tokio::time::timeout(Duration::from_millis(50), waiting).await.is_err());
+    let soon = std::time::Duration::from_millis(50);
+    assert!(tokio::time::timeout(soon, waiting).await.is_err());
     let known = pool.stats();
     assert_eq!((known.open, known.starved), (1, 0), "nobody waits any more");
     drop(lease);

@@ -22,6 +22,8 @@ pub struct ChannelQueue {
     running: usize,
     /// The server has refused a channel to somebody who still waits.
     full: bool,
+    /// It did so though nothing had closed lately.
+    crowded: bool,
     /// Channels closed since then, for each of which one more may be asked for.
     room: usize,
     /// When to ask again even if none is closed; there where it is full.
@@ -128,6 +130,7 @@ impl ChannelQueue {
             self.retry_at = Some(now + wait);
         }
         self.places[index].stuck = pause.is_none();
+        self.crowded |= pause.is_none();
         true
     }
 
@@ -192,7 +195,10 @@ impl ChannelQueue {
     pub fn has_waiting(&self) -> bool {
         let mut waiting =
             self.places.iter().filter(|place| place.waits).skip_while(|place| !place.refused);
-        self.full && waiting.next().is_some_and(|first| first.stuck || waiting.next().is_some())
+        let refused = waiting.next().is_some_and(|first| first.stuck || waiting.next().is_some());
+        // Those behind were not even asked for.
+        let behind = self.crowded && self.places.iter().any(|place| place.waits && !place.asked);
+        self.full && (refused || behind)
     }
 
     /// When the first in the queue asks again at the latest, where it is full.
@@ -221,7 +227,7 @@ impl ChannelQueue {
     fn remove(&mut self, ticket: Ticket) -> Option<Place> {
         let place = self.places.remove(self.index(ticket)?);
         if self.places.is_empty() {
-            (self.full, self.room, self.retry_at) = (false, 0, None);
+            (self.full, self.crowded, self.room, self.retry_at) = (false, false, 0, None);
         }
         place
     }
