@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pool_core::{AsyncBackend, ErrorKind};
+use ssh_session::gate::WhenBusy;
 use ssh_session::{AsyncSession as _, Endpoint, FirstKeys, Options, Outlook, SshError};
 
 use crate::session::RusshSession;
@@ -58,7 +59,8 @@ impl AsyncBackend for RusshBackend {
     type Error = SshError;
 
     async fn connect(&self) -> Result<Arc<RusshSession>, SshError> {
-        RusshSession::connect_as_before(self.options(), &self.first_keys).await.map(Arc::new)
+        let (options, keys) = (self.options(), &self.first_keys);
+        RusshSession::connect_as_before(options, keys, WhenBusy::SaySo).await.map(Arc::new)
     }
 
     fn is_broken(&self, session: &mut Arc<RusshSession>) -> bool {

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use russh::client::connect_stream;
-use ssh_session::gate::Dialling;
+use ssh_session::gate::{Dialling, WhenBusy};
 use ssh_session::{
     FirstKey, FirstKeys, HostKey, HostKeyCheck, Kind, Options, Phase, Route, SshError, net,
     printable,
@@ -34,8 +34,13 @@ pub(crate) struct Dial<'a> {
 }
 
 /// Opens a session, after one on each jump host, through which the next is opened. All share one
-/// deadline, and it goes on again and again where a server is busy. A session that goes through another ends that other with itself.
-pub(crate) async fn dial(options: &Options, first_keys: &FirstKeys) -> Result<Arc<Link>, SshError> {
+/// deadline, also with the dials that follow where a server is busy. A session that goes through
+/// another ends that other with itself.
+pub(crate) async fn dial(
+    options: &Options,
+    first_keys: &FirstKeys,
+    when_busy: WhenBusy,
+) -> Result<Arc<Link>, SshError> {
     options.validate()?;
     let Ok(runtime) = runtime::Handle::try_current() else {
         return Err(SshError::invalid("runtime", "must be tokio's: connect from one of its tasks"));
@@ -45,7 +50,7 @@ pub(crate) async fn dial(options: &Options, first_keys: &FirstKeys) -> Result<Ar
     let mut attempts = 0;
     loop {
         let error = match attempt(options, &dials, first_keys, deadline, &runtime).await {
-            Err(error) if error.kind() == Kind::Busy => error,
+            Err(error) if error.kind() == Kind::Busy && when_busy == WhenBusy::ComeAgain => error,
             other => return other,
         };
         let pause = dials.last().map_or(Duration::MAX, |dialling| dialling.pause(attempts));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ssh_session::gate::WhenBusy;
 use ssh_session::{AsyncSession, Command, FirstKeys, Options, Output, Phase, SshError, Target};
 
 use crate::deadline::Deadline;
@@ -31,7 +32,8 @@ impl RusshSession {
     ///
     /// Whatever kept us from it, told apart by [`SshError::kind`].
     pub async fn connect(options: &Options) -> Result<Self, SshError> {
-        Self::connect_as_before(options, &FirstKeys::new(options)).await
+        let first_keys = FirstKeys::new(options);
+        Self::connect_as_before(options, &first_keys, WhenBusy::ComeAgain).await
     }
 
     /// Like [`connect`](Self::connect), for servers that must have the keys that were trusted on
@@ -39,8 +41,10 @@ impl RusshSession {
     pub(crate) async fn connect_as_before(
         options: &Options,
         first_keys: &FirstKeys,
+        when_busy: WhenBusy,
     ) -> Result<Self, SshError> {
-        Ok(Self { link: dial(options, first_keys).await?, files: tokio::sync::Mutex::default() })
+        let link = dial(options, first_keys, when_busy).await?;
+        Ok(Self { link, files: tokio::sync::Mutex::default() })
     }
 
     /// Closes the session and waits until the goodbye is said.

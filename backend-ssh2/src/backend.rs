@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pool_core::{Backend, ErrorKind, Interrupt, KillSwitch};
+use ssh_session::gate::WhenBusy;
 use ssh_session::{Endpoint, FirstKeys, Options, Outlook, Session as _, SshError};
 
 use crate::session::Ssh2Session;
@@ -63,7 +64,8 @@ impl Backend for Ssh2Backend {
     }
 
     fn connect_interruptible(&self, interrupt: &Interrupt) -> Result<Arc<Ssh2Session>, SshError> {
-        Ssh2Session::connect_as_before(self.options(), &self.first_keys, interrupt).map(Arc::new)
+        let (options, keys) = (self.options(), &self.first_keys);
+        Ssh2Session::connect_as_before(options, keys, WhenBusy::SaySo, interrupt).map(Arc::new)
     }
 
     fn kill_switch(&self, session: &mut Arc<Ssh2Session>) -> Option<KillSwitch> {

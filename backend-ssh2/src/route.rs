@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use pool_core::Interrupt;
-use ssh_session::gate::{Admission, Dialling};
+use ssh_session::gate::{Admission, Dialling, WhenBusy};
 use ssh_session::{
     FirstKeys, Kind, Options, Phase, ProxyProcess, Route, SshError, Target, Transport, net,
 };
@@ -27,6 +27,7 @@ use crate::{entry, relay, resolve, tcp};
 pub(crate) fn dial(
     options: &Options,
     first_keys: &FirstKeys,
+    when_busy: WhenBusy,
     interrupt: &Interrupt,
 ) -> Result<Dialled, SshError> {
     options.validate()?;
@@ -34,7 +35,7 @@ pub(crate) fn dial(
     let dials = Dialling::for_route(options);
     for attempts in 0.. {
         match attempt(options, &dials, first_keys, deadline, interrupt) {
-            Err(error) if error.kind() == Kind::Busy => {
+            Err(error) if error.kind() == Kind::Busy && when_busy == WhenBusy::ComeAgain => {
                 let pause = dials.last().map_or(Duration::MAX, |dialling| dialling.pause(attempts));
                 if deadline.remaining().is_some_and(|left| left <= pause) {
                     return Err(error);

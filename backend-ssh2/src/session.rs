@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pool_core::{Interrupt, KillSwitch};
+use ssh_session::gate::WhenBusy;
 use ssh_session::sftp::{Channel, Place};
 use ssh_session::{Command, FirstKeys, Options, Output, Phase, Session, SshError, Target};
 
@@ -27,7 +28,9 @@ impl Ssh2Session {
     ///
     /// Whatever kept us from it, told apart by [`SshError::kind`].
     pub fn connect(options: &Options) -> Result<Self, SshError> {
-        Self::connect_as_before(options, &FirstKeys::new(options), &Interrupt::default())
+        let first_keys = FirstKeys::new(options);
+        let interrupt = Interrupt::default();
+        Self::connect_as_before(options, &first_keys, WhenBusy::ComeAgain, &interrupt)
     }
 
     /// Like [`connect`](Self::connect), for servers that must have the keys that were trusted on
@@ -35,9 +38,11 @@ impl Ssh2Session {
     pub(crate) fn connect_as_before(
         options: &Options,
         first_keys: &FirstKeys,
+        when_busy: WhenBusy,
         interrupt: &Interrupt,
     ) -> Result<Self, SshError> {
-        let link = Arc::new(Link::new(dial(options, first_keys, interrupt)?, options)?);
+        let dialled = dial(options, first_keys, when_busy, interrupt)?;
+        let link = Arc::new(Link::new(dialled, options)?);
         service::serve(&link);
         Ok(Self { link, files: Place::default() })
     }

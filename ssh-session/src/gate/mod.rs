@@ -34,6 +34,15 @@ struct Address {
     transport: Option<u64>,
 }
 
+/// What a dial does about a server that is busy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenBusy {
+    /// Comes again, in its old place, for as long as it has the time.
+    ComeAgain,
+    /// Says so: a pool tries again by itself, and tells those who wait why.
+    SaySo,
+}
+
 /// The gates of this process that are in use.
 struct Gates {
     home: ProcessId,
