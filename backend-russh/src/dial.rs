@@ -48,9 +48,12 @@ pub(crate) async fn dial(
     let deadline = Deadline::after(Some(options.connect_timeout));
     let dials = Dialling::for_route(options);
     let mut attempts = 0;
+    let mut turned_away = None;
     loop {
         let error = match attempt(options, &dials, first_keys, deadline, &runtime).await {
             Err(error) if error.kind() == Kind::Busy && when_busy == WhenBusy::ComeAgain => error,
+            // Why it took so long says more than that it did.
+            Err(error) if error.kind() == Kind::Timeout => return Err(turned_away.unwrap_or(error)),
             other => return other,
         };
         let pause = dials.last().map_or(Duration::MAX, |dialling| dialling.pause(attempts));
@@ -60,6 +63,7 @@ pub(crate) async fn dial(
         tracing::debug!(%error, ?pause, "again in a moment");
         tokio::time::sleep(pause).await;
         attempts += 1;
+        turned_away = Some(error);
     }
 }
 

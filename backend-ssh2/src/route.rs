@@ -33,6 +33,7 @@ pub(crate) fn dial(
     options.validate()?;
     let deadline = Deadline::after(Some(options.connect_timeout));
     let dials = Dialling::for_route(options);
+    let mut turned_away = None;
     for attempts in 0.. {
         match attempt(options, &dials, first_keys, deadline, interrupt) {
             Err(error) if error.kind() == Kind::Busy && when_busy == WhenBusy::ComeAgain => {
@@ -42,7 +43,10 @@ pub(crate) fn dial(
                 }
                 tracing::debug!(%error, ?pause, "again in a moment");
                 entry::pause(pause, &options.target, interrupt)?;
+                turned_away = Some(error);
             }
+            // Why it took so long says more than that it did.
+            Err(error) if error.kind() == Kind::Timeout => return Err(turned_away.unwrap_or(error)),
             other => return other,
         }
     }

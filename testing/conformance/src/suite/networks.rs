@@ -48,7 +48,9 @@ fn attempt<S: Subject>(case: &Case<S>, options: &Options, what: &str) -> bool {
 }
 
 fn a_connection_cut_anywhere_is_an_error<S: Subject>(case: &Case<S>) {
-    let (proxy, options) = case.proxy();
+    let (proxy, mut options) = case.proxy();
+    // A server that is gone at once is dialled again until then.
+    options.connect_timeout = Duration::from_secs(3);
     for direction in [Direction::ToClient, Direction::ToServer] {
         let mut cut = 0;
         // The first connections are those of the handshake, the last ones end by themselves.
