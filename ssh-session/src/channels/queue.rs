@@ -32,6 +32,8 @@ pub struct ChannelQueue {
     /// How often it was asked again since a channel was last closed.
     pauses: usize,
     leftover_retries: usize,
+    /// Grows with each of these, and when a channel is closed.
+    round: u64,
 }
 
 /// A place in the queue.
@@ -56,6 +58,8 @@ struct Place {
     waits: bool,
     /// The server has been asked and has not answered.
     asked: bool,
+    /// The queue's round when it was asked.
+    round: u64,
     /// It was asked though nothing is known to have closed.
     probes: bool,
     refused: bool,
@@ -69,7 +73,7 @@ impl ChannelQueue {
         self.last_ticket += 1;
         let ticket = self.last_ticket;
         let (asked, probes, refused, stuck) = (false, false, false, false);
-        self.places.push_back(Place { ticket, waits, asked, probes, refused, stuck });
+        self.places.push_back(Place { ticket, waits, asked, round: 0, probes, refused, stuck });
         Ticket(ticket)
     }
 
@@ -85,6 +89,7 @@ impl ChannelQueue {
         if let Some(index) = self.index(ticket) {
             let place = &mut self.places[index];
             (place.asked, place.probes) = (true, probes && !lately);
+            place.round = self.round;
         }
     }
 
@@ -109,12 +114,18 @@ impl ChannelQueue {
         let behind_others = self.places.iter().take(index).any(|ahead| !ahead.asked);
         let others = self.running > 0 || self.places.iter().any(|place| place.asked);
         self.full = true;
-        let pause = RETRY_PAUSES.get(self.pauses).filter(|_| self.has_closed_lately(now));
+        // Many that were asked for at once are refused together: that is one answer, not many.
+        let news = self.places[index].round == self.round;
+        let pauses = self.pauses + usize::from(news);
+        let retries = self.leftover_retries + usize::from(news);
+        let pause = RETRY_PAUSES.get(pauses.max(1) - 1).filter(|_| self.has_closed_lately(now));
         let wait = if let Some(pause) = pause {
-            self.pauses += 1;
+            self.pauses = pauses;
+            self.round += u64::from(news);
             *pause
-        } else if leftovers > 0 && (!waits || !others) && self.leftover_retries < LEFTOVER_RETRIES {
-            self.leftover_retries += 1;
+        } else if leftovers > 0 && (!waits || !others) && retries <= LEFTOVER_RETRIES {
+            self.leftover_retries = retries;
+            self.round += u64::from(news);
             LEFTOVER_WAIT
         } else if waits && others {
             PROBE_INTERVAL
@@ -155,6 +166,7 @@ impl ChannelQueue {
     pub fn freed(&mut self, now: Instant) {
         self.last_close = Some(now);
         (self.pauses, self.leftover_retries) = (0, 0);
+        self.round += 1;
         if self.full {
             self.room += 1;
         }

@@ -136,7 +136,9 @@ impl Play {
                 self.in_flight.remove(&index);
                 let ticket = self.tickets[index].expect("it came");
                 let running = self.queue.running();
-                let in_flight = self.in_flight.len();
+                // One that was given up since has no command that could end.
+                let wanted = |other: &&usize| self.fates[**other].is_none();
+                let in_flight = self.in_flight.iter().filter(wanted).count();
                 let stays = self.queue.refused(ticket, 0, now);
                 if !stays && self.fates[index].is_none() {
                     if self.jobs[index].waits {
@@ -270,4 +272,19 @@ fn commands_given_up_are_waited_for_a_little() {
     assert!(!queue.refused(ticket, 1, now), "it may take for ever");
     assert_eq!(queue.turn(ticket, now), Turn::Refused);
     assert!(!queue.is_full());
+}
+
+/// Refused together they have asked once, so the slot that comes free late is theirs.
+#[test]
+fn a_burst_behind_a_close_is_one_question() {
+    let burst = |waits| Job { arrives: 28, runs: 0, waits, patience: 1_000_000 };
+    for waits in [true, false] {
+        let mut jobs = vec![Job { arrives: 0, runs: 18, waits: true, patience: 1_000_000 }];
+        jobs.extend((0..2 * RETRY_PAUSES.len()).map(|_| burst(true)));
+        jobs.push(burst(waits));
+        let mut play = Play::new(jobs, 1, 60);
+        play.run();
+        let refused = play.fates.iter().filter(|fate| **fate == Some(Fate::Refused)).count();
+        assert_eq!(refused, usize::from(!waits));
+    }
 }
