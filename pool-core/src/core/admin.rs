@@ -17,7 +17,7 @@ impl<S, E: Clone> Core<S, E> {
         self.surplus = 0;
         for index in self.slots.indices() {
             if self.slots[index].retiring == Some(CloseReason::Resized) {
-                self.slots.unmark(index);
+                self.slots.keep(index);
                 self.relink(index);
             }
         }

@@ -169,7 +169,7 @@ impl<S, E: Clone> Core<S, E> {
             return;
         };
         if self.slots.staying() < self.config.max_size && !self.closed {
-            self.slots.unmark(most_used);
+            self.slots.keep(most_used);
             self.relink(most_used);
             self.surplus -= 1;
         }

@@ -246,7 +246,10 @@ impl<S, E: Clone> Core<S, E> {
         if self.slots.overdue == 0 {
             return;
         }
-        let overdue = |index: &u32| self.slots[*index].overdue;
+        let overdue = |index: &u32| {
+            let slot = &self.slots[*index];
+            slot.overdue && slot.retiring.is_none()
+        };
         let oldest =
             self.slots.indices().filter(overdue).min_by_key(|&index| self.slots[index].born);
         if let Some(index) = oldest {

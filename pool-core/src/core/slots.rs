@@ -131,24 +131,33 @@ impl<S> Slots<S> {
         let slot = &mut self.slots[index as usize];
         if slot.retiring.replace(reason).is_none() {
             self.retiring += 1;
+            // It wants no successor any more: it has one, or goes for another reason.
+            self.overdue -= usize::from(slot.overdue);
         }
-        // It wants no successor any more: it has one, or goes for another reason.
-        self.overdue -= usize::from(std::mem::take(&mut slot.overdue));
     }
 
-    /// A session that is past its lifetime is lent once more.
+    /// It may be lent again after all.
+    pub(super) fn keep(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        if slot.retiring.take().is_some() {
+            self.retiring -= 1;
+            self.overdue += usize::from(slot.overdue);
+        }
+    }
+
+    /// A session that is past its lifetime is lent once more, and a successor of it wanted.
     pub(super) fn mark_overdue(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
-        self.overdue += usize::from(!slot.overdue);
-        slot.overdue = true;
+        let overdue = std::mem::replace(&mut slot.overdue, true);
+        self.overdue += usize::from(!overdue && slot.retiring.is_none());
     }
 
     /// Forgets what was decided for as long as leases are out.
     pub(super) fn unmark(&mut self, index: u32) -> Option<CloseReason> {
         let slot = &mut self.slots[index as usize];
-        self.overdue -= usize::from(slot.overdue);
-        slot.overdue = false;
         let reason = slot.retiring.take();
+        let overdue = std::mem::take(&mut slot.overdue);
+        self.overdue -= usize::from(overdue && reason.is_none());
         self.retiring -= usize::from(reason.is_some());
         reason
     }

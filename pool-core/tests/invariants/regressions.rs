@@ -467,3 +467,122 @@ fn i35_one_more_is_tried_before_a_tick_does_anything_else() {
     ]);
     holds(setup, &ops);
 }
+
+/// A promise grew too old in its borrower's stead, who waited anew: those found too old for it close
+/// at once, which the model took for a tick without haste.
+#[test]
+fn i21_whoever_loses_a_promise_needs_room_at_once() {
+    let setup = Setup {
+        max_size: 5,
+        max_waiters: Some(5),
+        leak_after: Some(millis(25)),
+        max_closing: 1,
+        min_idle: 3,
+        order: Order::Fifo,
+        max_maintaining: 3,
+        max_lifetime: Some(millis(200)),
+        jitter: 0.5,
+        seed: 65,
+        keyed: true,
+        ..Setup::default()
+    };
+    let ops = [
+        Acquire(Endless),
+        Add,
+        Tick(Ahead(Duration::from_secs(60))),
+        Add,
+        Add,
+        Add,
+        Peek,
+        Tick(Ahead(millis(60))),
+    ];
+    holds(setup, &ops);
+}
+
+/// A session that was lent past its lifetime wanted a successor, and no more so once a resize had
+/// marked it and another one taken that back.
+#[test]
+fn i34_a_resize_taken_back_forgets_nothing() {
+    let setup = Setup {
+        shared: true,
+        leases_per_session: 3,
+        limit_recovery: millis(35),
+        min_idle: 1,
+        check_after_idle: Duration::MAX,
+        idle_timeout: Some(millis(60)),
+        max_lifetime: Some(millis(200)),
+        watch_interval: Some(millis(15)),
+        jitter: 0.0,
+        ..Setup::default()
+    };
+    let ops = [
+        Add,
+        Acquire(Millis(61)),
+        Tick(Ahead(Duration::from_secs(1))),
+        Acquire(Patience::None),
+        Resize(0),
+        Resize(2),
+        Start,
+        Finish(163, End::Ok),
+    ];
+    holds(setup, &ops);
+}
+
+/// After a permanent error, whoever asked next was given what was open; nothing is opened for
+/// `min_idle` then until somebody asks again, which the model did not.
+#[test]
+fn i20_min_idle_waits_for_whoever_needs_a_connect() {
+    let setup = Setup {
+        max_size: 3,
+        shared: true,
+        leases_per_session: 5,
+        limit_recovery: millis(900),
+        max_waiters: Some(2),
+        max_closing: 2,
+        min_idle: 1,
+        max_connecting: 1,
+        max_maintaining: 1,
+        check_after_idle: millis(200),
+        idle_timeout: None,
+        max_lifetime: Some(millis(200)),
+        keepalive_interval: None,
+        watch_interval: Some(millis(15)),
+        seed: 0,
+        ..Setup::default()
+    };
+    let mut ops = vec![Acquire(Endless); 13];
+    ops.extend([
+        Cancel(0),
+        Take(0),
+        Acquire(Patience::None),
+        Acquire(Millis(24)),
+        Stray(0),
+        Start,
+        Finish(0, End::Ok),
+        Start,
+        Tick(Due),
+        Tick(Due),
+        Acquire(Endless),
+        Release(0, Return::Clean),
+        Acquire(Endless),
+        Acquire(Endless),
+        Refuse(0, true),
+        Replace(0),
+        Finish(0, End::Fail(Transient)),
+        Start,
+        Acquire(Endless),
+        Finish(0, End::Ok),
+        Acquire(Endless),
+        Wait(Ahead(millis(20))),
+        Add,
+        Start,
+        Finish(4, End::Fail(Permanent)),
+        Acquire(Millis(24)),
+        Resize(1),
+        Take(0),
+        Start,
+        Acquire(Millis(24)),
+        Start,
+    ]);
+    holds(setup, &ops);
+}

@@ -75,8 +75,9 @@ impl Harness {
         let freed = before.queue.iter().filter(|&&(id, slot)| slot.is_some() && !kept(id, slot));
         let freed = freed.count();
         let most = before.stats.idle.div_ceil(10).max(1) + freed;
-        // Borrowers that wait need room at once.
-        let calm = before.queued() == 0;
+        // Borrowers that wait need room at once, and so do those that lost what they were promised.
+        let moved = |id, slot| self.book.place(id).is_some_and(|now| now != slot);
+        let calm = before.queued() == 0 && !before.queue.iter().any(|&(id, slot)| moved(id, slot));
         ensure!(!calm || retired <= most, "I21", "{retired} retired in one tick");
         let least = self.setup.min_idle.min(self.max_size);
         let left = (before.stats.idle + freed).saturating_sub(idled);

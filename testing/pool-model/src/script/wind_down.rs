@@ -142,8 +142,13 @@ impl Harness {
                 return Ok(());
             }
             self.tick()?;
-            if !self.core.has_task(self.now) && self.book.stats.idle < wanted {
-                self.advance("I20")?;
+            if self.core.has_task(self.now) || self.book.stats.idle >= wanted {
+                continue;
+            }
+            // Those that were asked may have found what was open, which is gone by now.
+            match self.gate.permanent && self.core.poll_timeout().is_none() {
+                true => self.lend_everything()?,
+                false => self.advance("I20")?,
             }
         }
         ensure!(false, "I20", "{wanted} idle wanted: {:?}", self.book);
