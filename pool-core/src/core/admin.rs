@@ -40,7 +40,8 @@ impl<S, E: Clone> Core<S, E> {
     }
 
     /// Ends the pool: waiters fail, idle sessions close, lent ones close when they come back, and
-    /// what is being opened is given up. Nothing is opened, checked or lent any more.
+    /// what is being opened is given up, and checks and resets are interrupted. Nothing is opened,
+    /// checked or lent any more.
     /// [`Notice::Drained`](super::Notice::Drained) tells when all is done.
     pub fn close(&mut self, now: Instant) {
         if self.closed {
@@ -50,6 +51,7 @@ impl<S, E: Clone> Core<S, E> {
         // Nobody would use what is tried.
         self.limits.grows_at = None;
         self.close_free(CloseReason::PoolClosed, now);
+        self.end_upkeep(now);
         while let Some(waiter) = self.waiters.front() {
             self.counters.refused_closed += 1;
             self.end_wait(waiter, Refusal::Closed, now);

@@ -70,6 +70,18 @@ impl<S, E: Clone> Core<S, E> {
         }
     }
 
+    /// Interrupts the checks and resets that closing sessions wait for: what they would tell is of
+    /// no use any more, and one whose peer is gone would take all the time that closing has.
+    pub(super) fn end_upkeep(&mut self, now: Instant) {
+        for index in self.slots.indices() {
+            let Slot { phase, work, interrupted, .. } = self.slots[index];
+            if phase == Phase::Closing && matches!(work, Work::Check | Work::Reset) && !interrupted
+            {
+                self.closing_due(index, now);
+            }
+        }
+    }
+
     /// Tells the task that works on a slot to end.
     pub(super) fn interrupt(&mut self, index: u32) {
         let purpose = self.slots[index].purpose;

@@ -275,13 +275,17 @@ impl<B: Books> Bare<B> {
 
     fn interrupt(&mut self, key: B::Key, slot: SlotId) {
         let running = self.running.iter().find(|(_, (of, task))| *of == key && task.slot() == slot);
-        let ticket = running.map(|(ticket, _)| *ticket);
-        match ticket.and_then(|ticket| self.running.remove(&ticket)) {
-            Some((_, Task::Connect { .. })) => {
+        match running.map(|(ticket, (_, task))| (*ticket, task)) {
+            Some((ticket, Task::Connect { .. })) => {
+                self.running.remove(&ticket);
                 let (failure, kind) = (ConnectFailure::TimedOut, ErrorKind::Transient);
                 self.known(key, |core, now| core.connect_failed(slot, kind, failure, now));
             }
-            other => panic!("only a connect has no other end: {other:?}"),
+            // What works on a session comes back with the session.
+            Some((ticket, Task::Check { .. } | Task::Reset { .. })) => {
+                self.finish(ticket, Verdict::Transient);
+            }
+            other => panic!("a close has no other end: {other:?}"),
         }
     }
 

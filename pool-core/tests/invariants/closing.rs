@@ -1,6 +1,6 @@
 //! I24 and I25 as far as the core goes; I26 belongs to the fronts.
 
-use pool_core::core::{Acquired, Refusal, Returned, Task};
+use pool_core::core::{Acquired, Notice, Refusal, Returned, Task};
 use pool_core::{CloseReason, Config};
 
 use crate::rig::{Rig, millis};
@@ -56,6 +56,25 @@ fn i24_what_is_under_way_at_close_ends_in_a_close() {
     assert_eq!((rig.stats().open(), rig.stats().closing), (3, 3));
     rig.work();
     assert_eq!(rig.stats().counters.closed(CloseReason::PoolClosed), 3);
+}
+
+/// A check of a dead peer took its own time before its session's close had any.
+#[test]
+fn i24_what_is_under_way_at_close_is_interrupted() {
+    let mut rig = Rig::new(Config::builder().max_size(3).check_after_idle(millis(10)));
+    rig.warm(3);
+    let (reset, lent) = (rig.get(), rig.get());
+    rig.release(reset, Returned::NeedsReset);
+    rig.pass(millis(20));
+    rig.wait();
+    let under_way: Vec<_> = rig.start().iter().map(Task::slot).collect();
+    assert_eq!((rig.stats().checking, rig.stats().resetting), (1, 1));
+    rig.core.close(rig.now);
+    let told: Vec<_> = std::iter::from_fn(|| rig.core.poll_notice()).collect();
+    for slot in under_way {
+        assert!(told.iter().any(|said| matches!(said, Notice::Interrupt(of) if *of == slot)));
+    }
+    rig.release(lent, Returned::Clean);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pool_core::ErrorKind::{Permanent, Transient};
+use pool_core::ErrorKind::{Busy, Permanent, Transient};
 use pool_core::Order;
 use pool_model::script::Op::{
     Acquire, Add, Cancel, Finish, Peek, Refuse, Release, Replace, Resize, Start, StartAll, Stray,
@@ -584,5 +584,74 @@ fn i20_min_idle_waits_for_whoever_needs_a_connect() {
         Acquire(Millis(24)),
         Start,
     ]);
+    holds(setup, &ops);
+}
+
+/// Of two that want a successor the older one got it, which was lent when its own, shorter time
+/// was up, and the model knew of the other one only.
+#[test]
+fn i34_the_oldest_is_succeeded_first() {
+    let setup = Setup {
+        max_size: 3,
+        shared: true,
+        leases_per_session: 5,
+        max_closing: 2,
+        min_idle: 2,
+        order: Order::Fifo,
+        max_connecting: 1,
+        max_maintaining: 3,
+        check_after_idle: millis(200),
+        idle_timeout: Some(millis(800)),
+        max_lifetime: Some(millis(200)),
+        keepalive_interval: Some(millis(15)),
+        watch_interval: Some(millis(60)),
+        seed: 69,
+        ..Setup::default()
+    };
+    let ops = [
+        Start,
+        Acquire(Endless),
+        Add,
+        Finish(217, End::Ok),
+        StartAll,
+        Take(245),
+        Tick(Ahead(millis(1000))),
+        Wait(Ahead(millis(60))),
+        Acquire(Endless),
+        Acquire(Millis(219)),
+        Resize(7),
+        Acquire(Millis(207)),
+        Finish(105, End::Ok),
+        Release(121, Return::Clean),
+        StartAll,
+        Finish(55, End::Ok),
+        Acquire(Millis(188)),
+        Acquire(Endless),
+        Finish(34, End::Ok),
+        Take(181),
+        Acquire(Endless),
+        Cancel(26),
+        Start,
+        Add,
+        Finish(69, End::Ok),
+        Refuse(196, false),
+        Take(248),
+        Peek,
+        Cancel(218),
+        Wait(Ahead(millis(5))),
+        Release(188, Return::Clean),
+        Acquire(Patience::Past),
+        Peek,
+        Finish(104, End::Fail(Transient)),
+        Tick(Ahead(millis(101))),
+        StartAll,
+        Acquire(Patience::None),
+        Tick(Ahead(millis(40))),
+        Acquire(Millis(107)),
+        Tick(Ahead(millis(20))),
+        Finish(41, End::Fail(Busy)),
+        Take(147),
+        Finish(14, End::Ok),
+    ];
     holds(setup, &ops);
 }

@@ -74,7 +74,11 @@ impl Books {
 
     /// Somebody begins to read slowly over a client's connections, or ends it.
     pub(crate) fn slow_reader(&mut self, owner: usize, begins: bool) {
-        let readers = &mut self.allowed[owner].slow_readers;
+        let allowed = &mut self.allowed[owner];
+        let readers = &mut allowed.slow_readers;
+        if begins && readers.0 == 0 {
+            allowed.slow_since = Some(Instant::now());
+        }
         readers.0 = if begins { readers.0 + 1 } else { readers.0 - 1 };
         readers.1 = Some(Instant::now());
     }
@@ -141,11 +145,14 @@ impl Books {
         }
     }
 
-    /// The client has received something after so long.
-    pub(crate) fn heard(&mut self, link: &Link, silence: Duration) {
+    /// The client has received something after so long, or but a part of it before a cut.
+    pub(crate) fn heard(&mut self, link: &Link, silence: Duration, cut: bool) {
         self.check_silence(link, silence);
         let Some(record) = self.links.get_mut(&link.number) else { return };
         record.confirmed = record.logged_in;
+        if cut {
+            return;
+        }
         let (owner, site) = (record.owner, record.site);
         let Some(asks) = record.unheard.take().filter(|_| record.client_open) else { return };
         let since = self.refusals.entry((owner, site, asks)).or_default();
@@ -298,7 +305,12 @@ impl Books {
         // What was asked for a sign of life just before the process was stopped has not given one.
         let asked = matches!(why, "CheckFailed" | "KeepaliveFailed");
         let late = asked && !stopped(&self.stops, TICK).is_zero();
-        if self.is_calm(sites, Instant::now()) && !late {
+        // One that is broken closes with its last lease, which whoever reads slowly holds for long.
+        let (now, allowed) = (Instant::now(), &self.allowed[client]);
+        let (readers, last) = allowed.slow_readers;
+        let held = readers > 0 || last.is_some_and(|last| last.elapsed() <= TICK);
+        let since = allowed.slow_since.filter(|_| held).unwrap_or(now);
+        if self.is_calm(sites, since) && !late {
             self.breach("kept", format!("a good session of client {client} was closed: {why}"));
         }
     }

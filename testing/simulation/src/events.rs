@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pool_core::{CloseReason, ConnectFailure, Event, KeyedObserver, Observer, Stats};
 use ssh_session::Endpoint;
 
+use crate::trace::note;
 use crate::world::World;
 
 /// Counts events, and looks at what sessions are closed for.
@@ -38,6 +39,7 @@ impl Observer for Events {
                 use CloseReason::{Broken, CheckFailed, KeepaliveFailed};
                 if matches!(reason, Broken | CheckFailed | KeepaliveFailed) {
                     let why = format!("{reason:?}");
+                    note!(self.world, "client {} gives a session up: {why}", self.client);
                     self.world.books().given_up(self.client, self.sites, &why);
                 }
                 &self.closed

@@ -273,12 +273,13 @@ impl AsyncRead for End {
                         state.heard = Instant::now();
                         state.life = state.heard;
                     }
+                    let cut = state.flows[incoming].cut_after == Some(0);
                     drop(state);
                     let (number, count) = (this.link.number, bytes.len());
                     let whom = if this.is_client { "client" } else { "server" };
                     note!(this.link.world, "link {number}: {count} to the {whom}");
                     if this.is_client {
-                        this.link.world.books().heard(&this.link, silence);
+                        this.link.world.books().heard(&this.link, silence, cut);
                     }
                     buffer.put_slice(&bytes);
                     return Poll::Ready(Ok(()));

@@ -228,6 +228,7 @@ fn allowed(plan: &Client) -> Allowed {
         total,
         dials,
         slow_readers: (0, None),
+        slow_since: None,
         movable: 0,
         silence: silence(plan),
         doubt: plan.keepalive_interval / 20,

@@ -34,6 +34,8 @@ pub(crate) struct Allowed {
     pub(crate) dials: usize,
     /// How many read slowly over its connections, and when one last began or ended.
     pub(crate) slow_readers: (u32, Option<Instant>),
+    /// When the first of them began.
+    pub(crate) slow_since: Option<Instant>,
     /// How many of its jobs may go to another connection, unasked, when theirs ends.
     pub(crate) movable: usize,
     /// How long a peer may be silent until it counts as dead.

@@ -19,6 +19,9 @@ pub(super) struct Shares {
     /// Sessions that were lent when they were given up, and until when they are counted on to come
     /// back; `None` is for ever.
     pending: Vec<(KeyId, Option<Instant>)>,
+    /// Until when more may be counted on: what was given up and found broken in one tick goes as
+    /// broken, and nothing tells that it was given up.
+    unclear: Option<Option<Instant>>,
     /// The step has one input of one key at most, and what follows from it.
     pub(super) one_input: bool,
 }
@@ -42,7 +45,7 @@ impl KeyedHarness {
         self.check_given_up(before, &given)?;
         self.check_longest_idle(before, &given)?;
         self.check_taken(before, &given)?;
-        self.remember(&given);
+        self.remember(before, &given);
         self.check_excess(before, &given)?;
         self.check_shortage()
     }
@@ -91,7 +94,13 @@ impl KeyedHarness {
             return Ok(());
         }
         for key in &given.idle {
-            let since = before.key(*key).and_then(|key| key.spare_since).unwrap_or(self.now);
+            let was = before.key(*key);
+            let since = was.and_then(|key| key.spare_since).unwrap_or(self.now);
+            // Nobody has used what somebody waited for, or was promised, and wants no more.
+            let unused = |key: &KeyView| key.stats.idle + key.stats.reserved > 0;
+            if was.is_some_and(|key| key.spare_since.is_none() && unused(key)) {
+                continue;
+            }
             for other in self.view.keys.iter().filter(|other| other.id != *key) {
                 let was = before.key(other.id).and_then(|other| other.spare_since);
                 let longer = other.spare_since.filter(|now| was == Some(*now));
@@ -138,8 +147,16 @@ impl KeyedHarness {
         self.shares.tenure.get(&key)?.checked_add(turn)
     }
 
-    fn remember(&mut self, given: &GivenUp) {
+    fn remember(&mut self, before: &View, given: &GivenUp) {
         let until = self.now.checked_add(self.setup.turn.max(Duration::from_millis(1)));
+        let goes = |key: &KeyView| {
+            let was = before.key(key.id).map_or(&[][..], |key| &key.retiring);
+            let new = key.retiring.iter().filter(|slot| !was.contains(slot));
+            new.filter(|slot| !key.displaced.contains(slot)).count() > 0
+        };
+        if !self.shares.one_input && self.view.keys.iter().any(goes) {
+            self.shares.unclear = Some(until);
+        }
         let Shares { tenure, pending, .. } = &mut self.shares;
         pending.extend(given.lent.iter().map(|key| (*key, until)));
         for key in &self.view.keys {
@@ -187,6 +204,8 @@ impl KeyedHarness {
     /// up; and a timer is set for the next that will.
     fn check_shortage(&mut self) -> Checked {
         let due = self.view.due;
+        let over = |until: Option<Instant>| until.is_some_and(|until| until <= self.now);
+        self.shares.unclear = self.shares.unclear.filter(|until| !over(*until));
         if self.went_back || due.is_some_and(|at| at <= self.now) || self.closed {
             return Ok(());
         }
@@ -200,6 +219,9 @@ impl KeyedHarness {
             return Ok(());
         };
         let in_time = |end: Instant| due.is_some_and(|at| at <= end);
+        if self.shares.unclear.is_some() {
+            return Ok(());
+        }
         if count <= self.coming() {
             let first = self.pending().flatten().min();
             let told = first.is_none_or(in_time);

@@ -1,9 +1,12 @@
 //! What must be true of sessions with several leases (I7, I32 to I34, I37, I38).
 
+use std::time::Duration;
+
 use pool_core::CloseReason;
 use pool_core::core::Phase;
 
 use super::books::{Book, Entry};
+use super::facts::least;
 use super::harness::Harness;
 use super::violation::Checked;
 
@@ -54,11 +57,17 @@ impl Harness {
             let overdue = self.facts_of(entry.slot).is_some_and(|facts| facts.overdue);
             overdue && entry.leases > 0
         };
-        let stays = |book: &Book, entry: &Entry| book.entry(entry.slot).is_some_and(Entry::stays);
         let were = before.slots.iter().filter(overdue).filter(|entry| entry.stays()).count();
-        let left = before.slots.iter().filter(overdue);
-        let left = left.filter(|entry| stays(&self.book, entry)).count();
-        let succeeded = !opened || were == 0 || left < were;
+        // One that is older, and was lent when its own end had come, may go before those.
+        let lifetime = self.setup.max_lifetime.unwrap_or(Duration::MAX);
+        let least = least(&self.setup, lifetime);
+        let old = |entry: &&Entry| {
+            let facts = self.facts_of(entry.slot);
+            facts.is_none_or(|facts| facts.age(self.latest) >= least)
+        };
+        let stays = |entry: &Entry| self.book.entry(entry.slot).is_some_and(Entry::stays);
+        let mut lent = before.slots.iter().filter(|entry| entry.stays() && entry.leases > 0);
+        let succeeded = !opened || were == 0 || lent.any(|entry| old(&entry) && !stays(entry));
         ensure!(succeeded, "I34", "{were} past their lifetime, and none was succeeded");
         Ok(())
     }
