@@ -1,11 +1,12 @@
 //! Commands that are pretended: how long one takes, what it writes, and how it ends stands in its
 //! own words, so that whoever gets its output can tell whether it is right.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use russh::server::Handle;
-use russh::{ChannelId, Sig};
+use russh::server::{Handle, Msg};
+use russh::{ChannelId, ChannelWriteHalf, Sig};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
@@ -94,28 +95,50 @@ impl Job {
     }
 }
 
+/// A command's channel.
+pub(crate) struct Output {
+    pub(crate) session: Handle,
+    pub(crate) id: ChannelId,
+    pub(crate) write: ChannelWriteHalf<Msg>,
+    /// Ends when the client has closed it.
+    pub(crate) unread: oneshot::Receiver<Infallible>,
+}
+
+impl Output {
+    /// Waits for room: what russh is given beyond that keeps all else on its connection waiting, and
+    /// for good once the client has closed the channel.
+    async fn write(&mut self, bytes: &[u8]) {
+        tokio::select! {
+            biased;
+            _ = &mut self.unread, if !self.unread.is_terminated() => {}
+            _ = self.write.data_bytes(bytes.to_vec()), if !self.unread.is_terminated() => {}
+            else => {}
+        }
+    }
+}
+
 /// Runs one on a server, until it ends, is killed, or its channel is gone.
 pub(crate) async fn run(
     world: World,
     job: Job,
-    session: Handle,
-    channel: ChannelId,
+    mut output: Output,
     killed: oneshot::Receiver<()>,
     fed: oneshot::Receiver<()>,
     slot: Arc<()>,
 ) {
     let written = job.written();
     let (first, rest) = written.split_at(written.len() / 2);
+    let (session, channel) = (output.session.clone(), output.id);
     let working = async {
         // A job that nobody feeds any more is killed.
         if job.input > 0 && fed.await.is_err() {
             std::future::pending::<()>().await;
         }
-        let _ = session.data(channel, first.to_vec()).await;
+        output.write(first).await;
         sleep(Duration::from_millis(job.time)).await;
         world.books().stopped(job.number, true);
         note!(world, "job {} ends", job.number);
-        let _ = session.data(channel, rest.to_vec()).await;
+        output.write(rest).await;
         let _ = session.exit_status_request(channel, job.code.into()).await;
     };
     tokio::select! {

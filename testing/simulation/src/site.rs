@@ -12,7 +12,8 @@ use russh::keys::PrivateKey;
 use russh::keys::ssh_key::private::Ed25519Keypair;
 use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, Session};
 use russh::{
-    Channel, ChannelId, ChannelOpenFailure, Limits, MethodKind, MethodSet, Pty, Sig, SshId,
+    Channel, ChannelId, ChannelOpenFailure, ChannelWriteHalf, Limits, MethodKind, MethodSet, Pty,
+    Sig, SshId,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::sync::oneshot;
@@ -20,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::client;
-use crate::job::{self, Job};
+use crate::job::{self, Job, Output};
 use crate::net::{self, End};
 use crate::trace::note;
 use crate::world::World;
@@ -196,7 +197,9 @@ struct Open {
     feed: Option<(Job, usize, oneshot::Sender<()>)>,
     has_pty: bool,
     /// Until a command has it.
-    slot: Option<(Arc<()>, oneshot::Sender<Infallible>)>,
+    slot: Option<(Arc<()>, oneshot::Sender<Infallible>, ChannelWriteHalf<Msg>)>,
+    /// Dropped when the client closes it.
+    reader: Option<oneshot::Sender<Infallible>>,
     /// It was closed from here, which nobody else says.
     closed: Arc<AtomicBool>,
 }
@@ -259,11 +262,12 @@ impl Handler for Visit {
                 }
             });
         }
-        let slot = Some((Arc::clone(&self.sessions), used));
-        let open = Open { kill: None, feed: None, has_pty: false, slot, closed };
-        self.channels.insert(channel.id(), open);
+        let id = channel.id();
         // What comes in is taken by the callbacks.
-        drop(channel.split().0);
+        let (_, write) = channel.split();
+        let slot = Some((Arc::clone(&self.sessions), used, write));
+        let open = Open { kill: None, feed: None, has_pty: false, slot, reader: None, closed };
+        self.channels.insert(id, open);
         reply.accept().await;
         Ok(())
     }
@@ -306,7 +310,7 @@ impl Handler for Visit {
     ) -> Result<(), Self::Error> {
         let open = self.channels.get_mut(&id);
         let taken = open.and_then(|open| Some((Job::parse(command)?, open.slot.take()?, open)));
-        let Some((job, (slot, _), open)) = taken else { return session.channel_failure(id) };
+        let Some((job, (slot, _, write), open)) = taken else { return session.channel_failure(id) };
         note!(self.world, "site {} starts job {} on link {}", self.site, job.number, self.link);
         self.world.books().started(job.number, self.site, self.link);
         if job.pty != open.has_pty {
@@ -314,9 +318,11 @@ impl Handler for Visit {
             self.world.books().breach("right input", text);
         }
         let ((kill, killed), (feed, fed)) = (oneshot::channel(), oneshot::channel());
+        let (reader, unread) = oneshot::channel();
         (open.kill, open.feed) = (Some(kill), Some((job, 0, feed)));
-        let running = job::run(self.world.clone(), job, session.handle(), id, killed, fed, slot);
-        tokio::spawn(running);
+        open.reader = Some(reader);
+        let channel = Output { session: session.handle(), id, write, unread };
+        tokio::spawn(job::run(self.world.clone(), job, channel, killed, fed, slot));
         session.channel_success(id)
     }
 
@@ -384,7 +390,8 @@ impl Handler for Visit {
         if let Some(mut open) = self.channels.remove(&id)
             && !self.world.site(self.site).habits().kills
         {
-            // What it reads is at its end.
+            // What it reads is at its end, and nobody reads what it writes.
+            open.reader = None;
             if let Some((_, _, feed)) = open.feed.take() {
                 let _ = feed.send(());
             }

@@ -56,8 +56,8 @@ impl Wire {
         self.send(&Packet::new(SERVICE_ACCEPT).string(service))
     }
 
-    /// Opens every channel that is wanted, until a command is to be run: the client's number of its
-    /// channel.
+    /// Opens every channel that is wanted, until a command or a subsystem is to be run: the client's
+    /// number of its channel.
     pub fn command(&mut self) -> io::Result<u32> {
         loop {
             let packet = self.receive()?;
@@ -72,7 +72,7 @@ impl Wire {
                 Some(&CHANNEL_REQUEST) => {
                     let channel = number(rest)?;
                     let mut rest = rest.get(4..).unwrap_or_default();
-                    let is_command = take(&mut rest)? == b"exec";
+                    let is_command = matches!(take(&mut rest)?, b"exec" | b"subsystem");
                     if rest.first() != Some(&0) {
                         self.send(&Packet::new(CHANNEL_SUCCESS).number(channel))?;
                     }

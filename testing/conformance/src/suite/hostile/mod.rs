@@ -4,6 +4,7 @@
 //! none where no harm is done, in bounded time and memory. Where a server sends without end, the
 //! script goes on for some seconds unless the client ends it.
 
+mod files;
 mod floods;
 mod handshakes;
 mod lengths;
@@ -18,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ssh_session::{
-    Auth, Command, HostKeyPolicy, HostKeys, Kind, Options, Session as _, SshError, Target,
+    Auth, Command, HostKeyPolicy, HostKeys, Kind, Options, Session, SshError, Target,
 };
 
 use super::Subject;
@@ -61,6 +62,8 @@ pub struct Hostile {
     pub name: String,
     script: Arc<test_servers::scripted::Script>,
     expected: Expected,
+    /// A directory is fetched from it, and no command run.
+    has_files: bool,
 }
 
 /// What is to come of a server.
@@ -74,6 +77,8 @@ enum Expected {
     FailsBy(Kind),
     /// An error, or no error: what matters is that it takes no longer than anything may.
     Either,
+    /// A report with so many files in it that were left out or failed.
+    Names(usize),
 }
 
 /// What came of one server.
@@ -97,7 +102,7 @@ impl Hostile {
         expected: Expected,
         script: impl Fn(&mut Wire) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
-        Self { name: name.into(), script: Arc::new(script), expected }
+        Self { name: name.into(), script: Arc::new(script), expected, has_files: false }
     }
 
     /// Connects to such a server and runs a command there.
@@ -115,28 +120,29 @@ impl Hostile {
         options.connect_timeout = deadline(CONNECT);
         let memory = Memory::start();
         let start = Instant::now();
-        let result = subject.connect(&options).and_then(|session| {
-            let output = session.exec(&Command::new("echo works").timeout(deadline(RUN)));
-            drop(session);
-            output
+        let mut strays = None;
+        let result = subject.connect(&options).and_then(|session| match self.has_files {
+            true => files::fetch(subject, &session, deadline(RUN), &mut strays),
+            false => run(&session),
         });
         let elapsed = start.elapsed();
         let peak = memory.peak();
         drop(server);
         let said = match &result {
-            Ok(output) => format!("{output:?}"),
+            Ok(made) => format!("{made:?}"),
             Err(error) => format!("{:?}: {error}", error.kind()),
         };
-        let works = |result: &Result<ssh_session::Output, SshError>| {
-            result.as_ref().is_ok_and(|output| output.success() && &*output.stdout == b"works\n")
+        let as_expected = match (self.expected, &result) {
+            (Expected::Works, Ok(made)) => made.whole,
+            (Expected::Names(count), Ok(made)) => made.left_out == count,
+            (Expected::Fails, Ok(made)) => made.left_out > 0,
+            (Expected::Fails, Err(_)) | (Expected::Either, _) => true,
+            (Expected::FailsBy(kind), Err(error)) => error.kind() == kind,
+            _ => false,
         };
-        let as_expected = match self.expected {
-            Expected::Works => works(&result),
-            Expected::Fails => result.is_err(),
-            Expected::FailsBy(kind) => result.as_ref().is_err_and(|error| error.kind() == kind),
-            Expected::Either => true,
-        };
-        let wrong = if !as_expected {
+        let wrong = if let Some(stray) = strays {
+            Some(format!("{stray} was written"))
+        } else if !as_expected {
             Some(format!("expected {:?}", self.expected))
         } else if elapsed > LONGEST.max(deadline(CONNECT) + deadline(RUN)) {
             Some("too slow".into())
@@ -149,10 +155,25 @@ impl Hostile {
     }
 }
 
+/// What a session made of a server.
+#[derive(Debug)]
+struct Made {
+    /// All that was asked for.
+    whole: bool,
+    /// How many files were left out or failed.
+    left_out: usize,
+}
+
+fn run<S: Session>(session: &S) -> Result<Made, SshError> {
+    let output = session.exec(&Command::new("echo works").timeout(deadline(RUN)))?;
+    let whole = output.success() && &*output.stdout == b"works\n";
+    Ok(Made { whole, left_out: 0 })
+}
+
 /// All servers, in the order of a session's life.
 pub fn all() -> Vec<Hostile> {
-    [handshakes::table(), lengths::table(), logins::table(), outputs::table(), floods::table()]
-        .concat()
+    let life = [handshakes::table(), lengths::table(), logins::table(), outputs::table()];
+    [life.concat(), files::table(), floods::table()].concat()
 }
 
 impl fmt::Display for Finding {
