@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use ssh_session::shell::ShellOptions;
 use ssh_session::{Chunk, Command, ExitStatus, Kind, Output, Session as _, SshError, Target};
 
-use super::{Library, Process, Sftp};
+use super::{Library, Process, Sftp, Shell};
 use crate::builder::starts;
 use crate::{Builder, Error};
 
@@ -81,6 +82,17 @@ impl<L: Library> Connection<L> {
     /// Where it was not started, or nobody knows whether it was.
     pub fn spawn(&self, command: &Command) -> Result<Process<'_, L>, Error> {
         self.learn(self.session.spawn(command)).map(Process::new)
+    }
+
+    /// Starts an interactive shell, which is typed into and read until its prompt has come. The call
+    /// takes as long as [`ShellOptions::timeout`] at most.
+    ///
+    /// # Errors
+    ///
+    /// Where it was not started, or nobody knows whether it was.
+    pub fn shell(&self, options: &ShellOptions) -> Result<Shell<'_, L>, Error> {
+        let started = self.learn(self.session.spawn(&options.command()));
+        started.map(|process| Shell::new(process, options))
     }
 
     /// Files on the server, over SFTP. The first call sets the channel up: two to three round trips;

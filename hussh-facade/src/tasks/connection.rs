@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backend_russh::RusshSession;
+use ssh_session::shell::ShellOptions;
 use ssh_session::{AsyncSession as _, Chunk, Command, ExitStatus, Kind, Output, SshError, Target};
 
-use super::{AsyncProcess, AsyncSftp};
+use super::{AsyncProcess, AsyncSftp, AsyncShell};
 use crate::builder::starts;
 use crate::{Builder, Error};
 
@@ -87,6 +88,16 @@ impl AsyncConnection {
     /// Where it was not started, or nobody knows whether it was.
     pub async fn spawn(&self, command: &Command) -> Result<AsyncProcess<'_>, Error> {
         self.learn(self.session.spawn(command).await).map(AsyncProcess::new)
+    }
+
+    /// Starts an interactive shell, which is typed into and read until its prompt has come. The call
+    /// takes as long as [`ShellOptions::timeout`] at most.
+    ///
+    /// # Errors
+    ///
+    /// Where it was not started, or nobody knows whether it was.
+    pub async fn shell(&self, options: &ShellOptions) -> Result<AsyncShell<'_>, Error> {
+        AsyncShell::start(self, options).await
     }
 
     /// Files on the server, over SFTP. The first call sets the channel up: two to three round trips;

@@ -26,6 +26,7 @@ mod reading;
 mod rekeying;
 mod run;
 mod sharing;
+mod shells;
 mod trees;
 mod streams;
 mod terminals;
