@@ -29,3 +29,6 @@ pub type Sftp<'c> = sync::Sftp<'c, Russh>;
 
 /// An interactive shell. See [`sync::Shell`].
 pub type Shell<'s> = sync::Shell<'s, Russh>;
+
+/// A file that is followed. See [`sync::Tail`].
+pub type Tail<'c> = sync::Tail<'c, Russh>;

@@ -26,7 +26,8 @@
 //!
 //! [`Connection::sftp`](sync::Connection::sftp) has the files of the server: [`Sftp`], and `AsyncSftp`.
 //! [`Connection::shell`](sync::Connection::shell) is an interactive shell, also of a device that has
-//! nothing else: [`Shell`], and `AsyncShell`.
+//! nothing else: [`Shell`], and `AsyncShell`. [`Connection::tail`](sync::Connection::tail) follows a
+//! file while it grows, over rotation and truncation: [`Tail`], and `AsyncTail`.
 //!
 //! Host keys are checked against `~/.ssh/known_hosts` before any password or key is sent; unknown
 //! hosts are recorded there, changed keys refused ([`HostKeyPolicy`]). The agent and X11 are never
@@ -86,8 +87,8 @@ pub use pool_core::{
 };
 pub use ssh_session::login::Method;
 pub use ssh_session::sftp::{
-    Bounds, Entry, FileKind, FileSystem, Links, Metadata, Outcome, Progress, Report, Transfer,
-    Transferred,
+    Bounds, Entry, FileKind, FileSystem, Links, Metadata, Outcome, Progress, Report, TailFrom,
+    TailOptions, Tailed, Transfer, Transferred,
 };
 pub use ssh_session::shell::{Match, Pattern, ReadUntil, ShellOptions};
 pub use ssh_session::{
@@ -102,16 +103,16 @@ pub use ssh_session::{AsyncLines, AsyncProcessReader, AsyncProcessWriter};
 
 #[cfg(all(feature = "russh", not(feature = "ssh2")))]
 pub use blocking::{
-    Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process, Sftp, Shell,
+    Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process, Sftp, Shell, Tail,
 };
 #[cfg(feature = "ssh2")]
 pub use libssh2::{
-    Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process, Sftp, Shell,
+    Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process, Sftp, Shell, Tail,
 };
 #[cfg(feature = "russh")]
 pub use tasks::{
     AsyncConnection, AsyncConnectionPool, AsyncKeyedConnectionPool, AsyncProcess, AsyncSftp,
-    AsyncShell, KeyedPooledAsyncConnection, PooledAsyncConnection,
+    AsyncShell, AsyncTail, KeyedPooledAsyncConnection, PooledAsyncConnection,
 };
 
 /// The sync API over libssh2.
@@ -139,6 +140,9 @@ mod libssh2 {
 
     /// An interactive shell. See [`sync::Shell`].
     pub type Shell<'s> = sync::Shell<'s, Libssh2>;
+
+    /// A file that is followed. See [`sync::Tail`].
+    pub type Tail<'c> = sync::Tail<'c, Libssh2>;
 }
 
 /// The README's example compiles.

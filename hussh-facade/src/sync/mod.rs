@@ -10,6 +10,7 @@ mod pool;
 mod process;
 mod sftp;
 mod shell;
+mod tail;
 
 pub use self::connection::Connection;
 pub use self::keyed::{KeyedConnectionPool, KeyedPooledConnection};
@@ -22,3 +23,4 @@ pub use self::pool::{ConnectionPool, PooledConnection};
 pub use self::process::Process;
 pub use self::sftp::Sftp;
 pub use self::shell::Shell;
+pub use self::tail::{Tail, TailLines};

@@ -1,15 +1,17 @@
 //! One connection, held by its owner.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backend_russh::RusshSession;
+use ssh_session::sftp::TailOptions;
 use ssh_session::shell::ShellOptions;
 use ssh_session::{AsyncSession as _, Chunk, Command, ExitStatus, Kind, Output, SshError, Target};
 
-use super::{AsyncProcess, AsyncSftp, AsyncShell};
+use super::{AsyncProcess, AsyncSftp, AsyncShell, AsyncTail};
 use crate::builder::starts;
 use crate::{Builder, Error};
 
@@ -108,6 +110,21 @@ impl AsyncConnection {
     /// Where the server has no SFTP ([`Kind::RequestRefused`]), or opens no further channel.
     pub async fn sftp(&self) -> Result<AsyncSftp<'_>, Error> {
         AsyncSftp::new(self).await
+    }
+
+    /// Follows a file on the server, over SFTP, over rotation and truncation. Where to begin is found
+    /// out here.
+    ///
+    /// # Errors
+    ///
+    /// As [`sftp`](Self::sftp), and where the file can't be read.
+    pub async fn tail(
+        &self,
+        path: impl AsRef<Path> + Send,
+        options: &TailOptions,
+    ) -> Result<AsyncTail<'_>, Error> {
+        let path = path.as_ref().to_owned();
+        AsyncTail::begin(self, &path, options).await
     }
 
     /// Whether nothing is known that makes the connection unusable. Never waits.

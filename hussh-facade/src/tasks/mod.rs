@@ -6,6 +6,7 @@ mod pool;
 mod process;
 mod sftp;
 mod shell;
+mod tail;
 
 pub use self::connection::AsyncConnection;
 pub use self::keyed::{AsyncKeyedConnectionPool, KeyedPooledAsyncConnection};
@@ -13,3 +14,4 @@ pub use self::pool::{AsyncConnectionPool, PooledAsyncConnection};
 pub use self::process::AsyncProcess;
 pub use self::sftp::AsyncSftp;
 pub use self::shell::AsyncShell;
+pub use self::tail::AsyncTail;

@@ -29,6 +29,7 @@ mod sharing;
 mod shells;
 mod trees;
 mod streams;
+mod tails;
 mod terminals;
 
 use std::time::Duration;

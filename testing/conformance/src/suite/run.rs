@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::{
     Case, Entry, ServerKind, Setup, Subject, cancelling, channels, commands, deadlines, endings,
     files, heartbeats, limits, networks, processes, queueing, reading, rekeying, sharing, shells,
-    streams, terminals, trees,
+    streams, tails, terminals, trees,
 };
 use test_servers::sshd::PasswordUser;
 
@@ -168,6 +168,7 @@ fn entries<S: Subject>() -> Vec<Entry<S>> {
         networks::table(),
         files::table(),
         trees::table(),
+        tails::table(),
     ]
     .into_iter()
     .flatten()
