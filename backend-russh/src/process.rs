@@ -6,7 +6,9 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use ssh_session::{AsyncProcess, Chunk, Command, ExitStatus, Phase, SshError};
+use russh::ChannelWriteHalf;
+use russh::client::Msg;
+use ssh_session::{AsyncProcess, Chunk, Command, ExitStatus, Phase, SshError, Target};
 
 use crate::deadline::Deadline;
 use crate::link::Link;
@@ -16,7 +18,7 @@ use crate::session::RusshSession;
 use crate::signals;
 use crate::unread::Unread;
 
-/// How long a session that is held back takes things in so that a signal goes out.
+/// How long a session that is held back takes things in so that what is told goes out.
 const MOMENT: Duration = Duration::from_millis(500);
 
 /// As much of what is written goes to the command's task at once.
@@ -54,6 +56,30 @@ impl RusshProcess<'_> {
 }
 
 impl RusshProcess<'_> {
+    /// Tells the server something that has no answer. An error of that means that the session is
+    /// over, which the command's task finds out, too.
+    async fn tell(&self, say: impl AsyncFnOnce(&ChannelWriteHalf<Msg>)) -> Result<(), SshError> {
+        self.failure()?;
+        let Some(channel) = self.running.shared.channel.get() else { return Ok(()) };
+        let using = self.running.link.using();
+        let runtime = self.running.link.runtime.clone();
+        // russh sends it when it next has a moment.
+        drop(runtime.spawn(async move {
+            tokio::time::sleep(MOMENT).await;
+            drop(using);
+        }));
+        tokio::select! {
+            biased;
+            ended = self.running.ended() => tolerate(ended.map(|_| ())),
+            () = say(channel) => Ok(()),
+        }
+    }
+
+    /// Whom the session talks to.
+    pub(crate) fn target(&self) -> &Target {
+        &self.running.shared.target
+    }
+
     /// Where the session lives.
     pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
         &self.running.link.runtime
@@ -88,21 +114,17 @@ impl AsyncProcess for RusshProcess<'_> {
 
     async fn signal(&self, name: &str) -> Result<(), SshError> {
         let signal = signals::named(name)?;
-        self.failure()?;
-        let Some(channel) = self.running.shared.channel.get() else { return Ok(()) };
-        let using = self.running.link.using();
-        let runtime = self.running.link.runtime.clone();
-        // russh sends it when it next has a moment.
-        drop(runtime.spawn(async move {
-            tokio::time::sleep(MOMENT).await;
-            drop(using);
-        }));
-        tokio::select! {
-            biased;
-            ended = self.running.ended() => tolerate(ended.map(|_| ())),
-            // An error means that the session is over, which the command's task finds out, too.
-            _ = channel.signal(signal) => Ok(()),
-        }
+        self.tell(async |channel| {
+            let _ = channel.signal(signal).await;
+        })
+        .await
+    }
+
+    async fn resize(&self, columns: u32, rows: u32) -> Result<(), SshError> {
+        self.tell(async |channel| {
+            let _ = channel.window_change(columns, rows, 0, 0).await;
+        })
+        .await
     }
 
     async fn wait(self) -> Result<ExitStatus, SshError> {
@@ -114,12 +136,12 @@ impl AsyncProcess for RusshProcess<'_> {
 
 /// A call of a process within this time, and that of the process's own deadline.
 pub(crate) async fn within<T>(
-    process: &RusshProcess<'_>,
+    target: &Target,
     patience: Duration,
     call: impl Future<Output = Result<T, SshError>>,
 ) -> Result<T, SshError> {
     let deadline = Deadline::after(Some(patience));
-    deadline.bound(&process.running.shared.target, Phase::Run, call).await?
+    deadline.bound(target, Phase::Run, call).await?
 }
 
 /// What is no error to those who feed a command: that nobody knows how it ended.

@@ -14,7 +14,9 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use russh::client::Msg;
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
-use ssh_session::{Chunk, Command, ExitStatus, Phase, SshError, Stdin, printable};
+use ssh_session::{
+    Chunk, Command, ExitStatus, Phase, Pty, Request, SshError, Stdin, TerminalMode, printable,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::channels::Place;
@@ -133,7 +135,7 @@ impl Pump {
         mut unwanted: Unwanted,
     ) {
         let CommandChannel { channel, mut slot } = lane;
-        if command.is_subsystem() {
+        if command.request_type() == Request::Subsystem {
             slot.keep();
         }
         let (mut read, write) = channel.split();
@@ -187,8 +189,8 @@ impl Pump {
         let must_wait = self.unanswered > 0;
         let mut feeding = pin!(async {
             if let Some(pty) = command.terminal() {
-                let (columns, rows) = (pty.columns, pty.rows);
-                write.request_pty(true, &pty.term, columns, rows, 0, 0, &[]).await?;
+                let (columns, rows, modes) = (pty.columns, pty.rows, modes(pty));
+                write.request_pty(true, &pty.term, columns, rows, 0, 0, &modes).await?;
             }
             for (name, value) in command.envs() {
                 write.set_env(true, name.as_str(), value.as_str()).await?;
@@ -199,12 +201,14 @@ impl Pump {
                 return Ok(());
             }
             sent.store(true, Ordering::Relaxed);
-            if command.is_subsystem() {
+            match command.request_type() {
                 // russh takes text; `Command::subsystem` may be given any bytes.
-                let name = String::from_utf8_lossy(command.command());
-                write.request_subsystem(true, name.as_ref()).await?;
-            } else {
-                write.exec(true, command.command()).await?;
+                Request::Subsystem => {
+                    let name = String::from_utf8_lossy(command.command());
+                    write.request_subsystem(true, name.as_ref()).await?;
+                }
+                Request::Shell => write.request_shell(true).await?,
+                Request::Exec => write.exec(true, command.command()).await?,
             }
             link.park();
             match feed {
@@ -324,6 +328,12 @@ impl Pump {
         }
         error
     }
+}
+
+/// The modes of a terminal as russh has them: all that pass [`Command::validate`].
+fn modes(pty: &Pty) -> Vec<(russh::Pty, u32)> {
+    let known = |(mode, value): &(TerminalMode, u32)| Some((russh::Pty::from_u8(mode.0)?, *value));
+    pty.modes.iter().filter_map(known).collect()
 }
 
 impl Drop for Pump {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ssh_session::gate::WhenBusy;
-use ssh_session::{AsyncSession, Command, FirstKeys, Options, Output, Phase, SshError, Target};
+use ssh_session::{
+    AsyncSession, Command, FirstKeys, Options, Output, Phase, Request, SshError, Target,
+};
 
 use crate::deadline::Deadline;
 use crate::dial::dial;
@@ -58,6 +60,15 @@ impl RusshSession {
         &self.files
     }
 
+    /// Starts what has a deadline for its start alone.
+    async fn start_within<'s>(&self, command: &Command) -> Result<RusshProcess<'s>, SshError> {
+        self.check_home(Phase::OpenChannel)?;
+        let deadline = Deadline::after(command.time_limit());
+        let command = command.clone().timeout(None);
+        let started = RusshProcess::spawn(&self.link, &command);
+        deadline.bound(&self.link.target, Phase::OpenChannel, started).await?
+    }
+
     fn check_home(&self, phase: Phase) -> Result<(), SshError> {
         self.link.line.home.check(&self.link.target, phase)
     }
@@ -79,16 +90,15 @@ impl AsyncSession for RusshSession {
     }
 
     async fn spawn(&self, command: &Command) -> Result<RusshProcess<'_>, SshError> {
+        if command.request_type() == Request::Shell {
+            return self.start_within(command).await;
+        }
         self.check_home(Phase::OpenChannel)?;
         RusshProcess::spawn(&self.link, command).await
     }
 
     async fn spawn_kept(&self, command: &Command) -> Result<RusshProcess<'static>, SshError> {
-        self.check_home(Phase::OpenChannel)?;
-        let deadline = Deadline::after(command.time_limit());
-        let command = command.clone().timeout(None);
-        let started = RusshProcess::spawn(&self.link, &command);
-        deadline.bound(&self.link.target, Phase::OpenChannel, started).await?
+        self.start_within(command).await
     }
 
     fn is_alive(&self) -> bool {

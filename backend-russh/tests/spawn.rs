@@ -127,7 +127,7 @@ async fn a_signal_reaches_the_command_and_its_name_comes_back() {
 async fn a_terminal_is_as_large_as_asked_for() {
     let server = Sshd::start().expect("sshd");
     let session = connect(&sshd_options(&server)).await;
-    let pty = Pty { term: "vt100".into(), columns: 123, rows: 45 };
+    let pty = Pty { term: "vt100".into(), columns: 123, rows: 45, ..Pty::default() };
     let command = Command::new("stty size; echo $TERM; echo err >&2; tty").pty(pty);
     let output = session.exec(&command).await.expect("output");
     let text = output.stdout_lossy();

@@ -55,7 +55,7 @@ pub(crate) struct CommandIo {
     input: Input,
     /// To write, or end the input: libssh2 wants the same bytes until they are sent.
     writing: CallQueue,
-    signalling: CallQueue,
+    telling: CallQueue,
     /// For the next piece.
     buffer: Vec<u8>,
     /// The stream that the last piece came from: the other one is looked at first.
@@ -113,7 +113,7 @@ impl CommandIo {
             channel: Some(channel),
             input,
             writing: CallQueue::default(),
-            signalling: CallQueue::default(),
+            telling: CallQueue::default(),
             buffer: Vec::new(),
             last: Stream::Stderr,
             adjusting: false,
@@ -247,13 +247,19 @@ impl CommandIo {
         self.input.piped = false;
     }
 
-    pub(crate) fn signal(&mut self, state: &mut State, op: Op, name: &[u8]) -> Result<(), Error> {
-        if !self.signalling.take(op) {
+    /// Tells the server something that has no answer, such as a signal.
+    pub(crate) fn tell(
+        &mut self,
+        state: &mut State,
+        op: Op,
+        say: impl FnOnce(&mut Channel) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        if !self.telling.take(op) {
             return Err(ffi::again());
         }
-        let result = self.channel.as_mut().map_or(Ok(()), |channel| channel.signal(name));
+        let result = self.channel.as_mut().map_or(Ok(()), say);
         if !matches!(&result, Err(error) if ffi::is_again(error)) {
-            state.news |= self.signalling.end();
+            state.news |= self.telling.end();
         }
         result
     }

@@ -1,18 +1,18 @@
 //! A command under way.
 
+mod start;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use ssh_session::{
-    Chunk, Command, ExitStatus, Phase, Process, SshError, Stdin, check_signal, printable,
-};
+use ssh_session::{Chunk, ExitStatus, Phase, Process, SshError, check_signal, printable};
 
-use crate::command_io::{CommandIo, Ended, Input, Progress, Stream, Wrote};
+use crate::command_io::{CommandIo, Ended, Progress, Stream, Wrote};
 use crate::deadline::Deadline;
-use crate::ffi::{self, Channel, Error, Session, again};
+use crate::ffi::{self, Error, Session};
 use crate::link::Link;
 use crate::session::Ssh2Session;
 use crate::state::{End, Op, State, Stop};
@@ -46,111 +46,6 @@ impl From<Stop> for Failure {
 }
 
 impl Ssh2Process<'_> {
-    /// Opens a channel, sets it up and starts the command.
-    pub(crate) fn start(
-        link: &Arc<Link>,
-        op: Op,
-        command: &Command,
-        kept: bool,
-    ) -> Result<Self, SshError> {
-        let deadline = Deadline::after(command.time_limit());
-        let channel = link
-            .take_channel(op, command.waits_for_channel(), &deadline)
-            .map_err(|stop| link.error(stop, Phase::OpenChannel, &deadline))?;
-        let input = match command.input() {
-            Stdin::Bytes(bytes) => Input::given(bytes.clone()),
-            Stdin::Piped => Input::piped(),
-        };
-        if kept {
-            link.lock().keep_channel();
-        }
-        let body = Mutex::new(CommandIo::new(channel, input));
-        let link = Arc::clone(link);
-        let mut process = Self { link, session: PhantomData, kept, deadline, op, body };
-        process.set_up(command)?;
-        process
-            .run(command)
-            .map_err(|failure| process.fail(failure, Phase::Start, &command.request()))?;
-        process.link.lock().warm_up();
-        if kept {
-            process.deadline = Deadline::after(None);
-        }
-        Ok(process)
-    }
-
-    fn set_up(&self, command: &Command) -> Result<(), SshError> {
-        let refused = |failure, what: &str| self.fail(failure, Phase::OpenChannel, what);
-        if let Some(pty) = command.terminal() {
-            let term = pty.term.as_bytes();
-            self.ask(|channel| channel.request_pty(term, pty.columns, pty.rows))
-                .map_err(|failure| refused(failure, "a terminal"))?;
-        }
-        for (name, value) in command.envs() {
-            self.ask(|channel| channel.setenv(name.as_bytes(), value.as_bytes())).map_err(
-                |failure| {
-                    let name = printable(name.as_bytes());
-                    let what =
-                        format!("the environment variable {name} (see AcceptEnv in sshd_config)");
-                    refused(failure, &what)
-                },
-            )?;
-        }
-        Ok(())
-    }
-
-    /// Asks the server to run the command. Right behind it go its input and, for the next command,
-    /// the open of another channel: none of them has to wait for the answer.
-    fn run(&self, command: &Command) -> Result<(), Failure> {
-        let mut parked_ahead = false;
-        self.request(
-            |channel| channel.start(command.is_subsystem(), command.command()),
-            |body, state| {
-                if !std::mem::replace(&mut parked_ahead, true) {
-                    state.park_ahead();
-                }
-                body.feed()
-            },
-        )
-    }
-
-    /// Asks the server for something and waits for its answer.
-    fn ask(&self, ask: impl FnMut(&mut Channel) -> Result<(), Error>) -> Result<(), Failure> {
-        self.request(ask, |_, _| Ok(()))
-    }
-
-    /// As [`ask`](Self::ask); `behind` is called once the request is sent, until it was answered.
-    fn request(
-        &self,
-        mut ask: impl FnMut(&mut Channel) -> Result<(), Error>,
-        mut behind: impl FnMut(&mut CommandIo, &mut State) -> Result<(), Error>,
-    ) -> Result<(), Failure> {
-        let mut answer = None;
-        let mut closed = false;
-        self.link.drive(self.op, &self.deadline, |state, session| {
-            state.request(self.op, |state| {
-                let mut body = self.body();
-                let Some(channel) = body.channel().filter(|_| answer.is_none()) else {
-                    // Only a packet that was sent in part is left to do.
-                    behind(&mut body, state)?;
-                    return answer.take_if(|_| !session.is_blocked()).unwrap_or(Err(again()));
-                };
-                match ask(channel) {
-                    Err(error) if ffi::is_again(&error) => {
-                        // It may close the channel instead of answering.
-                        closed = channel.eof();
-                        answer = closed.then_some(Ok(()));
-                        if answer.is_none() && !session.is_blocked() {
-                            behind(&mut body, state)?;
-                        }
-                    }
-                    other => answer = Some(other),
-                }
-                answer.take_if(|_| !session.is_blocked()).unwrap_or(Err(again()))
-            })
-        })?;
-        if closed { Err(Failure::NoExitStatus) } else { Ok(()) }
-    }
-
     /// Waits for the next piece of output: the length of it, now at the buffer's start. `None` at
     /// the command's end.
     pub(crate) fn advance(
@@ -169,6 +64,7 @@ impl Ssh2Process<'_> {
         patience: Option<Duration>,
     ) -> Result<Option<(Stream, usize)>, SshError> {
         let until = patience.map_or(self.deadline, |patience| self.deadline.within(patience));
+        let mut looks = 0;
         loop {
             if let Some(ended) = self.body().ended() {
                 return match ended {
@@ -179,7 +75,11 @@ impl Ssh2Process<'_> {
             let mut step = |body: &mut CommandIo, _: &mut State, session: &Session| {
                 body.advance(session, buffer)
             };
-            let progress = match self.drive_within(op, &until, &mut step) {
+            // What is there is read, also by those who have no time to wait for it: the second look
+            // is where the first took in what was for the other stream.
+            looks += 1;
+            let has_time = looks <= 2 && !self.deadline.is_over();
+            let progress = match self.drive_within(op, &until, has_time, &mut step) {
                 Err(Stop::Timeout) if patience.is_some() && !self.deadline.is_over() => {
                     return Err(Deadline::after(patience).late(&self.link.target, Phase::Run));
                 }
@@ -219,6 +119,16 @@ impl Ssh2Process<'_> {
         chunk
     }
 
+    /// Ends the input and waits for the command's end.
+    fn finish(&self) -> Result<ExitStatus, SshError> {
+        self.link.home.check(&self.link.target, Phase::Run)?;
+        self.body().end_input();
+        let call = self.link.enter();
+        let mut buffer = self.body().buffer();
+        while self.advance(call.op, &mut buffer)?.is_some() {}
+        self.status()
+    }
+
     fn write_until(&self, bytes: &[u8], deadline: &Deadline) -> Result<(), SshError> {
         self.check()?;
         let call = self.link.enter();
@@ -228,7 +138,7 @@ impl Ssh2Process<'_> {
                 body.write(state, session, call.op, &mut left)
             };
             let wrote = self
-                .drive_within(call.op, deadline, &mut write)
+                .drive_within(call.op, deadline, false, &mut write)
                 .map_err(|stop| self.fail(stop.into(), Phase::Run, ""))?;
             match wrote {
                 Wrote::All => break,
@@ -259,7 +169,7 @@ impl Ssh2Process<'_> {
         op: Op,
         mut step: impl FnMut(&mut CommandIo, &mut State, &Session) -> Result<T, Error>,
     ) -> Result<T, SshError> {
-        self.drive_within(op, &self.deadline, &mut step)
+        self.drive_within(op, &self.deadline, false, &mut step)
             .map_err(|stop| self.fail(stop.into(), Phase::Run, ""))
     }
 
@@ -267,9 +177,10 @@ impl Ssh2Process<'_> {
         &self,
         op: Op,
         deadline: &Deadline,
+        has_time: bool,
         step: &mut impl FnMut(&mut CommandIo, &mut State, &Session) -> Result<T, Error>,
     ) -> Result<T, Stop> {
-        if deadline.is_over() {
+        if !has_time && deadline.is_over() {
             return Err(Stop::Timeout);
         }
         self.link.drive(op, deadline, |state, session| step(&mut self.body(), state, session))
@@ -362,17 +273,28 @@ impl Process for Ssh2Process<'_> {
         check_signal(name)?;
         self.check()?;
         let call = self.link.enter();
-        self.drive(call.op, |body, state, _| body.signal(state, call.op, name.as_bytes()))?;
+        self.drive(call.op, |body, state, _| {
+            body.tell(state, call.op, |channel| channel.signal(name.as_bytes()))
+        })?;
+        self.check()
+    }
+
+    fn resize(&self, columns: u32, rows: u32) -> Result<(), SshError> {
+        self.check()?;
+        let call = self.link.enter();
+        self.drive(call.op, |body, state, _| {
+            body.tell(state, call.op, |channel| channel.resize(columns, rows))
+        })?;
         self.check()
     }
 
     fn wait(self) -> Result<ExitStatus, SshError> {
-        self.link.home.check(&self.link.target, Phase::Run)?;
-        self.body().end_input();
-        let call = self.link.enter();
-        let mut buffer = self.body().buffer();
-        while self.advance(call.op, &mut buffer)?.is_some() {}
-        self.status()
+        self.finish()
+    }
+
+    fn wait_within(mut self, patience: Duration) -> Result<ExitStatus, SshError> {
+        self.deadline = self.deadline.within(patience);
+        self.finish()
     }
 }
 

@@ -132,7 +132,7 @@ fn a_command_in_a_terminal_has_its_size_and_type() {
     let server = Sshd::start().expect("sshd");
     let session = connect(&sshd_options(&server));
     within(PATIENCE, "sshd", move || {
-        let pty = Pty { term: "vt100".into(), columns: 132, rows: 43 };
+        let pty = Pty { term: "vt100".into(), columns: 132, rows: 43, ..Pty::default() };
         let command = "tty; stty size; echo $TERM; echo err >&2";
         let process = spawn(&session, Command::new(command).pty(pty));
         let text = read_text(&process);

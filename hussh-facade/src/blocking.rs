@@ -26,3 +26,9 @@ pub type Process<'s> = sync::Process<'s, Russh>;
 
 /// Files on the server, over SFTP. See [`sync::Sftp`].
 pub type Sftp<'c> = sync::Sftp<'c, Russh>;
+
+/// An interactive shell. See [`sync::Shell`].
+pub type Shell<'s> = sync::Shell<'s, Russh>;
+
+/// A file that is followed. See [`sync::Tail`].
+pub type Tail<'c> = sync::Tail<'c, Russh>;

@@ -25,6 +25,9 @@
 //!   on tokio.
 //!
 //! [`Connection::sftp`](sync::Connection::sftp) has the files of the server: [`Sftp`], and `AsyncSftp`.
+//! [`Connection::shell`](sync::Connection::shell) is an interactive shell, also of a device that has
+//! nothing else: [`Shell`], and `AsyncShell`. [`Connection::tail`](sync::Connection::tail) follows a
+//! file while it grows, over rotation and truncation: [`Tail`], and `AsyncTail`.
 //!
 //! Host keys are checked against `~/.ssh/known_hosts` before any password or key is sent; unknown
 //! hosts are recorded there, changed keys refused ([`HostKeyPolicy`]). The agent and X11 are never
@@ -84,31 +87,32 @@ pub use pool_core::{
 };
 pub use ssh_session::login::Method;
 pub use ssh_session::sftp::{
-    Bounds, Entry, FileKind, FileSystem, Links, Metadata, Outcome, Progress, Report, Transfer,
-    Transferred,
+    Bounds, Entry, FileKind, FileSystem, Links, Metadata, Outcome, Progress, Report, TailFrom,
+    TailOptions, Tailed, Transfer, Transferred,
 };
+pub use ssh_session::shell::{Match, Pattern, ReadUntil, ShellOptions};
 pub use ssh_session::{
     Algorithms, Answers, AskPassword, Auth, CertificateSource, Chunk, Command, ConnectProblem,
     Crypto, ExitStatus, FileError, Fingerprint, HostKeyPolicy, HostKeyProblem, HostKeyRefused,
     KeyProblem, Kind, KnownHostsCommand, Line, Lines, Methods, Output, PartialOutput, Phase, Pin,
     ProcessReader, ProcessWriter, Prompt, Pty, Question, RekeyLimit, SecretString, Side, SshConfig,
-    SshError, Target, Transport, UNRECORDED,
+    SshError, Target, TerminalMode, Transport, UNRECORDED,
 };
 #[cfg(feature = "russh")]
 pub use ssh_session::{AsyncLines, AsyncProcessReader, AsyncProcessWriter};
 
 #[cfg(all(feature = "russh", not(feature = "ssh2")))]
 pub use blocking::{
-    Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process, Sftp,
+    Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process, Sftp, Shell, Tail,
 };
 #[cfg(feature = "ssh2")]
 pub use libssh2::{
-    Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process, Sftp,
+    Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process, Sftp, Shell, Tail,
 };
 #[cfg(feature = "russh")]
 pub use tasks::{
     AsyncConnection, AsyncConnectionPool, AsyncKeyedConnectionPool, AsyncProcess, AsyncSftp,
-    KeyedPooledAsyncConnection, PooledAsyncConnection,
+    AsyncShell, AsyncTail, KeyedPooledAsyncConnection, PooledAsyncConnection,
 };
 
 /// The sync API over libssh2.
@@ -133,6 +137,12 @@ mod libssh2 {
 
     /// Files on the server, over SFTP. See [`sync::Sftp`].
     pub type Sftp<'c> = sync::Sftp<'c, Libssh2>;
+
+    /// An interactive shell. See [`sync::Shell`].
+    pub type Shell<'s> = sync::Shell<'s, Libssh2>;
+
+    /// A file that is followed. See [`sync::Tail`].
+    pub type Tail<'c> = sync::Tail<'c, Libssh2>;
 }
 
 /// The README's example compiles.

@@ -225,7 +225,9 @@ impl From<CommandSettings> for Command {
             command = command.env(name, value);
         }
         match settings.pty {
-            Some((term, columns, rows)) => command.pty(Pty { term, columns, rows }),
+            Some((term, columns, rows)) => {
+                command.pty(Pty { term, columns, rows, ..Pty::default() })
+            }
             None => command,
         }
     }

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::SshError;
+use crate::{Pty, SshError};
 
 /// A command for the remote user's shell, with what it needs.
 #[derive(Clone)]
 pub struct Command {
     command: Vec<u8>,
-    /// It is the name of a subsystem, not for the shell.
-    subsystem: bool,
+    request: Request,
     env: Vec<(String, String)>,
     stdin: Stdin,
     pty: Option<Pty>,
@@ -20,6 +19,17 @@ pub struct Command {
     /// Within, `None` is no limit; without, nothing was said of it.
     max_output: Option<Option<usize>>,
     wait_for_channel: bool,
+}
+
+/// What a server is asked to start in a channel (RFC 4254, 6.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Request {
+    /// A command line, for the user's shell: `exec`.
+    Exec,
+    /// The user's shell itself: `shell`.
+    Shell,
+    /// A subsystem, by its name: `subsystem`.
+    Subsystem,
 }
 
 /// Where a command's standard input comes from.
@@ -32,25 +42,6 @@ pub enum Stdin {
     Piped,
 }
 
-/// A terminal for a command (RFC 4254, 6.2). What it writes to standard error then arrives as
-/// standard output, line ends as `\r\n`, and input is echoed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pty {
-    /// The terminal's type, the command's `TERM`.
-    pub term: String,
-    /// Characters in a line.
-    pub columns: u32,
-    /// Lines.
-    pub rows: u32,
-}
-
-/// An `xterm` of 80 × 24.
-impl Default for Pty {
-    fn default() -> Self {
-        Self { term: "xterm".into(), columns: 80, rows: 24 }
-    }
-}
-
 impl Command {
     /// As long as a command, or a variable with its name, may be, in bytes: what libssh2 puts into
     /// one packet, less what stands around it there. The same for all backends.
@@ -60,7 +51,7 @@ impl Command {
     pub fn new(command: impl AsRef<[u8]>) -> Self {
         Self {
             command: command.as_ref().to_vec(),
-            subsystem: false,
+            request: Request::Exec,
             env: Vec::new(),
             stdin: Stdin::Bytes(Bytes::new()),
             pty: None,
@@ -73,7 +64,13 @@ impl Command {
     /// A subsystem of the server's, such as `sftp` (RFC 4254, 6.5), instead of a command line. Its
     /// standard input is piped.
     pub fn subsystem(name: impl AsRef<[u8]>) -> Self {
-        Self { subsystem: true, stdin: Stdin::Piped, ..Self::new(name) }
+        Self { request: Request::Subsystem, stdin: Stdin::Piped, ..Self::new(name) }
+    }
+
+    /// The user's shell, or whatever a device talks to its users with, instead of a command line. Its
+    /// standard input is piped, and its [deadline](Self::timeout) is for its start alone.
+    pub fn shell() -> Self {
+        Self { request: Request::Shell, stdin: Stdin::Piped, ..Self::new("") }
     }
 
     /// Sets an environment variable. sshd refuses names that its `AcceptEnv` doesn't list, and
@@ -104,6 +101,11 @@ impl Command {
     pub fn pty(mut self, pty: Pty) -> Self {
         self.pty = Some(pty);
         self
+    }
+
+    /// As [`pty`](Self::pty), or without a terminal.
+    pub(crate) fn terminal_or_none(self, pty: Option<Pty>) -> Self {
+        Self { pty, ..self }
     }
 
     /// A deadline for the whole call, from opening the channel to the last byte. When it passes,
@@ -151,16 +153,17 @@ impl Command {
         &self.command
     }
 
-    /// Whether a subsystem is asked for, and no command line run.
-    pub fn is_subsystem(&self) -> bool {
-        self.subsystem
+    /// What a server is asked to start.
+    pub fn request_type(&self) -> Request {
+        self.request
     }
 
     /// What is asked of a server, as in "the server refused …".
     pub fn request(&self) -> String {
-        match self.subsystem {
-            true => format!("the subsystem {}", crate::printable(&self.command)),
-            false => "to run the command".into(),
+        match self.request {
+            Request::Subsystem => format!("the subsystem {}", crate::printable(&self.command)),
+            Request::Shell => "to start a shell".into(),
+            Request::Exec => "to run the command".into(),
         }
     }
 
@@ -216,10 +219,7 @@ impl Command {
                 ),
             ));
         }
-        if self.pty.as_ref().is_some_and(|pty| pty.term.contains('\0')) {
-            return Err(SshError::invalid("pty", "has a NUL character in its type"));
-        }
-        Ok(())
+        self.pty.as_ref().map_or(Ok(()), Pty::validate)
     }
 
     /// As [`validate`](Self::validate), for a command whose output is collected.
@@ -250,7 +250,7 @@ impl fmt::Debug for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Command")
             .field("command_bytes", &self.command.len())
-            .field("subsystem", &self.subsystem)
+            .field("request", &self.request)
             .field("env_count", &self.env.len())
             .field("stdin", &self.stdin)
             .field("pty", &self.pty)

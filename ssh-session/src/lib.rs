@@ -35,10 +35,12 @@ mod options;
 mod output;
 mod pattern;
 mod proxy;
+mod pty;
 mod proxy_process;
 mod route;
 mod session;
 pub mod sftp;
+pub mod shell;
 mod signal;
 pub mod ssh_config;
 mod streams;
@@ -52,7 +54,7 @@ pub use auth::{
     Answers, AskPassword, Auth, CertificateSource, KeyRules, MAX_ROUNDS, Methods, OpenedKey,
     Prompt, Question,
 };
-pub use command::{Command, Pty, Stdin};
+pub use command::{Command, Request, Stdin};
 pub use crypto::{Algorithms, Crypto, Lists, Offer, RekeyLimit, is_aead};
 pub use endpoint::Endpoint;
 pub use error::{
@@ -73,6 +75,7 @@ pub use output::{ExitStatus, Output};
 pub use process_id::ProcessId;
 pub use proxy::ProxyCommand;
 pub use proxy_process::ProxyProcess;
+pub use pty::{Pty, TerminalMode};
 pub use route::Route;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use session::{AsyncProcess, AsyncSession, Chunk, Process, Session};

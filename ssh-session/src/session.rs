@@ -55,7 +55,7 @@ pub trait Session: Send + Sync {
     }
 
     /// Starts a command whose output is read, and input written, while it runs. Returns when the
-    /// server has said that it runs.
+    /// server has said that it runs. The deadline of a [shell](Command::shell) is for that alone.
     ///
     /// # Errors
     ///
@@ -165,12 +165,27 @@ pub trait Process: Send + Sync {
     /// As [`read`](Self::read); [`SshError::InvalidInput`] where the name is none of RFC 4254's.
     fn signal(&self, name: &str) -> Result<(), SshError>;
 
+    /// Says that its terminal has another size now, in characters and lines (RFC 4254, 6.7). There is
+    /// no answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    fn resize(&self, columns: u32, rows: u32) -> Result<(), SshError>;
+
     /// Ends its input, drops what it still writes, waits for its end and says how it came.
     ///
     /// # Errors
     ///
     /// As [`read`](Self::read), and [`SshError::NoExitStatus`].
     fn wait(self) -> Result<ExitStatus, SshError>;
+
+    /// As [`wait`](Self::wait), for so long at most; the command is given up after that.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait), and [`SshError::Timeout`].
+    fn wait_within(self, patience: Duration) -> Result<ExitStatus, SshError>;
 }
 
 /// A piece of what a command wrote, never empty. Pieces have no meaning beyond their order.
@@ -274,6 +289,9 @@ pub trait AsyncProcess: Send + Sync {
 
     /// Sends it a signal, by its name without `SIG`.
     fn signal(&self, name: &str) -> impl Future<Output = Result<(), SshError>> + Send;
+
+    /// Says that its terminal has another size now, in characters and lines.
+    fn resize(&self, columns: u32, rows: u32) -> impl Future<Output = Result<(), SshError>> + Send;
 
     /// Ends its input, drops what it still writes, waits for its end and says how it came.
     fn wait(self) -> impl Future<Output = Result<ExitStatus, SshError>> + Send;

@@ -127,11 +127,11 @@ impl Process for BlockingProcess<'_> {
     }
 
     fn read_within(&self, patience: Duration) -> Result<Option<Chunk>, SshError> {
-        wait(&self.runtime, within(&self.inner, patience, self.inner.read()))
+        wait(&self.runtime, within(self.inner.target(), patience, self.inner.read()))
     }
 
     fn write_within(&self, bytes: &[u8], patience: Duration) -> Result<(), SshError> {
-        wait(&self.runtime, within(&self.inner, patience, self.inner.write(bytes)))
+        wait(&self.runtime, within(self.inner.target(), patience, self.inner.write(bytes)))
     }
 
     fn close_stdin(&self) -> Result<(), SshError> {
@@ -142,7 +142,16 @@ impl Process for BlockingProcess<'_> {
         wait(&self.runtime, self.inner.signal(name))
     }
 
+    fn resize(&self, columns: u32, rows: u32) -> Result<(), SshError> {
+        wait(&self.runtime, self.inner.resize(columns, rows))
+    }
+
     fn wait(self) -> Result<ExitStatus, SshError> {
         wait(&self.runtime, self.inner.wait())
+    }
+
+    fn wait_within(self, patience: Duration) -> Result<ExitStatus, SshError> {
+        let target = self.inner.target().clone();
+        wait(&self.runtime, within(&target, patience, self.inner.wait()))
     }
 }

@@ -6,6 +6,7 @@ use std::ptr::{self, NonNull};
 use super::errors::{Error, is_again, violated};
 use super::session::{Locked, Session, unread};
 use libssh2_sys as raw;
+use ssh_session::Request;
 
 unsafe extern "C" {
     fn libssh2_channel_has_exit_status(channel: *mut raw::LIBSSH2_CHANNEL) -> c_int;
@@ -96,12 +97,10 @@ impl Channel {
     pub(crate) fn request_pty(
         &mut self,
         term: &[u8],
+        modes: &[u8],
         columns: u32,
         rows: u32,
     ) -> Result<(), Error> {
-        // No modes: only their end, `TTY_OP_END`.
-        let modes = [0_u8];
-        let size = |length: u32| c_int::try_from(length).unwrap_or(c_int::MAX);
         // SAFETY: see `call`; both strings are copied.
         self.call(|channel| unsafe {
             raw::libssh2_channel_request_pty_ex(
@@ -119,17 +118,30 @@ impl Channel {
         .map(drop)
     }
 
-    /// Asks for a command to be run, or a subsystem.
-    pub(crate) fn start(&mut self, subsystem: bool, command: &[u8]) -> Result<(), Error> {
-        let request: &[u8] = if subsystem { b"subsystem" } else { b"exec" };
-        // SAFETY: see `call`; both strings are copied.
+    /// Says that the terminal has another size. There is no answer.
+    pub(crate) fn resize(&mut self, columns: u32, rows: u32) -> Result<(), Error> {
+        // SAFETY: see `call`.
+        self.call(|channel| unsafe {
+            raw::libssh2_channel_request_pty_size_ex(channel, size(columns), size(rows), 0, 0)
+        })
+        .map(drop)
+    }
+
+    /// Asks for a command to be run, a shell, or a subsystem.
+    pub(crate) fn start(&mut self, request: Request, command: &[u8]) -> Result<(), Error> {
+        let (request, command): (&[u8], _) = match request {
+            Request::Exec => (b"exec", Some(command)),
+            Request::Subsystem => (b"subsystem", Some(command)),
+            Request::Shell => (b"shell", None),
+        };
+        // SAFETY: see `call`; both strings are copied. Where the second is null, none is sent.
         self.call(|channel| unsafe {
             raw::libssh2_channel_process_startup(
                 channel,
                 request.as_ptr().cast(),
                 request.len() as c_uint,
-                command.as_ptr().cast(),
-                command.len() as c_uint,
+                command.map_or(ptr::null(), |command| command.as_ptr().cast()),
+                command.map_or(0, |command| command.len() as c_uint),
             )
         })
         .map(drop)
@@ -264,6 +276,11 @@ impl Channel {
         let result = call(self.raw.as_ptr());
         usize::try_from(result).map_err(|_| locked.error(result))
     }
+}
+
+/// A terminal's size as libssh2 takes it.
+fn size(length: u32) -> c_int {
+    c_int::try_from(length).unwrap_or(c_int::MAX)
 }
 
 impl Drop for Channel {

@@ -1,13 +1,16 @@
 //! One connection, held by its owner.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use ssh_session::sftp::TailOptions;
+use ssh_session::shell::ShellOptions;
 use ssh_session::{Chunk, Command, ExitStatus, Kind, Output, Session as _, SshError, Target};
 
-use super::{Library, Process, Sftp};
+use super::{Library, Process, Sftp, Shell, Tail};
 use crate::builder::starts;
 use crate::{Builder, Error};
 
@@ -83,6 +86,17 @@ impl<L: Library> Connection<L> {
         self.learn(self.session.spawn(command)).map(Process::new)
     }
 
+    /// Starts an interactive shell, which is typed into and read until its prompt has come. The call
+    /// takes as long as [`ShellOptions::timeout`] at most.
+    ///
+    /// # Errors
+    ///
+    /// Where it was not started, or nobody knows whether it was.
+    pub fn shell(&self, options: &ShellOptions) -> Result<Shell<'_, L>, Error> {
+        let started = self.learn(self.session.spawn(&options.command()));
+        started.map(|process| Shell::new(process, options))
+    }
+
     /// Files on the server, over SFTP. The first call sets the channel up: two to three round trips;
     /// later ones, also of later borrowers of a pooled connection, find it there.
     ///
@@ -91,6 +105,20 @@ impl<L: Library> Connection<L> {
     /// Where the server has no SFTP ([`Kind::RequestRefused`]), or opens no further channel.
     pub fn sftp(&self) -> Result<Sftp<'_, L>, Error> {
         Sftp::new(self)
+    }
+
+    /// Follows a file on the server, over SFTP, over rotation and truncation. Where to begin is found
+    /// out here.
+    ///
+    /// # Errors
+    ///
+    /// As [`sftp`](Self::sftp), and where the file can't be read.
+    pub fn tail(
+        &self,
+        path: impl AsRef<Path>,
+        options: &TailOptions,
+    ) -> Result<Tail<'_, L>, Error> {
+        Tail::begin(self, path.as_ref(), options)
     }
 
     /// Whether nothing is known that makes the connection unusable. Never waits.

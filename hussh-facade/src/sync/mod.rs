@@ -9,6 +9,8 @@ mod library;
 mod pool;
 mod process;
 mod sftp;
+mod shell;
+mod tail;
 
 pub use self::connection::Connection;
 pub use self::keyed::{KeyedConnectionPool, KeyedPooledConnection};
@@ -20,3 +22,5 @@ pub use self::library::Russh;
 pub use self::pool::{ConnectionPool, PooledConnection};
 pub use self::process::Process;
 pub use self::sftp::Sftp;
+pub use self::shell::Shell;
+pub use self::tail::{Tail, TailLines};

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ssh_session::sftp::{self, Bounds, Channel, Entry, FileSystem, Metadata, Report, Transfer};
+use ssh_session::sftp::{
+    self, Bounds, Channel, Client, Entry, FileSystem, Metadata, Report, Transfer,
+};
 use ssh_session::{Session, SshError, sftp_verbs};
 
 use super::{Connection, Library};
@@ -61,14 +63,16 @@ impl<'c, L: Library> Sftp<'c, L> {
         self.connection.learn(sftp::open(self.connection.session(), &self.bounds))
     }
 
-    /// Lets go of a channel that is no good, so that it takes none of the server's slots.
-    fn learn<T>(
+    /// Lets go of a channel that is no good after that, so that it takes none of the server's slots.
+    pub(super) fn run<T>(
         &self,
-        result: Result<T, SshError>,
-        channel: &Arc<FileChannel<L>>,
+        operation: impl AsyncFnOnce(&Client) -> Result<T, SshError>,
     ) -> Result<T, Error> {
+        let channel = self.channel()?;
+        let client = channel.client(self.bounds);
+        let result = channel.run(&self.bounds, operation(&client));
         if result.is_err() && !channel.is_good() {
-            self.connection.session().files().drop_kept(channel);
+            self.connection.session().files().drop_kept(&channel);
         }
         Ok(result?)
     }
@@ -87,10 +91,7 @@ macro_rules! methods {
                 ///
                 /// Where the server refuses it, the connection ends, or time is up.
                 pub fn $name(&self, $($argument: $type),*) -> Result<$result, Error> {
-                    let channel = self.channel()?;
-                    let client = channel.client(self.bounds);
-                    let operation = client.$name($($argument),*);
-                    self.learn(channel.run(&self.bounds, operation), &channel)
+                    self.run(async |client| client.$name($($argument),*).await)
                 }
             )*
         }

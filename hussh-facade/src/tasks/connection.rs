@@ -1,14 +1,17 @@
 //! One connection, held by its owner.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backend_russh::RusshSession;
+use ssh_session::sftp::TailOptions;
+use ssh_session::shell::ShellOptions;
 use ssh_session::{AsyncSession as _, Chunk, Command, ExitStatus, Kind, Output, SshError, Target};
 
-use super::{AsyncProcess, AsyncSftp};
+use super::{AsyncProcess, AsyncSftp, AsyncShell, AsyncTail};
 use crate::builder::starts;
 use crate::{Builder, Error};
 
@@ -89,6 +92,16 @@ impl AsyncConnection {
         self.learn(self.session.spawn(command).await).map(AsyncProcess::new)
     }
 
+    /// Starts an interactive shell, which is typed into and read until its prompt has come. The call
+    /// takes as long as [`ShellOptions::timeout`] at most.
+    ///
+    /// # Errors
+    ///
+    /// Where it was not started, or nobody knows whether it was.
+    pub async fn shell(&self, options: &ShellOptions) -> Result<AsyncShell<'_>, Error> {
+        AsyncShell::start(self, options).await
+    }
+
     /// Files on the server, over SFTP. The first call sets the channel up: two to three round trips;
     /// later ones, also of later borrowers of a pooled connection, find it there.
     ///
@@ -97,6 +110,21 @@ impl AsyncConnection {
     /// Where the server has no SFTP ([`Kind::RequestRefused`]), or opens no further channel.
     pub async fn sftp(&self) -> Result<AsyncSftp<'_>, Error> {
         AsyncSftp::new(self).await
+    }
+
+    /// Follows a file on the server, over SFTP, over rotation and truncation. Where to begin is found
+    /// out here.
+    ///
+    /// # Errors
+    ///
+    /// As [`sftp`](Self::sftp), and where the file can't be read.
+    pub async fn tail(
+        &self,
+        path: impl AsRef<Path> + Send,
+        options: &TailOptions,
+    ) -> Result<AsyncTail<'_>, Error> {
+        let path = path.as_ref().to_owned();
+        AsyncTail::begin(self, &path, options).await
     }
 
     /// Whether nothing is known that makes the connection unusable. Never waits.

@@ -5,9 +5,13 @@ mod keyed;
 mod pool;
 mod process;
 mod sftp;
+mod shell;
+mod tail;
 
 pub use self::connection::AsyncConnection;
 pub use self::keyed::{AsyncKeyedConnectionPool, KeyedPooledAsyncConnection};
 pub use self::pool::{AsyncConnectionPool, PooledAsyncConnection};
 pub use self::process::AsyncProcess;
 pub use self::sftp::AsyncSftp;
+pub use self::shell::AsyncShell;
+pub use self::tail::AsyncTail;

@@ -57,12 +57,12 @@ impl<'c> AsyncSftp<'c> {
         self
     }
 
-    async fn channel(&self) -> Result<Arc<FileChannel>, Error> {
+    pub(super) async fn channel(&self) -> Result<Arc<FileChannel>, Error> {
         self.connection.learn(self.connection.session().files(&self.bounds).await)
     }
 
     /// Lets go of a channel that is no good, so that it takes none of the server's slots.
-    fn learn<T>(
+    pub(super) fn learn<T>(
         &self,
         result: Result<T, SshError>,
         channel: &Arc<FileChannel>,

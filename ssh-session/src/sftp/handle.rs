@@ -18,6 +18,10 @@ impl Handle {
         Self { bytes, conversation: Arc::clone(conversation), closed: false }
     }
 
+    pub(super) fn conversation(&self) -> &Arc<Conversation> {
+        &self.conversation
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }

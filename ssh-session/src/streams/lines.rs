@@ -101,7 +101,7 @@ impl<P: AsyncProcess> AsyncLines<'_, P> {
 }
 
 /// Cuts what comes into lines.
-struct Splitter {
+pub(crate) struct Splitter {
     most: usize,
     /// The beginnings of lines, on standard output and standard error.
     begun: [BytesMut; 2],
@@ -111,7 +111,7 @@ struct Splitter {
 }
 
 impl Splitter {
-    fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         let (begun, ready) = (Default::default(), VecDeque::new());
         Self { most, begun, ready, failed: None, ended: false }
     }
@@ -123,7 +123,7 @@ impl Splitter {
     /// Takes in what was read; `None` where that is the end, and nothing is left.
     fn push(&mut self, read: Result<Option<Chunk>, SshError>) -> Option<()> {
         match read {
-            Ok(Some(chunk)) => self.cut(&chunk),
+            Ok(Some(chunk)) => self.cut(chunk.bytes(), matches!(chunk, Chunk::Stderr(_))),
             // The rest of it is told once, whatever is read behind the end.
             _ if self.ended => return None,
             Ok(None) => self.finish(),
@@ -136,10 +136,24 @@ impl Splitter {
         (!over).then_some(())
     }
 
-    fn cut(&mut self, chunk: &Chunk) {
-        let is_stderr = matches!(chunk, Chunk::Stderr(_));
+    /// Takes in bytes of what has one stream only.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        self.cut(bytes, false);
+    }
+
+    /// The next line of what is [fed](Self::feed).
+    pub(crate) fn pop_line(&mut self) -> Option<Line> {
+        self.ready.pop_front()
+    }
+
+    /// Whether there is a line.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    fn cut(&mut self, bytes: &[u8], is_stderr: bool) {
         let begun = &mut self.begun[usize::from(is_stderr)];
-        for piece in chunk.bytes().split_inclusive(|byte| *byte == b'\n') {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             begun.extend_from_slice(piece);
             let is_end = begun.last() == Some(&b'\n');
             if is_end {
@@ -159,9 +173,13 @@ impl Splitter {
         }
     }
 
-    /// What is left is a line without an end.
     fn finish(&mut self) {
         self.ended = true;
+        self.flush();
+    }
+
+    /// What is left is a line without an end.
+    pub(crate) fn flush(&mut self) {
         for (is_stderr, begun) in [false, true].into_iter().zip(&mut self.begun) {
             if !begun.is_empty() {
                 let bytes = begun.split().freeze();

@@ -11,6 +11,7 @@ mod lines;
 #[cfg(feature = "streams")]
 pub use async_io::{AsyncProcessReader, AsyncProcessWriter};
 pub use blocking::{ProcessReader, ProcessWriter};
+pub(crate) use lines::Splitter;
 pub use lines::{AsyncLines, Line, Lines};
 
 /// As much of what a command writes to standard error is kept for whoever reads its standard output.

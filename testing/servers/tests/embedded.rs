@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{Client, alive, text, wait_until};
-use test_servers::embedded::EmbeddedServer;
+use test_servers::embedded::{Device, EmbeddedServer};
 use test_servers::keys::KeyPair;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -303,4 +303,32 @@ fn the_encrypted_key_opens_the_server() {
     assert!(status.success());
     let client = Client::new(&opened, server.user(), server.port(), &server.known_hosts_line());
     assert!(client.run("true").status.success());
+}
+
+#[test]
+fn a_device_has_a_prompt_an_echo_and_a_pager_and_runs_no_commands() {
+    let server = EmbeddedServer::builder().device(Device::new("s3cret")).start().unwrap();
+    let client = client(&server);
+    let refused = client.run("show version");
+    assert_ne!(refused.status.code(), Some(0));
+    assert!(text(&refused.stderr).contains("exec request failed"), "{}", text(&refused.stderr));
+    let mut child = client
+        .command()
+        .arg("-tt")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let keys = b"show version\renable\rwrong\renable\ns3cret\rshow running-config\r \rq\x03exit\r";
+    child.stdin.take().unwrap().write_all(keys).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(shown.contains("router> show version\r\nTest OS, version 1.0\r\n"), "{shown}");
+    assert!(shown.contains("% Bad secrets\r\nrouter> "), "{shown}");
+    assert!(!shown.contains("s3cret") && shown.contains("router# show running-config"), "{shown}");
+    let shown = shown.replace("\x08", "");
+    assert_eq!(shown.matches(" --More-- ").count(), 3, "{shown}");
+    assert!(shown.contains("interface 47\r\n") && !shown.contains("interface 48"), "{shown}");
 }

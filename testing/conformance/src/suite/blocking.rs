@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ssh_session::sftp::{Channel, Place};
 use ssh_session::{
-    AsyncProcess, AsyncSession, Chunk, Command, ExitStatus, Output, Process, Session, SshError,
-    Target,
+    AsyncProcess, AsyncSession, Chunk, Command, ExitStatus, Output, Phase, Process, Session,
+    SshError, Target,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -93,6 +93,12 @@ impl<S: AsyncSession> Session for Blocking<S> {
     }
 }
 
+/// What tasks say when their own timer is first.
+fn late(elapsed: Duration) -> SshError {
+    let target = Target::new("none", 1, "none").expect("a target");
+    SshError::Timeout { target, phase: Phase::Run, elapsed, partial: None, maybe_started: true }
+}
+
 impl<P: AsyncProcess> Process for BlockingProcess<P> {
     fn read(&self) -> Result<Option<Chunk>, SshError> {
         runtime().block_on(self.0.read())
@@ -105,13 +111,13 @@ impl<P: AsyncProcess> Process for BlockingProcess<P> {
     fn read_within(&self, patience: Duration) -> Result<Option<Chunk>, SshError> {
         runtime()
             .block_on(async { tokio::time::timeout(patience, self.0.read()).await })
-            .unwrap_or_else(|_| panic!("no sync SFTP channel runs over this"))
+            .unwrap_or_else(|_| Err(late(patience)))
     }
 
     fn write_within(&self, bytes: &[u8], patience: Duration) -> Result<(), SshError> {
         runtime()
             .block_on(async { tokio::time::timeout(patience, self.0.write(bytes)).await })
-            .unwrap_or_else(|_| panic!("no sync SFTP channel runs over this"))
+            .unwrap_or_else(|_| Err(late(patience)))
     }
 
     fn close_stdin(&self) -> Result<(), SshError> {
@@ -122,7 +128,17 @@ impl<P: AsyncProcess> Process for BlockingProcess<P> {
         runtime().block_on(self.0.signal(name))
     }
 
+    fn resize(&self, columns: u32, rows: u32) -> Result<(), SshError> {
+        runtime().block_on(self.0.resize(columns, rows))
+    }
+
     fn wait(self) -> Result<ExitStatus, SshError> {
         runtime().block_on(self.0.wait())
+    }
+
+    fn wait_within(self, patience: Duration) -> Result<ExitStatus, SshError> {
+        runtime()
+            .block_on(async { tokio::time::timeout(patience, self.0.wait()).await })
+            .unwrap_or_else(|_| Err(late(patience)))
     }
 }

@@ -26,8 +26,10 @@ mod reading;
 mod rekeying;
 mod run;
 mod sharing;
+mod shells;
 mod trees;
 mod streams;
+mod tails;
 mod terminals;
 
 use std::time::Duration;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::{
     Case, Entry, ServerKind, Setup, Subject, cancelling, channels, commands, deadlines, endings,
-    files, heartbeats, limits, networks, processes, queueing, reading, rekeying, sharing, streams,
-    terminals, trees,
+    files, heartbeats, limits, networks, processes, queueing, reading, rekeying, sharing, shells,
+    streams, tails, terminals, trees,
 };
 use test_servers::sshd::PasswordUser;
 
@@ -153,6 +153,7 @@ fn entries<S: Subject>() -> Vec<Entry<S>> {
         commands::table(),
         terminals::table(),
         processes::table(),
+        shells::table(),
         streams::table(),
         reading::table(),
         sharing::table(),
@@ -167,6 +168,7 @@ fn entries<S: Subject>() -> Vec<Entry<S>> {
         networks::table(),
         files::table(),
         trees::table(),
+        tails::table(),
     ]
     .into_iter()
     .flatten()

@@ -29,7 +29,7 @@ fn a_terminal_has_its_type_and_size<S: Subject>(case: &Case<S>) {
     if !has_terminals(case, &session) {
         return;
     }
-    let wide = Pty { term: "vt100".into(), columns: 132, rows: 50 };
+    let wide = Pty { term: "vt100".into(), columns: 132, rows: 50, ..Pty::default() };
     for (pty, expected) in [(Pty::default(), "24 80\r\nxterm\r\n"), (wide, "50 132\r\nvt100\r\n")] {
         let command = Command::new("tty -s && stty size && echo $TERM; exit 3").pty(pty);
         let output = case.exec(&session, &command);

@@ -6,6 +6,7 @@ use russh::keys::PublicKey;
 use russh::{MethodKind, MethodSet};
 
 use super::EmbeddedServer;
+use super::device::Device;
 use super::login::{Method, Round};
 use crate::authority::Authority;
 
@@ -24,6 +25,7 @@ pub(super) struct Settings {
     pub(super) banner: Option<String>,
     pub(super) farewell: Option<String>,
     pub(super) intrudes: bool,
+    pub(super) device: Option<Device>,
 }
 
 impl Settings {
@@ -60,6 +62,7 @@ pub struct EmbeddedServerBuilder {
     pub(super) banner: Option<String>,
     pub(super) farewell: Option<String>,
     pub(super) intrudes: bool,
+    pub(super) device: Option<Device>,
 }
 
 impl EmbeddedServerBuilder {
@@ -77,6 +80,7 @@ impl EmbeddedServerBuilder {
             banner: None,
             farewell: None,
             intrudes: false,
+            device: None,
         }
     }
 
@@ -142,6 +146,13 @@ impl EmbeddedServerBuilder {
     /// [`EmbeddedServer::intrusions`].
     pub fn intrudes(mut self) -> Self {
         self.intrudes = true;
+        self
+    }
+
+    /// Plays a network device: its own shells, in terminals that it has, and neither commands nor
+    /// subsystems.
+    pub fn device(mut self, device: Device) -> Self {
+        self.device = Some(device);
         self
     }
 

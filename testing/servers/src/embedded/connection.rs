@@ -11,6 +11,7 @@ use russh::{ChannelId, ChannelWriteHalf, Disconnect};
 use tokio::sync::oneshot;
 
 use super::builder::Settings;
+use super::device::{self, DeviceShell};
 use super::inbox::{Inbox, InboxReader};
 use super::login::Login;
 use super::process::{self, Job, Remote};
@@ -38,6 +39,7 @@ pub(super) enum Kind {
     /// A session without a command yet.
     Session(Box<Pending>),
     Running(Remote),
+    Device(DeviceShell),
     Forward(oneshot::Sender<()>),
 }
 
@@ -46,6 +48,8 @@ pub(super) struct Pending {
     pub(super) stdin: InboxReader,
     pub(super) writer: ChannelWriteHalf<Msg>,
     pub(super) env: Vec<(String, String)>,
+    /// Of its terminal.
+    pub(super) rows: u32,
 }
 
 impl Connection {
@@ -73,7 +77,7 @@ impl Connection {
         else {
             return session.channel_failure(id);
         };
-        let Pending { slot, stdin, writer, env } = *pending;
+        let Pending { slot, stdin, writer, env, .. } = *pending;
         let job = Job {
             program: program.into(),
             arguments,
@@ -97,6 +101,28 @@ impl Connection {
         }
     }
 
+    /// Starts a shell: a program, or a device's own.
+    pub(super) fn start_shell(
+        &mut self,
+        id: ChannelId,
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        let Some(device) = self.settings.device.clone() else {
+            return self.start(id, "sh", Vec::new(), session);
+        };
+        let Some(ChannelState { inbox, kind: Kind::Session(pending) }) = self.channels.remove(&id)
+        else {
+            return session.channel_failure(id);
+        };
+        let Pending { slot, stdin, writer, rows, .. } = *pending;
+        let (shared, streams) = (Arc::clone(&self.shared), (stdin, writer));
+        self.shared.counters.commands.fetch_add(1, Ordering::SeqCst);
+        session.channel_success(id)?;
+        let shell = device::start(device, rows, streams, session.handle(), slot, shared);
+        self.channels.insert(id, ChannelState { inbox, kind: Kind::Device(shell) });
+        Ok(())
+    }
+
     fn base_env(&self) -> Vec<(String, String)> {
         let own = |name: &str| std::env::var(name).ok().map(|value| (name.to_owned(), value));
         let (peer, local) = (self.peer, self.local);
@@ -118,6 +144,7 @@ impl Connection {
         self.channels.retain(|_, state| match &state.kind {
             Kind::Session(_) => true,
             Kind::Running(remote) => !remote.has_ended(),
+            Kind::Device(shell) => !shell.has_ended(),
             Kind::Forward(alive) => !alive.is_closed(),
         });
     }

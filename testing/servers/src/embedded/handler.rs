@@ -121,7 +121,8 @@ impl Handler for Connection {
         let (inbox, stdin) = inbox();
         // What comes in is taken by the callbacks below; an unread channel would block them all.
         let (_, writer) = channel.split();
-        let kind = Kind::Session(Box::new(Pending { slot, stdin, writer, env: Vec::new() }));
+        let kind =
+            Kind::Session(Box::new(Pending { slot, stdin, writer, env: Vec::new(), rows: 24 }));
         self.channels.insert(id, ChannelState { inbox, kind });
         if let Some(age) = age {
             let handle = session.handle();
@@ -187,6 +188,9 @@ impl Handler for Connection {
         data: &[u8],
         session: &mut Session,
     ) -> Result<(), Self::Error> {
+        if self.settings.device.is_some() {
+            return session.channel_failure(id);
+        }
         let arguments = vec![OsString::from("-c"), OsStr::from_bytes(data).to_owned()];
         self.start(id, "sh", arguments, session)
     }
@@ -196,7 +200,7 @@ impl Handler for Connection {
         id: ChannelId,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.start(id, "sh", Vec::new(), session)
+        self.start_shell(id, session)
     }
 
     async fn subsystem_request(
@@ -206,8 +210,10 @@ impl Handler for Connection {
         session: &mut Session,
     ) -> Result<(), Self::Error> {
         match SFTP_SERVERS.iter().find(|path| name == "sftp" && Path::new(path).is_file()) {
-            Some(program) => self.start(id, *program, Vec::new(), session),
-            None => session.channel_failure(id),
+            Some(program) if self.settings.device.is_none() => {
+                self.start(id, *program, Vec::new(), session)
+            }
+            _ => session.channel_failure(id),
         }
     }
 
@@ -216,14 +222,38 @@ impl Handler for Connection {
         id: ChannelId,
         _term: &str,
         _columns: u32,
-        _rows: u32,
+        rows: u32,
         _width: u32,
         _height: u32,
         _modes: &[(Pty, u32)],
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        // There is no terminal here, and we don't pretend.
-        session.channel_failure(id)
+        match self.channels.get_mut(&id) {
+            Some(ChannelState { kind: Kind::Session(pending), .. })
+                if self.settings.device.is_some() =>
+            {
+                // A size of none is no size (RFC 4254, 6.2).
+                pending.rows = if rows == 0 { 24 } else { rows };
+                session.channel_success(id)
+            }
+            // There is no terminal here, and we don't pretend.
+            _ => session.channel_failure(id),
+        }
+    }
+
+    async fn window_change_request(
+        &mut self,
+        id: ChannelId,
+        _columns: u32,
+        rows: u32,
+        _width: u32,
+        _height: u32,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        if let Some(ChannelState { kind: Kind::Device(shell), .. }) = self.channels.get(&id) {
+            shell.rows.store(rows, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     async fn x11_request(

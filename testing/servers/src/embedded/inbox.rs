@@ -58,6 +58,13 @@ impl Inbox {
 }
 
 impl InboxReader {
+    /// The next piece; `None` at the end.
+    pub(super) async fn recv(&mut self) -> Option<Bytes> {
+        let data = self.receiver.recv().await?;
+        self.waiting.fetch_sub(data.len(), Ordering::Relaxed);
+        Some(data)
+    }
+
     /// Writes everything to `sink`, then closes it; ends early when the sink takes no more.
     pub(super) async fn drain_into(mut self, mut sink: impl AsyncWrite + Unpin) {
         while let Some(data) = self.receiver.recv().await {

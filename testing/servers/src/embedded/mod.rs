@@ -13,9 +13,13 @@
 //! It runs commands with `sh -c`, each in a process group of its own, and counts what clients
 //! really did. A closed channel or a lost connection kills the command, which is stricter than
 //! OpenSSH. It refuses what it hasn't got: terminals, X11, remote forwarding.
+//!
+//! Told to, it is a network device instead, which has shells with a prompt and a pager, and no
+//! commands: [`Device`].
 
 mod builder;
 mod connection;
+mod device;
 mod forward;
 mod handler;
 mod inbox;
@@ -37,6 +41,7 @@ use russh::server::Config;
 use tokio::net::TcpListener;
 
 pub use builder::EmbeddedServerBuilder;
+pub use device::{CONFIG_LINES, Device};
 pub use handler::SFTP_SERVERS;
 pub use login::{Method, Round};
 
@@ -109,6 +114,7 @@ impl EmbeddedServer {
                 banner: builder.banner,
                 farewell: builder.farewell,
                 intrudes: builder.intrudes,
+                device: builder.device,
             }),
             host_key,
             passphrase,
