@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ssh_session::gate::WhenBusy;
+use ssh_session::tunnel::Destination;
 use ssh_session::{AsyncSession, Command, FirstKeys, Options, Output, Phase, SshError, Target};
 
 use crate::deadline::Deadline;
@@ -13,6 +14,7 @@ use crate::link::Link;
 use crate::process::RusshProcess;
 use crate::pump;
 use crate::running::Sink;
+use crate::tunnel::RusshTunnel;
 
 /// A logged-in connection, ended when dropped. Any number of tasks may use it at once; how many
 /// commands run side by side is up to the server (`MaxSessions`).
@@ -58,7 +60,11 @@ impl RusshSession {
         &self.files
     }
 
-    fn check_home(&self, phase: Phase) -> Result<(), SshError> {
+    pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
+        &self.link.runtime
+    }
+
+    pub(crate) fn check_home(&self, phase: Phase) -> Result<(), SshError> {
         self.link.line.home.check(&self.link.target, phase)
     }
 }
@@ -66,6 +72,7 @@ impl RusshSession {
 impl AsyncSession for RusshSession {
     type Process<'s> = RusshProcess<'s>;
     type KeptProcess = RusshProcess<'static>;
+    type Tunnel = RusshTunnel;
 
     fn target(&self) -> &Target {
         &self.link.target
@@ -89,6 +96,15 @@ impl AsyncSession for RusshSession {
         let command = command.clone().timeout(None);
         let started = RusshProcess::spawn(&self.link, &command);
         deadline.bound(&self.link.target, Phase::OpenChannel, started).await?
+    }
+
+    async fn open_tunnel(
+        &self,
+        to: &Destination,
+        timeout: Duration,
+    ) -> Result<RusshTunnel, SshError> {
+        self.check_home(Phase::OpenChannel)?;
+        RusshTunnel::open(&self.link, to, timeout).await
     }
 
     fn is_alive(&self) -> bool {

@@ -5,6 +5,7 @@
 //! beside whatever request is under way. What it opens is nobody's own: any waiting thread drives it
 //! ([`Link::tend`]), and it ends as the parked channel, for whoever comes first.
 
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use ssh_session::channels::{
 use ssh_session::{Phase, SshError};
 
 use crate::deadline::Deadline;
+use crate::destination::Address;
 use crate::ffi::{self, Channel, Error, Session};
 use crate::link::Link;
 use crate::state::{End, Op, State, Stop};
@@ -29,6 +31,10 @@ pub(crate) struct Channels {
     refusal: Option<Error>,
     /// Until the server has closed them too.
     pub(crate) abandoned: Vec<Leftover>,
+    /// Tunnels that somebody has, or the server has opened for somebody.
+    pub(crate) tunnels: usize,
+    /// What the server answered to those who asked for tunnels, and have not looked yet.
+    tunnel_answers: Vec<(Op, Result<Channel, Error>)>,
     /// With fewer channels than this, one is opened ahead.
     park_limit: usize,
     /// The server has started a command, and with it set its socket to send at once.
@@ -44,6 +50,8 @@ pub(crate) struct Opening {
     abandoned: bool,
     /// Its answer is that to a heartbeat.
     beat: bool,
+    /// It is no session channel, but a connection to there.
+    tunnel: Option<(Op, Arc<Address>)>,
 }
 
 /// A channel that nobody uses any more.
@@ -91,13 +99,21 @@ impl Link {
         if !state.channels.warm {
             self.socket.acknowledge_quickly();
         }
-        let opened = match self.step(state, Op::OPENER, |_, session| Channel::open(session)) {
+        let tunnel = state.channels.opening.as_ref().and_then(|opening| opening.tunnel.clone());
+        let open = |_: &mut State, session: &Session| match &tunnel {
+            None => Channel::open(session),
+            Some((_, address)) => address.open(session),
+        };
+        let opened = match self.step(state, Op::OPENER, open) {
             Poll::Pending => return,
             // Worse than a refusal.
             Poll::Ready(Err(_)) if state.end.is_some() => return,
             Poll::Ready(opened) => opened,
         };
         let Some(opening) = state.channels.opening.take() else { return };
+        if let Some((op, _)) = tunnel {
+            return self.tunnel_answered(state, op, opening.abandoned, opened);
+        }
         match opened {
             Ok(channel) => state.channels.parked = Some(channel),
             Err(error) => {
@@ -112,8 +128,53 @@ impl Link {
             }
         }
         if opening.beat {
-            state.beating = false;
-            state.beats += 1;
+            state.beat_answered();
+        }
+        self.changed(state);
+    }
+
+    /// A connection to there.
+    pub(crate) fn take_tunnel(
+        &self,
+        op: Op,
+        address: &Arc<Address>,
+        deadline: &Deadline,
+    ) -> Result<Channel, Stop> {
+        let taken = self.drive(op, deadline, |state, _| state.next_tunnel(op, address));
+        if taken.is_err() {
+            let mut state = self.lock();
+            let late = state.channels.leave_tunnel(op);
+            if let Some(channel) = late {
+                self.close_tunnel(&mut state, channel);
+            }
+            self.changed(&state);
+        }
+        taken
+    }
+
+    /// Takes a tunnel's channel that nobody wants any more.
+    pub(crate) fn close_tunnel(&self, state: &mut State, channel: Channel) {
+        state.channels.tunnels = state.channels.tunnels.saturating_sub(1);
+        let op = state.next_op();
+        self.let_go(state, Leftover { op, channel, kill: false, borrowed: true });
+    }
+
+    fn tunnel_answered(
+        &self,
+        state: &mut State,
+        op: Op,
+        abandoned: bool,
+        answer: Result<Channel, Error>,
+    ) {
+        // It is a sign of life, too.
+        if state.beating && state.unmatched_beat.is_some() {
+            state.beat_answered();
+        }
+        state.channels.tunnels += usize::from(answer.is_ok());
+        match answer {
+            Ok(channel) if abandoned => self.close_tunnel(state, channel),
+            answer if !abandoned => state.channels.tunnel_answers.push((op, answer)),
+            _ => {}
         }
         self.changed(state);
     }
@@ -269,6 +330,19 @@ impl State {
         Err(ffi::again())
     }
 
+    /// The answer to whoever asked for a tunnel, or a step towards one.
+    fn next_tunnel(&mut self, op: Op, address: &Arc<Address>) -> Result<Channel, Error> {
+        let channels = &mut self.channels;
+        if let Some(index) = channels.tunnel_answers.iter().position(|(other, _)| *other == op) {
+            return channels.tunnel_answers.swap_remove(index).1;
+        }
+        if channels.opening.is_none() {
+            let tunnel = Some((op, Arc::clone(address)));
+            self.begin_open(Opening { tunnel, ..Opening::default() });
+        }
+        Err(ffi::again())
+    }
+
     /// Opens a channel for the next command, if there is room for one.
     pub(crate) fn park_ahead(&mut self) {
         let Channels { opening, parked, park_limit, queue, .. } = &self.channels;
@@ -317,6 +391,8 @@ impl Channels {
             queue: ChannelQueue::default(),
             refusal: None,
             abandoned: Vec::new(),
+            tunnels: 0,
+            tunnel_answers: Vec::new(),
             park_limit: PREFETCH_LIMIT,
             warm: false,
         }
@@ -324,15 +400,32 @@ impl Channels {
 
     /// Channels that take one of the server's slots, as far as we know.
     fn count(&self) -> usize {
-        let ahead = usize::from(self.parked.is_some()) + usize::from(self.opening.is_some());
+        let opening = self.opening.is_some() && !self.is_opening_tunnel();
+        let ahead = usize::from(self.parked.is_some()) + usize::from(opening);
         self.queue.running() + self.abandoned.len() + ahead
     }
 
     /// Whether a borrower has left something open.
     fn is_borrowed(&self) -> bool {
         self.queue.running() > 0
+            || self.tunnels > 0
             || self.abandoned.iter().any(|leftover| leftover.borrowed)
             || self.opening.as_ref().is_some_and(|opening| opening.abandoned)
+    }
+
+    /// Whether libssh2 is busy with a tunnel, and opens nothing else.
+    pub(crate) fn is_opening_tunnel(&self) -> bool {
+        self.opening.as_ref().is_some_and(|opening| opening.tunnel.is_some())
+    }
+
+    /// Whoever asked for a tunnel waits no longer. What is there already is to be closed.
+    fn leave_tunnel(&mut self, op: Op) -> Option<Channel> {
+        let own = |opening: &&mut Opening| opening.tunnel.as_ref().is_some_and(|(o, _)| *o == op);
+        if let Some(opening) = self.opening.as_mut().filter(own) {
+            opening.abandoned = true;
+        }
+        let index = self.tunnel_answers.iter().position(|(other, _)| *other == op)?;
+        self.tunnel_answers.swap_remove(index).1.ok()
     }
 
     /// Whether one that was refused a channel waits on.

@@ -101,7 +101,10 @@ impl Link {
     /// Takes one step of the heartbeat that is under way.
     pub(crate) fn beat(&self, state: &mut State) {
         if state.channels.parked.is_none() {
-            // Whatever is being opened will be parked.
+            if state.channels.is_opening_tunnel() {
+                return self.beat_unmatched(state);
+            }
+            // Whatever else is being opened will be parked.
             if state.channels.opening.is_none() {
                 state.open_to_beat();
                 self.open(state);
@@ -115,9 +118,26 @@ impl Link {
             Poll::Ready(Err(_)) => state.end.is_none(),
         };
         if answered {
-            state.beating = false;
-            state.beats += 1;
+            state.beat_answered();
             self.changed(state);
+        }
+    }
+
+    /// As [`beat`](Self::beat), while a tunnel is being opened, which takes as long as its destination
+    /// does: libssh2 opens nothing else meanwhile. Whatever comes is taken for an answer.
+    fn beat_unmatched(&self, state: &mut State) {
+        match state.unmatched_beat {
+            None => {
+                let asked = |_: &mut State, session: &Session| session.ask_unmatched();
+                if matches!(self.step(state, Op::HEARTBEAT, asked), Poll::Ready(Ok(()))) {
+                    state.unmatched_beat = Some(state.received);
+                }
+            }
+            Some(seen) if state.received > seen => {
+                state.beat_answered();
+                self.changed(state);
+            }
+            Some(_) => {}
         }
     }
 }

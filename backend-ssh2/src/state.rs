@@ -42,6 +42,8 @@ pub(crate) struct State {
     pub(crate) beating: bool,
     /// Heartbeats answered so far.
     pub(crate) beats: u64,
+    /// A heartbeat was sent that no answer can be matched to, when so many bytes had come.
+    pub(crate) unmatched_beat: Option<u64>,
     pub(crate) keepalive: Option<Keepalive>,
     /// What is taken in has come at some time since somebody last looked.
     pub(crate) arrival_unknown: bool,
@@ -84,6 +86,7 @@ impl State {
             channels: Channels::new(),
             beating: false,
             beats: 0,
+            unmatched_beat: None,
             keepalive,
             arrival_unknown: false,
         }
@@ -92,6 +95,13 @@ impl State {
     pub(crate) fn next_op(&mut self) -> Op {
         self.last_op += 1;
         Op(self.last_op)
+    }
+
+    /// The heartbeat under way was answered.
+    pub(crate) fn beat_answered(&mut self) {
+        self.unmatched_beat = None;
+        self.beating = false;
+        self.beats += 1;
     }
 
     /// Takes one step of a request, once nobody else's is under way.

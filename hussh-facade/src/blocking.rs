@@ -26,3 +26,6 @@ pub type Process<'s> = sync::Process<'s, Russh>;
 
 /// Files on the server, over SFTP. See [`sync::Sftp`].
 pub type Sftp<'c> = sync::Sftp<'c, Russh>;
+
+/// A connection that the server has opened. See [`sync::Tunnel`].
+pub type Tunnel = sync::Tunnel<Russh>;

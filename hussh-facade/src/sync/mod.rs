@@ -9,6 +9,7 @@ mod library;
 mod pool;
 mod process;
 mod sftp;
+mod tunnel;
 
 pub use self::connection::Connection;
 pub use self::keyed::{KeyedConnectionPool, KeyedPooledConnection};
@@ -20,3 +21,4 @@ pub use self::library::Russh;
 pub use self::pool::{ConnectionPool, PooledConnection};
 pub use self::process::Process;
 pub use self::sftp::Sftp;
+pub use self::tunnel::Tunnel;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backend_russh::RusshSession;
+use ssh_session::tunnel::OpenTunnels;
 use ssh_session::{AsyncSession as _, Chunk, Command, ExitStatus, Kind, Output, SshError, Target};
 
 use super::{AsyncProcess, AsyncSftp};
@@ -38,9 +39,11 @@ use crate::{Builder, Error};
 /// # }
 /// ```
 pub struct AsyncConnection {
-    session: Arc<RusshSession>,
+    pub(super) session: Arc<RusshSession>,
     /// The server refused one of its commands a channel: a pool wants to know.
     refused: AtomicBool,
+    /// Ended with this, and so before a pool has the session back.
+    pub(super) tunnels: OpenTunnels,
 }
 
 impl AsyncConnection {
@@ -125,7 +128,7 @@ impl AsyncConnection {
     }
 
     pub(super) fn over(session: Arc<RusshSession>) -> Self {
-        Self { session, refused: AtomicBool::new(false) }
+        Self { session, refused: AtomicBool::new(false), tunnels: OpenTunnels::default() }
     }
 
     /// Whether the server opens too few channels for all who share the session: it refused a command

@@ -5,9 +5,11 @@ mod keyed;
 mod pool;
 mod process;
 mod sftp;
+mod tunnel;
 
 pub use self::connection::AsyncConnection;
 pub use self::keyed::{AsyncKeyedConnectionPool, KeyedPooledAsyncConnection};
 pub use self::pool::{AsyncConnectionPool, PooledAsyncConnection};
 pub use self::process::AsyncProcess;
 pub use self::sftp::AsyncSftp;
+pub use self::tunnel::AsyncTunnel;

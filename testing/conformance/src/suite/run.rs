@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::{
     Case, Entry, ServerKind, Setup, Subject, cancelling, channels, commands, deadlines, endings,
-    files, heartbeats, limits, networks, processes, queueing, reading, rekeying, sharing, streams,
-    terminals, trees,
+    files, forwardings, heartbeats, limits, networks, processes, queueing, reading, rekeying,
+    sharing, streams, terminals, trees, tunnels,
 };
 use test_servers::sshd::PasswordUser;
 
@@ -167,6 +167,8 @@ fn entries<S: Subject>() -> Vec<Entry<S>> {
         networks::table(),
         files::table(),
         trees::table(),
+        tunnels::table(),
+        forwardings::table(),
     ]
     .into_iter()
     .flatten()
