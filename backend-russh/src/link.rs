@@ -31,7 +31,7 @@ pub(crate) struct Link {
     pub(crate) runtime: runtime::Handle,
     /// Channels of commands given up, until the server has closed them too.
     pub(crate) abandoned: watch::Sender<usize>,
-    /// Tunnels, until the server has closed them too.
+    /// Tunnels, until they are closed.
     pub(crate) tunnels: watch::Sender<usize>,
     pub(crate) parking: Parking,
     /// Who needs what the server sends to be taken in.

@@ -69,7 +69,7 @@ enum Ended {
     Failed(SshError),
 }
 
-/// A tunnel counted as one of its session's until the server has closed it too.
+/// A tunnel counted as one of its session's until it is closed.
 struct Counted(Arc<Link>);
 
 impl Counted {
@@ -142,9 +142,12 @@ impl AsyncTunnel for RusshTunnel {
     }
 
     async fn close_write(&self) -> Result<(), SshError> {
-        self.shared.check()?;
-        drop(self.input.lock().unwrap_or_else(PoisonError::into_inner).take());
-        Ok(())
+        let input = self.input.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let end = self.shared.lock().end.clone();
+        match (input, end) {
+            (Some(_), Some(Ended::Failed(error))) => Err(error),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -170,7 +173,7 @@ impl Drop for RusshTunnel {
     }
 }
 
-/// Opens the channel, hands it on, and carries bytes until it is closed on both sides. In a task of
+/// Opens the channel, hands it on, and carries bytes until it is closed. In a task of
 /// its own: what the server opens for nobody is to be closed.
 async fn carry_out(
     link: Arc<Link>,
@@ -207,8 +210,8 @@ async fn carry_out(
     }
     drop(ending);
     if is_open {
+        // russh hears nothing more of a channel that it has closed: this is all there is to wait for.
         link.tell(write.close()).await;
-        while !matches!(read.wait().await, Some(ChannelMsg::Close) | None) {}
     }
 }
 

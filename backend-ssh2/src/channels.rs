@@ -166,10 +166,6 @@ impl Link {
         abandoned: bool,
         answer: Result<Channel, Error>,
     ) {
-        // It is a sign of life, too.
-        if state.beating && state.unmatched_beat.is_some() {
-            state.beat_answered();
-        }
         state.channels.tunnels += usize::from(answer.is_ok());
         match answer {
             Ok(channel) if abandoned => self.close_tunnel(state, channel),

@@ -18,6 +18,10 @@ use crate::link::Link;
 use crate::socket::Pending;
 use crate::state::{End, Op, State, Stop};
 
+/// How long a heartbeat without a matched answer counts, once something has come. libssh2 sends none
+/// more often.
+const UNMATCHED_PAUSE: Duration = Duration::from_millis(2_500);
+
 /// How many packets are taken in at once from a session that nobody uses.
 const STEPS_MAX: usize = 64;
 
@@ -127,17 +131,19 @@ impl Link {
     /// does: libssh2 opens nothing else meanwhile. Whatever comes is taken for an answer.
     fn beat_unmatched(&self, state: &mut State) {
         match state.unmatched_beat {
-            None => {
-                let asked = |_: &mut State, session: &Session| session.ask_unmatched();
-                if matches!(self.step(state, Op::HEARTBEAT, asked), Poll::Ready(Ok(()))) {
-                    state.unmatched_beat = Some(state.received);
-                }
-            }
-            Some(seen) if state.received > seen => {
+            Some((_, seen)) if state.received == seen => {}
+            Some((at, _)) if at.elapsed() < UNMATCHED_PAUSE => {
                 state.beat_answered();
                 self.changed(state);
             }
-            Some(_) => {}
+            _ if self.socket.takes_bytes() => {
+                let asked = |_: &mut State, session: &Session| session.ask_unmatched();
+                let now = Instant::now();
+                if matches!(self.step(state, Op::HEARTBEAT, asked), Poll::Ready(Ok(()))) {
+                    state.unmatched_beat = Some((now, state.received));
+                }
+            }
+            _ => {}
         }
     }
 }

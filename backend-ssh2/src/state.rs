@@ -1,6 +1,7 @@
 //! What the lock of a session guards.
 
 use std::sync::MutexGuard;
+use std::time::Instant;
 
 use pool_core::Keepalive;
 
@@ -42,8 +43,8 @@ pub(crate) struct State {
     pub(crate) beating: bool,
     /// Heartbeats answered so far.
     pub(crate) beats: u64,
-    /// A heartbeat was sent that no answer can be matched to, when so many bytes had come.
-    pub(crate) unmatched_beat: Option<u64>,
+    /// When a heartbeat was sent that no answer can be matched to, and how many bytes had come by then.
+    pub(crate) unmatched_beat: Option<(Instant, u64)>,
     pub(crate) keepalive: Option<Keepalive>,
     /// What is taken in has come at some time since somebody last looked.
     pub(crate) arrival_unknown: bool,
@@ -99,7 +100,6 @@ impl State {
 
     /// The heartbeat under way was answered.
     pub(crate) fn beat_answered(&mut self) {
-        self.unmatched_beat = None;
         self.beating = false;
         self.beats += 1;
     }

@@ -311,6 +311,11 @@ impl TunnelIo {
             return Ok(Wrote::Closed);
         }
         let Some(channel) = &mut self.channel else { return Ok(Wrote::Closed) };
+        // libssh2 sends to a channel that the server has closed, too.
+        if !session.is_blocked() && channel.eof() && channel.is_closed()? {
+            self.is_write_over = true;
+            return Ok(Wrote::Closed);
+        }
         let slice_end = left.len().saturating_sub(SLICE);
         while left.len() > slice_end {
             match channel.write(left) {

@@ -263,8 +263,8 @@ impl Session {
         locked.check(done)
     }
 
-    /// Asks for a sign of life in a way that no answer can be matched to; to be repeated while it would
-    /// block. Not more often than every other second.
+    /// Asks for a sign of life in a way that no answer can be matched to. Not more often than every
+    /// other second, and only where the socket takes it: libssh2 does not tell where it does not.
     pub(crate) fn ask_unmatched(&self) -> Result<(), Error> {
         let locked = self.lock();
         let mut next = 0;

@@ -263,6 +263,11 @@ impl ForwardSlot {
         true
     }
 
+    /// Whether the forwarding is over, and the connection to be closed.
+    pub fn is_over(&self) -> bool {
+        self.state.is_over()
+    }
+
     /// The connection has failed.
     pub fn failed(&self, error: SshError) {
         self.state.failed(error);

@@ -23,6 +23,9 @@ const PIECE: usize = 64 * 1024;
 /// How long a client may take for each part of a SOCKS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How often a client that takes nothing is left, to see whether the forwarding is over.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// How long accepting pauses where this process has no descriptor or thread left.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
@@ -96,6 +99,8 @@ impl<S: Session + 'static> Acceptor<S> {
                 match self.listener.accept() {
                     Ok((client, _)) => pause = self.begin(client).err().map(|_| PAUSE),
                     Err(error) if is_passing(&error) => {}
+                    // It has gone before it was accepted.
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                     Err(error) => {
                         tracing::warn!(%error, "a forwarded port accepts nothing for a moment");
                         pause = Some(PAUSE);
@@ -109,6 +114,7 @@ impl<S: Session + 'static> Acceptor<S> {
         client.set_nonblocking(false)?;
         // Failing costs time, not bytes.
         let _ = client.set_nodelay(true);
+        client.set_write_timeout(Some(LOOK))?;
         let accepted = Accepted {
             session: Weak::clone(&self.session),
             forward: Arc::clone(&self.forward),
@@ -120,17 +126,16 @@ impl<S: Session + 'static> Acceptor<S> {
     }
 }
 
-/// Whether it is about one connection, which has gone before it was accepted, or none.
+/// Whether it says that there is nothing to do now.
 fn is_passing(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, WouldBlock};
-    matches!(error.kind(), WouldBlock | Interrupted | ConnectionAborted | ConnectionReset)
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 impl<S: Session + 'static> Accepted<S> {
     fn serve(self) {
         let Ok(client) = self.client.try_clone() else { return };
         // While there is no tunnel.
-        let closer = move || drop(client.shutdown(Shutdown::Both));
+        let closer = move || reset(&client);
         if !self.slot.closed_by(closer) {
             return;
         }
@@ -194,7 +199,6 @@ impl<S: Session + 'static> Accepted<S> {
                 tunnel.close();
             }
             reset(&closers);
-            let _ = closers.shutdown(Shutdown::Both);
         };
         if !self.slot.closed_by(closer) {
             return;
@@ -204,11 +208,50 @@ impl<S: Session + 'static> Accepted<S> {
         let Ok(uploading) = thread::Builder::new().name("hussh-forward".into()).spawn(up) else {
             return reset(&self.client);
         };
-        if let Err(error) = down(&self.client, &**tunnel) {
+        if let Err(error) = self.down(&**tunnel) {
             self.slot.failed(error);
         }
         // It has told what there is to tell by closing either side.
         let _ = uploading.join();
+    }
+}
+
+impl<S> Accepted<S> {
+    /// From the tunnel to the client, until the tunnel's other side has ended.
+    fn down(&self, tunnel: &impl Tunnel) -> Result<(), SshError> {
+        loop {
+            match tunnel.read(None) {
+                Ok(Some(bytes)) => {
+                    if self.send(&bytes).is_err() {
+                        tunnel.close();
+                        reset(&self.client);
+                        return Ok(());
+                    }
+                }
+                Ok(None) => {
+                    let _ = self.client.shutdown(Shutdown::Write);
+                    return Ok(());
+                }
+                Err(error) => {
+                    reset(&self.client);
+                    return if is_own_doing(&error) { Ok(()) } else { Err(error) };
+                }
+            }
+        }
+    }
+
+    /// Sends all of this, unless the forwarding ends meanwhile: ending our direction of the socket
+    /// would wake this, but have the client take that for the end of what comes.
+    fn send(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() && !self.slot.is_over() {
+            match (&self.client).write(bytes) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) if is_passing(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -244,31 +287,6 @@ fn up(mut client: &TcpStream, tunnel: &impl Tunnel) {
     }
 }
 
-/// From the tunnel to the client, until the tunnel's other side has ended.
-fn down(mut client: &TcpStream, tunnel: &impl Tunnel) -> Result<(), SshError> {
-    loop {
-        match tunnel.read(None) {
-            Ok(Some(bytes)) => {
-                if client.write_all(&bytes).is_err() {
-                    tunnel.close();
-                    let _ = client.shutdown(Shutdown::Read);
-                    return Ok(());
-                }
-            }
-            Ok(None) => {
-                let _ = client.shutdown(Shutdown::Write);
-                return Ok(());
-            }
-            Err(error) => {
-                // So that a client doesn't take what it has got for all there was.
-                reset(client);
-                let _ = client.shutdown(Shutdown::Read);
-                return if is_own_doing(&error) { Ok(()) } else { Err(error) };
-            }
-        }
-    }
-}
-
 /// Whether a tunnel is closed since the client went away.
 fn is_own_doing(error: &SshError) -> bool {
     match error {
@@ -278,7 +296,9 @@ fn is_own_doing(error: &SshError) -> bool {
     }
 }
 
-/// Has a client told that its connection broke, not that it ended, once it is closed.
+/// Has a client told that its connection broke once it is closed, so that it doesn't take what it has
+/// got for all there was, and wakes whoever reads from it here.
 fn reset(client: &TcpStream) {
     let _ = SockRef::from(client).set_linger(Some(Duration::ZERO));
+    let _ = client.shutdown(Shutdown::Read);
 }
