@@ -194,10 +194,16 @@ async fn up(mut client: ReadHalf<'_>, tunnel: &RusshTunnel) -> Result<(), SshErr
         buffer.reserve(PIECE);
         match client.read_buf(&mut buffer).await {
             // An error is told to the one who reads.
-            Ok(0) => return Ok(drop(tunnel.close_write().await)),
+            Ok(0) => {
+                let _ = tunnel.close_write().await;
+                return Ok(());
+            }
             Ok(_) => {}
             // The client has gone, and what it had sent may not be whole.
-            Err(_) => return Ok(tunnel.close()),
+            Err(_) => {
+                tunnel.close();
+                return Ok(());
+            }
         }
         if tunnel.write(buffer.split().freeze()).await.is_err() {
             // What comes back may still be of use.
@@ -214,7 +220,8 @@ async fn down(tunnel: &RusshTunnel, mut client: WriteHalf<'_>) -> Result<(), Ssh
             return Ok(());
         };
         if client.write_all(&bytes).await.is_err() {
-            return Ok(tunnel.close());
+            tunnel.close();
+            return Ok(());
         }
     }
 }

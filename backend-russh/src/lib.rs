@@ -57,6 +57,7 @@ mod socket;
 mod stream;
 mod tcp;
 mod tunnel;
+mod tunnel_open;
 mod unread;
 mod way;
 

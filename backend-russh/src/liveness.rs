@@ -218,15 +218,6 @@ impl Liveness {
         });
     }
 
-    /// Waits until it has said so.
-    pub(crate) async fn refusal(&self) -> Option<String> {
-        let mut refusal = self.refusal.subscribe();
-        tokio::select! {
-            said = refusal.wait_for(|(_, said)| said.is_some()) => said.ok()?.1.clone(),
-            _ = self.wait_end() => None,
-        }
-    }
-
     /// What to tell refusals from now on by.
     pub(crate) fn refusals(&self) -> (Refusals, u64) {
         let mut refusals = self.refusal.subscribe();

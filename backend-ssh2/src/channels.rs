@@ -34,7 +34,7 @@ pub(crate) struct Channels {
     /// Tunnels that somebody has, or the server has opened for somebody.
     pub(crate) tunnels: usize,
     /// What the server answered to those who asked for tunnels, and have not looked yet.
-    tunnel_answers: Vec<(Op, Result<Channel, Error>)>,
+    pub(crate) tunnel_answers: Vec<(Op, Result<Channel, Error>)>,
     /// With fewer channels than this, one is opened ahead.
     park_limit: usize,
     /// The server has started a command, and with it set its socket to send at once.
@@ -45,23 +45,23 @@ pub(crate) struct Channels {
 #[derive(Debug, Default)]
 pub(crate) struct Opening {
     /// The first in the queue asked for it, and hears of a refusal.
-    wanted: bool,
+    pub(crate) wanted: bool,
     /// Whoever asked for it waits no longer.
-    abandoned: bool,
+    pub(crate) abandoned: bool,
     /// Its answer is that to a heartbeat.
-    beat: bool,
+    pub(crate) beat: bool,
     /// It is no session channel, but a connection to there.
-    tunnel: Option<(Op, Arc<Address>)>,
+    pub(crate) tunnel: Option<(Op, Arc<Address>)>,
 }
 
 /// A channel that nobody uses any more.
 pub(crate) struct Leftover {
     pub(crate) op: Op,
-    channel: Channel,
+    pub(crate) channel: Channel,
     /// Its command is to be killed first.
-    kill: bool,
+    pub(crate) kill: bool,
     /// A borrower left it open.
-    borrowed: bool,
+    pub(crate) borrowed: bool,
 }
 
 impl Link {
@@ -133,48 +133,6 @@ impl Link {
         self.changed(state);
     }
 
-    /// A connection to there.
-    pub(crate) fn take_tunnel(
-        &self,
-        op: Op,
-        address: &Arc<Address>,
-        deadline: &Deadline,
-    ) -> Result<Channel, Stop> {
-        let taken = self.drive(op, deadline, |state, _| state.next_tunnel(op, address));
-        if taken.is_err() {
-            let mut state = self.lock();
-            let late = state.channels.leave_tunnel(op);
-            if let Some(channel) = late {
-                self.close_tunnel(&mut state, channel);
-            }
-            self.changed(&state);
-        }
-        taken
-    }
-
-    /// Takes a tunnel's channel that nobody wants any more.
-    pub(crate) fn close_tunnel(&self, state: &mut State, channel: Channel) {
-        state.channels.tunnels = state.channels.tunnels.saturating_sub(1);
-        let op = state.next_op();
-        self.let_go(state, Leftover { op, channel, kill: false, borrowed: true });
-    }
-
-    fn tunnel_answered(
-        &self,
-        state: &mut State,
-        op: Op,
-        abandoned: bool,
-        answer: Result<Channel, Error>,
-    ) {
-        state.channels.tunnels += usize::from(answer.is_ok());
-        match answer {
-            Ok(channel) if abandoned => self.close_tunnel(state, channel),
-            answer if !abandoned => state.channels.tunnel_answers.push((op, answer)),
-            _ => {}
-        }
-        self.changed(state);
-    }
-
     /// Takes a channel whose command is done: closed by the server, so that closing it on our side
     /// waits for nothing.
     pub(crate) fn finish_channel(&self, op: Op, channel: Channel, kept: bool) {
@@ -201,7 +159,7 @@ impl Link {
         }
     }
 
-    fn let_go(&self, state: &mut State, leftover: Leftover) {
+    pub(crate) fn let_go(&self, state: &mut State, leftover: Leftover) {
         state.channels.abandoned.push(leftover);
         self.free_closed(state);
         self.changed(state);
@@ -326,19 +284,6 @@ impl State {
         Err(ffi::again())
     }
 
-    /// The answer to whoever asked for a tunnel, or a step towards one.
-    fn next_tunnel(&mut self, op: Op, address: &Arc<Address>) -> Result<Channel, Error> {
-        let channels = &mut self.channels;
-        if let Some(index) = channels.tunnel_answers.iter().position(|(other, _)| *other == op) {
-            return channels.tunnel_answers.swap_remove(index).1;
-        }
-        if channels.opening.is_none() {
-            let tunnel = Some((op, Arc::clone(address)));
-            self.begin_open(Opening { tunnel, ..Opening::default() });
-        }
-        Err(ffi::again())
-    }
-
     /// Opens a channel for the next command, if there is room for one.
     pub(crate) fn park_ahead(&mut self) {
         let Channels { opening, parked, park_limit, queue, .. } = &self.channels;
@@ -363,7 +308,7 @@ impl State {
         }
     }
 
-    fn begin_open(&mut self, opening: Opening) {
+    pub(crate) fn begin_open(&mut self, opening: Opening) {
         self.channels.opening = Some(opening);
         self.work_started = true;
     }
@@ -407,21 +352,6 @@ impl Channels {
             || self.tunnels > 0
             || self.abandoned.iter().any(|leftover| leftover.borrowed)
             || self.opening.as_ref().is_some_and(|opening| opening.abandoned)
-    }
-
-    /// Whether libssh2 is busy with a tunnel, and opens nothing else.
-    pub(crate) fn is_opening_tunnel(&self) -> bool {
-        self.opening.as_ref().is_some_and(|opening| opening.tunnel.is_some())
-    }
-
-    /// Whoever asked for a tunnel waits no longer. What is there already is to be closed.
-    fn leave_tunnel(&mut self, op: Op) -> Option<Channel> {
-        let own = |opening: &&mut Opening| opening.tunnel.as_ref().is_some_and(|(o, _)| *o == op);
-        if let Some(opening) = self.opening.as_mut().filter(own) {
-            opening.abandoned = true;
-        }
-        let index = self.tunnel_answers.iter().position(|(other, _)| *other == op)?;
-        self.tunnel_answers.swap_remove(index).1.ok()
     }
 
     /// Whether one that was refused a channel waits on.

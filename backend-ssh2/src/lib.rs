@@ -64,6 +64,7 @@ mod socket;
 mod state;
 mod tcp;
 mod tunnel;
+mod tunnel_open;
 mod way;
 
 pub use backend::Ssh2Backend;

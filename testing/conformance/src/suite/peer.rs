@@ -63,7 +63,7 @@ impl Peer {
         })
     }
 
-    /// Says something and closes each connection. Dropbear passes on no end before anything was said.
+    /// Says something and closes each connection.
     pub(super) fn closes() -> Self {
         Self::new(|mut stream, _| stream.write_all(b"bye"))
     }

@@ -51,6 +51,8 @@ pub struct Capabilities {
     pub omits_status: bool,
     /// Whether it opens tunnels to Unix sockets, too.
     pub unix_tunnels: bool,
+    /// Whether it closes a tunnel into which it can write no more, and does not just stop taking in.
+    pub closes_dead_tunnels: bool,
 }
 
 /// Which variables a client may set for its command.
@@ -110,6 +112,7 @@ impl ServerKind {
                 files: true,
                 omits_status: false,
                 unix_tunnels: true,
+                closes_dead_tunnels: true,
             },
             Self::Embedded => Capabilities {
                 terminals: false,
@@ -122,6 +125,7 @@ impl ServerKind {
                 files: EMBEDDED_SFTP.iter().any(|path| Path::new(path).is_file()),
                 omits_status: true,
                 unix_tunnels: true,
+                closes_dead_tunnels: true,
             },
             // Version 2022.83. It has 1,000 channels, agrees on new keys after 1 GiB, and takes
             // strings of up to 9,000 bytes. Of commands that run side by side it closes some
@@ -138,6 +142,7 @@ impl ServerKind {
                 files: Path::new(DROPBEAR_SFTP).is_file(),
                 omits_status: false,
                 unix_tunnels: false,
+                closes_dead_tunnels: false,
             },
         }
     }
