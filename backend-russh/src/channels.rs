@@ -118,18 +118,22 @@ impl Link {
 
     /// Whether a borrower left something open. Never waits.
     pub(crate) fn has_abandoned_channels(&self) -> bool {
-        *self.abandoned.borrow() > 0
+        *self.abandoned.borrow() > 0 || *self.tunnels.borrow() > 0
     }
 
     /// Waits until nothing is left open. A command that the server does not let us kill holds one
     /// of the server's session slots until its process ends.
     pub(crate) async fn wait_until_closed(&self, patience: Duration) -> Result<(), SshError> {
         let deadline = Deadline::after(Some(patience));
-        let mut abandoned = self.abandoned.subscribe();
+        let (mut abandoned, mut tunnels) = (self.abandoned.subscribe(), self.tunnels.subscribe());
+        let closed = async {
+            let _ = abandoned.wait_for(|count| *count == 0).await;
+            let _ = tunnels.wait_for(|count| *count == 0).await;
+        };
         tokio::select! {
             biased;
             end = self.line.wait_end() => Err(end.error(&self.target, Phase::Reset)),
-            _ = abandoned.wait_for(|count| *count == 0) => Ok(()),
+            () = closed => Ok(()),
             () = deadline.passed() => Err(deadline.error(&self.target, Phase::Reset)),
         }
     }

@@ -31,6 +31,8 @@ pub(crate) struct Link {
     pub(crate) runtime: runtime::Handle,
     /// Channels of commands given up, until the server has closed them too.
     pub(crate) abandoned: watch::Sender<usize>,
+    /// Tunnels, until they are closed.
+    pub(crate) tunnels: watch::Sender<usize>,
     pub(crate) parking: Parking,
     /// Who needs what the server sends to be taken in.
     users: watch::Sender<usize>,
@@ -55,6 +57,7 @@ impl Link {
             line,
             runtime,
             abandoned: watch::Sender::new(0),
+            tunnels: watch::Sender::new(0),
             parking: Parking::default(),
             users: watch::Sender::new(0),
             held: AtomicUsize::new(0),

@@ -24,6 +24,9 @@ const GREETING_SIZE: usize = 512;
 /// How long a goodbye may take.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 
+/// How often the server opened no channel, and why the last time.
+pub(crate) type Refusals = watch::Receiver<(u64, Option<String>)>;
+
 /// Why a session is over.
 #[derive(Debug, Clone)]
 pub(crate) enum End {
@@ -83,8 +86,8 @@ pub(crate) struct Liveness {
     quick_acks: AtomicUsize,
     /// How many carry its bytes on, to a stream or a jump host.
     carriers: AtomicUsize,
-    /// Why the server opened no channel, in its words, the last time it did not.
-    refusal: watch::Sender<Option<String>>,
+    /// How often the server opened no channel, and why, in its words, the last time.
+    refusal: watch::Sender<(u64, Option<String>)>,
 }
 
 /// Somebody who wants what comes to be acknowledged at once.
@@ -118,7 +121,7 @@ impl Liveness {
             opening: Mutex::new(None),
             quick_acks: AtomicUsize::new(0),
             carriers: AtomicUsize::new(0),
-            refusal: watch::Sender::new(None),
+            refusal: watch::Sender::new((0, None)),
         });
         Ok((Arc::clone(&line), Watched { socket, line, stalled: false }))
     }
@@ -209,14 +212,32 @@ impl Liveness {
 
     /// The server has opened no channel and says why.
     pub(crate) fn refused(&self, why: String) {
-        self.refusal.send_replace(Some(why));
+        self.refusal.send_modify(|(count, said)| {
+            *count += 1;
+            *said = Some(why);
+        });
     }
 
-    /// Waits until it has said so.
-    pub(crate) async fn refusal(&self) -> Option<String> {
-        let mut refusal = self.refusal.subscribe();
+    /// What to tell refusals from now on by.
+    pub(crate) fn refusals(&self) -> (Refusals, u64) {
+        let mut refusals = self.refusal.subscribe();
+        let count = refusals.borrow_and_update().0;
+        (refusals, count)
+    }
+
+    /// What the server says of a refusal that has come, where it is the only one since `before`:
+    /// nothing tells whose one of several is.
+    pub(crate) async fn said_of_refusal(
+        &self,
+        mut refusals: Refusals,
+        before: u64,
+    ) -> Option<String> {
         tokio::select! {
-            said = refusal.wait_for(Option::is_some) => said.ok().and_then(|why| why.clone()),
+            biased;
+            said = refusals.wait_for(|(count, _)| *count > before) => {
+                let (count, said) = said.ok()?.clone();
+                said.filter(|_| count == before + 1)
+            }
             _ = self.wait_end() => None,
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ssh_session::gate::WhenBusy;
+use ssh_session::tunnel::Destination;
 use ssh_session::{
     AsyncSession, Command, FirstKeys, Options, Output, Phase, Request, SshError, Target,
 };
@@ -15,6 +16,7 @@ use crate::link::Link;
 use crate::process::RusshProcess;
 use crate::pump;
 use crate::running::Sink;
+use crate::tunnel::RusshTunnel;
 
 /// A logged-in connection, ended when dropped. Any number of tasks may use it at once; how many
 /// commands run side by side is up to the server (`MaxSessions`).
@@ -60,6 +62,10 @@ impl RusshSession {
         &self.files
     }
 
+    pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
+        &self.link.runtime
+    }
+
     /// Starts what has a deadline for its start alone.
     async fn start_within<'s>(&self, command: &Command) -> Result<RusshProcess<'s>, SshError> {
         self.check_home(Phase::OpenChannel)?;
@@ -69,7 +75,7 @@ impl RusshSession {
         deadline.bound(&self.link.target, Phase::OpenChannel, started).await?
     }
 
-    fn check_home(&self, phase: Phase) -> Result<(), SshError> {
+    pub(crate) fn check_home(&self, phase: Phase) -> Result<(), SshError> {
         self.link.line.home.check(&self.link.target, phase)
     }
 }
@@ -77,6 +83,7 @@ impl RusshSession {
 impl AsyncSession for RusshSession {
     type Process<'s> = RusshProcess<'s>;
     type KeptProcess = RusshProcess<'static>;
+    type Tunnel = RusshTunnel;
 
     fn target(&self) -> &Target {
         &self.link.target
@@ -99,6 +106,15 @@ impl AsyncSession for RusshSession {
 
     async fn spawn_kept(&self, command: &Command) -> Result<RusshProcess<'static>, SshError> {
         self.start_within(command).await
+    }
+
+    async fn open_tunnel(
+        &self,
+        to: &Destination,
+        timeout: Duration,
+    ) -> Result<RusshTunnel, SshError> {
+        self.check_home(Phase::OpenChannel)?;
+        RusshTunnel::open(&self.link, to, timeout).await
     }
 
     fn is_alive(&self) -> bool {

@@ -98,6 +98,7 @@ impl Way {
         let acknowledging = link.line.acknowledge_quickly();
         // As where it comes from, OpenSSH's client says this, too: it is for the server's log.
         let (host, port) = (target.host(), u32::from(target.port()));
+        let (refusals, before) = link.line.refusals();
         let opening = link.handle.channel_open_direct_tcpip(host, port, "127.0.0.1", 65535);
         let opened = tokio::select! {
             biased;
@@ -108,7 +109,7 @@ impl Way {
         let channel = match opened {
             Ok(channel) => channel,
             Err(russh::Error::ChannelOpenFailure(reason)) => {
-                let saying = link.line.refusal();
+                let saying = link.line.said_of_refusal(refusals, before);
                 let said = deadline.bound(target, Phase::Connect, saying).await?;
                 return Err(refused(&link.target, target, &reason, said));
             }

@@ -5,6 +5,7 @@
 //! beside whatever request is under way. What it opens is nobody's own: any waiting thread drives it
 //! ([`Link::tend`]), and it ends as the parked channel, for whoever comes first.
 
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use ssh_session::channels::{
 use ssh_session::{Phase, SshError};
 
 use crate::deadline::Deadline;
+use crate::destination::Address;
 use crate::ffi::{self, Channel, Error, Session};
 use crate::link::Link;
 use crate::state::{End, Op, State, Stop};
@@ -29,6 +31,10 @@ pub(crate) struct Channels {
     refusal: Option<Error>,
     /// Until the server has closed them too.
     pub(crate) abandoned: Vec<Leftover>,
+    /// Tunnels that somebody has, or the server has opened for somebody.
+    pub(crate) tunnels: usize,
+    /// What the server answered to those who asked for tunnels, and have not looked yet.
+    pub(crate) tunnel_answers: Vec<(Op, Result<Channel, Error>)>,
     /// With fewer channels than this, one is opened ahead.
     park_limit: usize,
     /// The server has started a command, and with it set its socket to send at once.
@@ -39,21 +45,23 @@ pub(crate) struct Channels {
 #[derive(Debug, Default)]
 pub(crate) struct Opening {
     /// The first in the queue asked for it, and hears of a refusal.
-    wanted: bool,
+    pub(crate) wanted: bool,
     /// Whoever asked for it waits no longer.
-    abandoned: bool,
+    pub(crate) abandoned: bool,
     /// Its answer is that to a heartbeat.
-    beat: bool,
+    pub(crate) beat: bool,
+    /// It is no session channel, but a connection to there.
+    pub(crate) tunnel: Option<(Op, Arc<Address>)>,
 }
 
 /// A channel that nobody uses any more.
 pub(crate) struct Leftover {
     pub(crate) op: Op,
-    channel: Channel,
+    pub(crate) channel: Channel,
     /// Its command is to be killed first.
-    kill: bool,
+    pub(crate) kill: bool,
     /// A borrower left it open.
-    borrowed: bool,
+    pub(crate) borrowed: bool,
 }
 
 impl Link {
@@ -91,13 +99,21 @@ impl Link {
         if !state.channels.warm {
             self.socket.acknowledge_quickly();
         }
-        let opened = match self.step(state, Op::OPENER, |_, session| Channel::open(session)) {
+        let tunnel = state.channels.opening.as_ref().and_then(|opening| opening.tunnel.clone());
+        let open = |_: &mut State, session: &Session| match &tunnel {
+            None => Channel::open(session),
+            Some((_, address)) => address.open(session),
+        };
+        let opened = match self.step(state, Op::OPENER, open) {
             Poll::Pending => return,
             // Worse than a refusal.
             Poll::Ready(Err(_)) if state.end.is_some() => return,
             Poll::Ready(opened) => opened,
         };
         let Some(opening) = state.channels.opening.take() else { return };
+        if let Some((op, _)) = tunnel {
+            return self.tunnel_answered(state, op, opening.abandoned, opened);
+        }
         match opened {
             Ok(channel) => state.channels.parked = Some(channel),
             Err(error) => {
@@ -112,8 +128,7 @@ impl Link {
             }
         }
         if opening.beat {
-            state.beating = false;
-            state.beats += 1;
+            state.beat_answered();
         }
         self.changed(state);
     }
@@ -144,7 +159,7 @@ impl Link {
         }
     }
 
-    fn let_go(&self, state: &mut State, leftover: Leftover) {
+    pub(crate) fn let_go(&self, state: &mut State, leftover: Leftover) {
         state.channels.abandoned.push(leftover);
         self.free_closed(state);
         self.changed(state);
@@ -293,7 +308,7 @@ impl State {
         }
     }
 
-    fn begin_open(&mut self, opening: Opening) {
+    pub(crate) fn begin_open(&mut self, opening: Opening) {
         self.channels.opening = Some(opening);
         self.work_started = true;
     }
@@ -317,6 +332,8 @@ impl Channels {
             queue: ChannelQueue::default(),
             refusal: None,
             abandoned: Vec::new(),
+            tunnels: 0,
+            tunnel_answers: Vec::new(),
             park_limit: PREFETCH_LIMIT,
             warm: false,
         }
@@ -324,13 +341,15 @@ impl Channels {
 
     /// Channels that take one of the server's slots, as far as we know.
     fn count(&self) -> usize {
-        let ahead = usize::from(self.parked.is_some()) + usize::from(self.opening.is_some());
+        let opening = self.opening.is_some() && !self.is_opening_tunnel();
+        let ahead = usize::from(self.parked.is_some()) + usize::from(opening);
         self.queue.running() + self.abandoned.len() + ahead
     }
 
     /// Whether a borrower has left something open.
     fn is_borrowed(&self) -> bool {
         self.queue.running() > 0
+            || self.tunnels > 0
             || self.abandoned.iter().any(|leftover| leftover.borrowed)
             || self.opening.as_ref().is_some_and(|opening| opening.abandoned)
     }

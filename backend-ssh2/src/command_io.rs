@@ -67,7 +67,7 @@ pub(crate) struct CommandIo {
 
 /// One call after another.
 #[derive(Default)]
-struct CallQueue {
+pub(crate) struct CallQueue {
     holder: Option<Op>,
     /// Somebody else waits for it.
     wanted: bool,
@@ -75,14 +75,19 @@ struct CallQueue {
 
 impl CallQueue {
     /// Whether it is a call's turn.
-    fn take(&mut self, op: Op) -> bool {
+    pub(crate) fn take(&mut self, op: Op) -> bool {
         let mine = *self.holder.get_or_insert(op) == op;
         self.wanted |= !mine;
         mine
     }
 
+    /// Ends a call's turn, if it is its. True if somebody waits for that.
+    pub(crate) fn leave(&mut self, op: Op) -> bool {
+        self.holder == Some(op) && self.end()
+    }
+
     /// Ends a call's turn. True if somebody waits for that.
-    fn end(&mut self) -> bool {
+    pub(crate) fn end(&mut self) -> bool {
         self.holder = None;
         std::mem::take(&mut self.wanted)
     }

@@ -18,6 +18,10 @@ use crate::link::Link;
 use crate::socket::Pending;
 use crate::state::{End, Op, State, Stop};
 
+/// How long a heartbeat without a matched answer counts, once something has come. libssh2 sends none
+/// more often.
+const UNMATCHED_PAUSE: Duration = Duration::from_millis(2_500);
+
 /// How many packets are taken in at once from a session that nobody uses.
 const STEPS_MAX: usize = 64;
 
@@ -101,7 +105,10 @@ impl Link {
     /// Takes one step of the heartbeat that is under way.
     pub(crate) fn beat(&self, state: &mut State) {
         if state.channels.parked.is_none() {
-            // Whatever is being opened will be parked.
+            if state.channels.is_opening_tunnel() {
+                return self.beat_unmatched(state);
+            }
+            // Whatever else is being opened will be parked.
             if state.channels.opening.is_none() {
                 state.open_to_beat();
                 self.open(state);
@@ -115,9 +122,28 @@ impl Link {
             Poll::Ready(Err(_)) => state.end.is_none(),
         };
         if answered {
-            state.beating = false;
-            state.beats += 1;
+            state.beat_answered();
             self.changed(state);
+        }
+    }
+
+    /// As [`beat`](Self::beat), while a tunnel is being opened, which takes as long as its destination
+    /// does: libssh2 opens nothing else meanwhile. Whatever comes is taken for an answer.
+    fn beat_unmatched(&self, state: &mut State) {
+        match state.unmatched_beat {
+            Some((_, seen)) if state.received == seen => {}
+            Some((at, _)) if at.elapsed() < UNMATCHED_PAUSE => {
+                state.beat_answered();
+                self.changed(state);
+            }
+            _ if self.socket.takes_bytes() => {
+                let asked = |_: &mut State, session: &Session| session.ask_unmatched();
+                let now = Instant::now();
+                if matches!(self.step(state, Op::HEARTBEAT, asked), Poll::Ready(Ok(()))) {
+                    state.unmatched_beat = Some((now, state.received));
+                }
+            }
+            _ => {}
         }
     }
 }

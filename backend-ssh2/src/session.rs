@@ -6,11 +6,13 @@ use std::time::Duration;
 use pool_core::{Interrupt, KillSwitch};
 use ssh_session::gate::WhenBusy;
 use ssh_session::sftp::{Channel, Place};
+use ssh_session::tunnel::Destination;
 use ssh_session::{Command, FirstKeys, Options, Output, Phase, Session, SshError, Target};
 
 use crate::link::Link;
 use crate::process::Ssh2Process;
 use crate::route::dial;
+use crate::tunnel::Ssh2Tunnel;
 use crate::{exec, service};
 
 /// A logged-in connection, ended when dropped. Any number of threads may use it at once; how many
@@ -57,6 +59,7 @@ impl Ssh2Session {
 impl Session for Ssh2Session {
     type Process<'s> = Ssh2Process<'s>;
     type KeptProcess = Ssh2Process<'static>;
+    type Tunnel = Ssh2Tunnel;
 
     fn target(&self) -> &Target {
         &self.link.target
@@ -79,6 +82,11 @@ impl Session for Ssh2Session {
         self.link.home.check(&self.link.target, Phase::OpenChannel)?;
         let user = self.link.enter();
         Ssh2Process::start(&self.link, user.op, command, true)
+    }
+
+    fn open_tunnel(&self, to: &Destination, timeout: Duration) -> Result<Ssh2Tunnel, SshError> {
+        self.link.home.check(&self.link.target, Phase::OpenChannel)?;
+        Ssh2Tunnel::open(&self.link, to, timeout)
     }
 
     fn files(&self) -> &Place<Channel<Ssh2Process<'static>>> {

@@ -82,6 +82,13 @@ impl Socket {
         net::pending(self)
     }
 
+    /// Whether the system takes some bytes at once.
+    pub(crate) fn takes_bytes(&self) -> bool {
+        let mut watched = [PollFd::new(self, PollFlags::OUT)];
+        poll_until(&mut watched, Some(Instant::now())).is_ok()
+            && watched[0].revents().contains(PollFlags::OUT)
+    }
+
     /// Ends the connection: whoever waits on it wakes up, and nothing can block on it any more.
     pub(crate) fn shutdown(&self) {
         // Fails only where it is not connected any more.

@@ -1,6 +1,7 @@
 //! What the lock of a session guards.
 
 use std::sync::MutexGuard;
+use std::time::Instant;
 
 use pool_core::Keepalive;
 
@@ -42,6 +43,8 @@ pub(crate) struct State {
     pub(crate) beating: bool,
     /// Heartbeats answered so far.
     pub(crate) beats: u64,
+    /// When a heartbeat was sent that no answer can be matched to, and how many bytes had come by then.
+    pub(crate) unmatched_beat: Option<(Instant, u64)>,
     pub(crate) keepalive: Option<Keepalive>,
     /// What is taken in has come at some time since somebody last looked.
     pub(crate) arrival_unknown: bool,
@@ -84,6 +87,7 @@ impl State {
             channels: Channels::new(),
             beating: false,
             beats: 0,
+            unmatched_beat: None,
             keepalive,
             arrival_unknown: false,
         }
@@ -92,6 +96,12 @@ impl State {
     pub(crate) fn next_op(&mut self) -> Op {
         self.last_op += 1;
         Op(self.last_op)
+    }
+
+    /// The heartbeat under way was answered.
+    pub(crate) fn beat_answered(&mut self) {
+        self.beating = false;
+        self.beats += 1;
     }
 
     /// Takes one step of a request, once nobody else's is under way.

@@ -32,3 +32,5 @@ pub type Shell<'s> = sync::Shell<'s, Russh>;
 
 /// A file that is followed. See [`sync::Tail`].
 pub type Tail<'c> = sync::Tail<'c, Russh>;
+/// A connection that the server has opened. See [`sync::Tunnel`].
+pub type Tunnel = sync::Tunnel<Russh>;

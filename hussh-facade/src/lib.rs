@@ -29,9 +29,12 @@
 //! nothing else: [`Shell`], and `AsyncShell`. [`Connection::tail`](sync::Connection::tail) follows a
 //! file while it grows, over rotation and truncation: [`Tail`], and `AsyncTail`.
 //!
+//! [`Connection::open_tcp`](sync::Connection::open_tcp) has the server connect to somewhere behind it,
+//! and [`forward_local`](sync::Connection::forward_local) does so for each connection to a port here.
+//!
 //! Host keys are checked against `~/.ssh/known_hosts` before any password or key is sent; unknown
 //! hosts are recorded there, changed keys refused ([`HostKeyPolicy`]). The agent and X11 are never
-//! forwarded, nor is any port: a server that wants to open such a channel is refused. A command that may have
+//! forwarded, nor is any port from there to here: a server that wants to open such a channel is refused. A command that may have
 //! started is never run twice. A command without an exit status is an [`Error`], and one that was
 //! killed by a signal is no success.
 //!
@@ -91,12 +94,13 @@ pub use ssh_session::sftp::{
     TailOptions, Tailed, Transfer, Transferred,
 };
 pub use ssh_session::shell::{Match, Pattern, ReadUntil, ShellOptions};
+pub use ssh_session::tunnel::{Destination, ForwardStats, Forwarding, LocalForward};
 pub use ssh_session::{
     Algorithms, Answers, AskPassword, Auth, CertificateSource, Chunk, Command, ConnectProblem,
     Crypto, ExitStatus, FileError, Fingerprint, HostKeyPolicy, HostKeyProblem, HostKeyRefused,
     KeyProblem, Kind, KnownHostsCommand, Line, Lines, Methods, Output, PartialOutput, Phase, Pin,
     ProcessReader, ProcessWriter, Prompt, Pty, Question, RekeyLimit, SecretString, Side, SshConfig,
-    SshError, Target, TerminalMode, Transport, UNRECORDED,
+    SshError, Target, TerminalMode, Transport, TunnelError, TunnelProblem, UNRECORDED,
 };
 #[cfg(feature = "russh")]
 pub use ssh_session::{AsyncLines, AsyncProcessReader, AsyncProcessWriter};
@@ -104,15 +108,17 @@ pub use ssh_session::{AsyncLines, AsyncProcessReader, AsyncProcessWriter};
 #[cfg(all(feature = "russh", not(feature = "ssh2")))]
 pub use blocking::{
     Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process, Sftp, Shell, Tail,
+    Tunnel,
 };
 #[cfg(feature = "ssh2")]
 pub use libssh2::{
     Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process, Sftp, Shell, Tail,
+    Tunnel,
 };
 #[cfg(feature = "russh")]
 pub use tasks::{
     AsyncConnection, AsyncConnectionPool, AsyncKeyedConnectionPool, AsyncProcess, AsyncSftp,
-    AsyncShell, AsyncTail, KeyedPooledAsyncConnection, PooledAsyncConnection,
+    AsyncShell, AsyncTail, AsyncTunnel, KeyedPooledAsyncConnection, PooledAsyncConnection,
 };
 
 /// The sync API over libssh2.
@@ -143,6 +149,8 @@ mod libssh2 {
 
     /// A file that is followed. See [`sync::Tail`].
     pub type Tail<'c> = sync::Tail<'c, Libssh2>;
+    /// A connection that the server has opened. See [`sync::Tunnel`].
+    pub type Tunnel = sync::Tunnel<Libssh2>;
 }
 
 /// The README's example compiles.

@@ -2,6 +2,7 @@
 
 mod detail;
 mod file;
+mod tunnel;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 pub use self::detail::{ConnectProblem, KeyProblem, Outlook, PartialOutput, Phase};
 pub use self::file::{FileError, Side};
+pub use self::tunnel::{TunnelError, TunnelProblem};
 use crate::{HostKeyRefused, Target};
 
 /// Why something failed, in words that tell a user what to do. Cheap to clone.
@@ -169,6 +171,9 @@ pub enum SshError {
     },
     /// A file operation failed, there or here. The session is good.
     File(Box<FileError>),
+    /// The server opens no connection to a destination behind it, or that was closed. The session is
+    /// good.
+    Tunnel(Box<TunnelError>),
     /// The session was closed on our side.
     Closed {
         /// Whom it was about.
@@ -202,6 +207,7 @@ pub enum Kind {
     OutputLimit,
     Unread,
     File,
+    Tunnel,
     Closed,
 }
 
@@ -238,6 +244,7 @@ impl SshError {
             Self::OutputLimit { .. } => Kind::OutputLimit,
             Self::Unread { .. } => Kind::Unread,
             Self::File(_) => Kind::File,
+            Self::Tunnel(_) => Kind::Tunnel,
             Self::Closed { .. } => Kind::Closed,
         }
     }
@@ -248,6 +255,7 @@ impl SshError {
             Self::InvalidInput { .. } | Self::KnownHosts { .. } | Self::Config { .. } => None,
             Self::HostKey(refused) => Some(&refused.target),
             Self::File(error) => Some(&error.target),
+            Self::Tunnel(error) => Some(&error.target),
             Self::Resolve { target, .. }
             | Self::Connect { target, .. }
             | Self::Busy { target, .. }
@@ -337,6 +345,7 @@ impl From<SshError> for io::Error {
             SshError::ConnectionLost { .. } => io::ErrorKind::ConnectionReset,
             SshError::Closed { .. } => io::ErrorKind::NotConnected,
             SshError::InvalidInput { .. } => io::ErrorKind::InvalidInput,
+            SshError::Tunnel(error) => error.io_kind(),
             _ => io::ErrorKind::Other,
         };
         Self::new(kind, error)

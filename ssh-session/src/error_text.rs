@@ -45,6 +45,7 @@ impl fmt::Display for SshError {
             ),
             Self::HostKey(refused) => refused.fmt(f),
             Self::File(error) => error.fmt(f),
+            Self::Tunnel(error) => error.fmt(f),
             Self::KnownHosts { path, source } => {
                 write!(f, "cannot use known_hosts file {}: {source}", path.display())
             }
@@ -168,6 +169,7 @@ impl fmt::Display for Phase {
             Self::Run => "waiting for the command",
             Self::Ping => "waiting for a sign of life",
             Self::Reset => "closing what was left open",
+            Self::Tunnel => "waiting for the other side of a tunnel",
         })
     }
 }

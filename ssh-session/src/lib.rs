@@ -47,6 +47,7 @@ mod streams;
 mod target;
 mod text;
 mod transport;
+pub mod tunnel;
 mod valid;
 
 pub use auth::login;
@@ -59,6 +60,7 @@ pub use crypto::{Algorithms, Crypto, Lists, Offer, RekeyLimit, is_aead};
 pub use endpoint::Endpoint;
 pub use error::{
     ConnectProblem, FileError, KeyProblem, Kind, Outlook, PartialOutput, Phase, Side, SshError,
+    TunnelError, TunnelProblem,
 };
 pub use files::small_text;
 pub use host_keys::known_hosts::{self, KnownHosts};

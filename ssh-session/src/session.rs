@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::tunnel::{AsyncTunnel, Destination, Tunnel};
 use crate::{Command, ExitStatus, Output, SshError, Target, sftp};
 
 /// A logged-in session whose methods wait for the peer. Usable from many threads at once.
@@ -18,6 +19,9 @@ pub trait Session: Send + Sync {
     /// A command under way that may be kept beside its session. Once that is closed or dropped, its
     /// calls fail.
     type KeptProcess: Process + 'static;
+
+    /// A connection that the server opens.
+    type Tunnel: Tunnel;
 
     /// Whom the session talks to.
     fn target(&self) -> &Target;
@@ -70,6 +74,17 @@ pub trait Session: Send + Sync {
     ///
     /// As [`spawn`](Self::spawn).
     fn spawn_kept(&self, command: &Command) -> Result<Self::KeptProcess, SshError>;
+
+    /// Has the server connect to a destination, within this time. It takes none of the server's
+    /// session slots (`MaxSessions`), so it waits for no command.
+    ///
+    /// libssh2 opens one channel at a time: while a destination doesn't answer, commands that need a
+    /// new one wait for the server to give up, also past `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`SshError::Tunnel`] with the server's reason, [`SshError::Timeout`].
+    fn open_tunnel(&self, to: &Destination, timeout: Duration) -> Result<Self::Tunnel, SshError>;
 
     /// Where the session keeps its SFTP channel.
     fn files(&self) -> &sftp::Place<sftp::Channel<Self::KeptProcess>>;
@@ -210,6 +225,9 @@ pub trait AsyncSession: Send + Sync {
     /// A command under way that may be kept beside its session.
     type KeptProcess: AsyncProcess + 'static;
 
+    /// A connection that the server opens.
+    type Tunnel: AsyncTunnel;
+
     /// Whom the session talks to.
     fn target(&self) -> &Target;
 
@@ -247,6 +265,13 @@ pub trait AsyncSession: Send + Sync {
         &self,
         command: &Command,
     ) -> impl Future<Output = Result<Self::KeptProcess, SshError>> + Send;
+
+    /// Has the server connect to a destination, within this time.
+    fn open_tunnel(
+        &self,
+        to: &Destination,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Self::Tunnel, SshError>> + Send;
 
     /// Whether nothing is known that makes the session unusable. Never waits.
     fn is_alive(&self) -> bool;

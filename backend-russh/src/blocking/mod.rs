@@ -18,11 +18,13 @@
 
 mod backend;
 mod runtime;
+mod tunnel;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use ssh_session::sftp::{Channel, Place};
+use ssh_session::tunnel::Destination;
 use ssh_session::{
     AsyncProcess as _, AsyncSession as _, Chunk, Command, ExitStatus, Options, Output, Process,
     Session, SshError, Target,
@@ -32,6 +34,7 @@ use crate::process::{RusshProcess, within};
 use crate::session::RusshSession;
 pub use backend::BlockingBackend;
 use runtime::{Runtime, wait};
+pub use tunnel::BlockingTunnel;
 
 /// A logged-in connection, ended when dropped, which never waits. Any number of threads may use it
 /// at once; how many commands run side by side is up to the server (`MaxSessions`).
@@ -69,6 +72,7 @@ impl BlockingSession {
 impl Session for BlockingSession {
     type Process<'s> = BlockingProcess<'s>;
     type KeptProcess = BlockingProcess<'static>;
+    type Tunnel = BlockingTunnel;
 
     fn target(&self) -> &Target {
         self.inner.target()
@@ -86,6 +90,11 @@ impl Session for BlockingSession {
     fn spawn_kept(&self, command: &Command) -> Result<BlockingProcess<'static>, SshError> {
         let inner = wait(&self.runtime, self.inner.spawn_kept(command))?;
         Ok(BlockingProcess { inner, runtime: self.runtime.clone() })
+    }
+
+    fn open_tunnel(&self, to: &Destination, timeout: Duration) -> Result<BlockingTunnel, SshError> {
+        let inner = wait(&self.runtime, self.inner.open_tunnel(to, timeout))?;
+        Ok(BlockingTunnel { inner, runtime: self.runtime.clone() })
     }
 
     fn files(&self) -> &Place<Channel<BlockingProcess<'static>>> {

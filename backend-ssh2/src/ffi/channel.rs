@@ -64,6 +64,22 @@ impl Channel {
         Self::opened(session, locked, channel)
     }
 
+    /// Asks the server for a connection to a Unix socket there; to be repeated while it would block,
+    /// with no other open in between.
+    pub(crate) fn open_to_socket(session: &Session, path: &CStr) -> Result<Self, Error> {
+        let locked = session.lock();
+        // SAFETY: the session is valid and locked; both strings end in NUL and are copied.
+        let channel = unsafe {
+            raw::libssh2_channel_direct_streamlocal_ex(
+                locked.raw(),
+                path.as_ptr(),
+                c"127.0.0.1".as_ptr(),
+                0,
+            )
+        };
+        Self::opened(session, locked, channel)
+    }
+
     /// `locked` is of `session`, and `channel` what that gave.
     fn opened(
         session: &Session,

@@ -263,6 +263,20 @@ impl Session {
         locked.check(done)
     }
 
+    /// Asks for a sign of life in a way that no answer can be matched to. Not more often than every
+    /// other second, and only where the socket takes it: libssh2 does not tell where it does not.
+    pub(crate) fn ask_unmatched(&self) -> Result<(), Error> {
+        let locked = self.lock();
+        let mut next = 0;
+        // SAFETY: the session is valid and locked. The interval is for waits, of which there are none
+        // in non-blocking mode, and has to be set for anything to be sent.
+        let sent = unsafe {
+            raw::libssh2_keepalive_config(locked.raw(), 1, 2);
+            raw::libssh2_keepalive_send(locked.raw(), &raw mut next)
+        };
+        locked.check(sent)
+    }
+
     /// Says goodbye.
     pub(crate) fn disconnect(&self) -> Result<(), Error> {
         /// `SSH_DISCONNECT_BY_APPLICATION`

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ssh_session::sftp::TailOptions;
 use ssh_session::shell::ShellOptions;
+use ssh_session::tunnel::OpenTunnels;
 use ssh_session::{Chunk, Command, ExitStatus, Kind, Output, Session as _, SshError, Target};
 
 use super::{Library, Process, Sftp, Shell, Tail};
@@ -35,9 +36,11 @@ use crate::{Builder, Error};
 /// # Ok::<(), hussh::Error>(())
 /// ```
 pub struct Connection<L: Library> {
-    session: Arc<L::Session>,
+    pub(super) session: Arc<L::Session>,
     /// The server refused one of its commands a channel: a pool wants to know.
     refused: AtomicBool,
+    /// Ended with this, and so before a pool has the session back.
+    pub(super) tunnels: OpenTunnels,
 }
 
 impl<L: Library> Connection<L> {
@@ -147,7 +150,7 @@ impl<L: Library> Connection<L> {
     }
 
     pub(super) fn over(session: Arc<L::Session>) -> Self {
-        Self { session, refused: AtomicBool::new(false) }
+        Self { session, refused: AtomicBool::new(false), tunnels: OpenTunnels::default() }
     }
 
     /// Whether the server opens too few channels for all who share the session: it refused a command

@@ -11,6 +11,7 @@ mod process;
 mod sftp;
 mod shell;
 mod tail;
+mod tunnel;
 
 pub use self::connection::Connection;
 pub use self::keyed::{KeyedConnectionPool, KeyedPooledConnection};
@@ -24,3 +25,4 @@ pub use self::process::Process;
 pub use self::sftp::Sftp;
 pub use self::shell::Shell;
 pub use self::tail::{Tail, TailLines};
+pub use self::tunnel::Tunnel;

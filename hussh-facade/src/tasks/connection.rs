@@ -9,6 +9,7 @@ use std::time::Duration;
 use backend_russh::RusshSession;
 use ssh_session::sftp::TailOptions;
 use ssh_session::shell::ShellOptions;
+use ssh_session::tunnel::OpenTunnels;
 use ssh_session::{AsyncSession as _, Chunk, Command, ExitStatus, Kind, Output, SshError, Target};
 
 use super::{AsyncProcess, AsyncSftp, AsyncShell, AsyncTail};
@@ -41,9 +42,11 @@ use crate::{Builder, Error};
 /// # }
 /// ```
 pub struct AsyncConnection {
-    session: Arc<RusshSession>,
+    pub(super) session: Arc<RusshSession>,
     /// The server refused one of its commands a channel: a pool wants to know.
     refused: AtomicBool,
+    /// Ended with this, and so before a pool has the session back.
+    pub(super) tunnels: OpenTunnels,
 }
 
 impl AsyncConnection {
@@ -153,7 +156,7 @@ impl AsyncConnection {
     }
 
     pub(super) fn over(session: Arc<RusshSession>) -> Self {
-        Self { session, refused: AtomicBool::new(false) }
+        Self { session, refused: AtomicBool::new(false), tunnels: OpenTunnels::default() }
     }
 
     /// Whether the server opens too few channels for all who share the session: it refused a command

@@ -7,6 +7,7 @@ mod process;
 mod sftp;
 mod shell;
 mod tail;
+mod tunnel;
 
 pub use self::connection::AsyncConnection;
 pub use self::keyed::{AsyncKeyedConnectionPool, KeyedPooledAsyncConnection};
@@ -15,3 +16,4 @@ pub use self::process::AsyncProcess;
 pub use self::sftp::AsyncSftp;
 pub use self::shell::AsyncShell;
 pub use self::tail::AsyncTail;
+pub use self::tunnel::AsyncTunnel;

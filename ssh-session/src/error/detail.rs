@@ -83,6 +83,8 @@ pub enum Phase {
     Ping,
     /// Closing what was left open.
     Reset,
+    /// Reading from a tunnel, or writing to it.
+    Tunnel,
 }
 
 /// What a command had written when its call failed.

@@ -22,6 +22,7 @@ use backend_ssh2::Ssh2Session;
 pub use pooled::{Pooled, Waited};
 pub use server_bytes::server_bytes;
 use ssh_session::sftp::{Bounds, Client};
+use ssh_session::tunnel::{Forwarding, LocalForward};
 use ssh_session::{AsyncSession as _, Command, Options, SshError};
 pub use tap::{Agreed, Tap};
 
@@ -76,6 +77,15 @@ impl Subject for Russh {
             session.inner.drop_bad_files(&channel);
             result
         })
+    }
+
+    /// As tasks do it: by a task.
+    fn forward(
+        &self,
+        session: &Arc<Self::Session>,
+        forward: &LocalForward,
+    ) -> Result<Forwarding, SshError> {
+        session.inner.forward_local(forward)
     }
 
     /// Drops the future of the whole call, wherever it is.

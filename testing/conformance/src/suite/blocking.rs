@@ -3,7 +3,9 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use ssh_session::sftp::{Channel, Place};
+use ssh_session::tunnel::{AsyncTunnel, Close, Destination, Tunnel};
 use ssh_session::{
     AsyncProcess, AsyncSession, Chunk, Command, ExitStatus, Output, Phase, Process, Session,
     SshError, Target,
@@ -40,6 +42,10 @@ impl<S: AsyncSession> Blocking<S> {
 #[derive(Debug)]
 pub struct BlockingProcess<P>(P);
 
+/// A tunnel of a [`Blocking`] session.
+#[derive(Debug)]
+pub struct BlockingTunnel<T>(T);
+
 impl<S: AsyncSession> Session for Blocking<S> {
     type Process<'s>
         = BlockingProcess<S::Process<'s>>
@@ -47,6 +53,8 @@ impl<S: AsyncSession> Session for Blocking<S> {
         Self: 's;
 
     type KeptProcess = BlockingProcess<S::KeptProcess>;
+
+    type Tunnel = BlockingTunnel<S::Tunnel>;
 
     fn target(&self) -> &Target {
         self.inner.target()
@@ -62,6 +70,10 @@ impl<S: AsyncSession> Session for Blocking<S> {
 
     fn spawn_kept(&self, command: &Command) -> Result<Self::KeptProcess, SshError> {
         runtime().block_on(self.inner.spawn_kept(command)).map(BlockingProcess)
+    }
+
+    fn open_tunnel(&self, to: &Destination, timeout: Duration) -> Result<Self::Tunnel, SshError> {
+        runtime().block_on(self.inner.open_tunnel(to, timeout)).map(BlockingTunnel)
     }
 
     fn files(&self) -> &Place<Channel<Self::KeptProcess>> {
@@ -140,5 +152,45 @@ impl<P: AsyncProcess> Process for BlockingProcess<P> {
         runtime()
             .block_on(async { tokio::time::timeout(patience, self.0.wait()).await })
             .unwrap_or_else(|_| Err(late(patience)))
+    }
+}
+
+/// The deadlines of tasks are tokio's: a future that takes too long is dropped.
+fn within<T>(
+    patience: Option<Duration>,
+    call: impl Future<Output = Result<T, SshError>>,
+) -> Result<T, SshError> {
+    let Some(patience) = patience else { return runtime().block_on(call) };
+    let late = |_| SshError::Timeout {
+        target: Target::new("late", 22, "nobody").expect("valid"),
+        phase: Phase::Tunnel,
+        elapsed: patience,
+        partial: None,
+        maybe_started: false,
+    };
+    runtime().block_on(async { tokio::time::timeout(patience, call).await.map_err(late)? })
+}
+
+impl<T: AsyncTunnel> Tunnel for BlockingTunnel<T> {
+    fn read(&self, patience: Option<Duration>) -> Result<Option<Bytes>, SshError> {
+        within(patience, self.0.read())
+    }
+
+    fn write(&self, bytes: &[u8], patience: Option<Duration>) -> Result<(), SshError> {
+        let wrote = within(patience, self.0.write(Bytes::copy_from_slice(bytes)));
+        if matches!(wrote, Err(SshError::Timeout { .. })) {
+            self.0.close();
+        }
+        wrote
+    }
+
+    fn close_write(&self) -> Result<(), SshError> {
+        runtime().block_on(self.0.close_write())
+    }
+}
+
+impl<T: AsyncTunnel> Close for BlockingTunnel<T> {
+    fn close(&self) {
+        self.0.close();
     }
 }

@@ -15,11 +15,13 @@ mod commands;
 mod deadlines;
 mod endings;
 mod files;
+mod forwardings;
 mod heartbeats;
 pub mod hostile;
 mod limits;
 mod networks;
 mod server_kind;
+mod peer;
 mod processes;
 mod queueing;
 mod reading;
@@ -31,13 +33,16 @@ mod trees;
 mod streams;
 mod tails;
 mod terminals;
+mod tunnels;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ssh_session::sftp::{self, Bounds, Client};
+use ssh_session::tunnel::{Forwarding, LocalForward, threads};
 use ssh_session::{Command, Options, Session, SshError};
 
-pub use blocking::{Blocking, BlockingProcess, runtime};
+pub use blocking::{Blocking, BlockingProcess, BlockingTunnel, runtime};
 pub use case::Case;
 pub use run::{Outcome, Report, names, run};
 pub use server_kind::{Capabilities, Environment, Server, ServerKind, Setup};
@@ -75,6 +80,19 @@ pub trait Subject: Clone + Send + Sync + 'static {
             session.files().drop_kept(&channel);
         }
         result
+    }
+
+    /// Forwards a port, as callers of this kind of session do.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be listened.
+    fn forward(
+        &self,
+        session: &Arc<Self::Session>,
+        forward: &LocalForward,
+    ) -> Result<Forwarding, SshError> {
+        threads::forward(session, forward)
     }
 
     /// Starts a command and gives it up after a while, as callers of this kind of session do: by

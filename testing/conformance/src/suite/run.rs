@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::{
     Case, Entry, ServerKind, Setup, Subject, cancelling, channels, commands, deadlines, endings,
-    files, heartbeats, limits, networks, processes, queueing, reading, rekeying, sharing, shells,
-    streams, tails, terminals, trees,
+    files, forwardings, heartbeats, limits, networks, processes, queueing, reading, rekeying,
+    sharing, shells, streams, tails, terminals, trees, tunnels,
 };
 use test_servers::sshd::PasswordUser;
 
@@ -169,6 +169,8 @@ fn entries<S: Subject>() -> Vec<Entry<S>> {
         files::table(),
         trees::table(),
         tails::table(),
+        tunnels::table(),
+        forwardings::table(),
     ]
     .into_iter()
     .flatten()

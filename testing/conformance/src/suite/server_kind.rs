@@ -49,6 +49,10 @@ pub struct Capabilities {
     pub files: bool,
     /// Whether it can be told to end commands without saying how they ended.
     pub omits_status: bool,
+    /// Whether it opens tunnels to Unix sockets, too.
+    pub unix_tunnels: bool,
+    /// Whether it closes a tunnel into which it can write no more, and does not just stop taking in.
+    pub closes_dead_tunnels: bool,
 }
 
 /// Which variables a client may set for its command.
@@ -69,6 +73,8 @@ pub struct Setup {
     pub max_sessions: Option<usize>,
     /// Agrees on new keys after each megabyte, where it can be told to.
     pub rekeys: bool,
+    /// Opens no tunnels.
+    pub forbids_tunnels: bool,
 }
 
 /// A running server of some kind.
@@ -105,6 +111,8 @@ impl ServerKind {
                 keeps_commands_apart: true,
                 files: true,
                 omits_status: false,
+                unix_tunnels: true,
+                closes_dead_tunnels: true,
             },
             Self::Embedded => Capabilities {
                 terminals: false,
@@ -116,6 +124,8 @@ impl ServerKind {
                 keeps_commands_apart: true,
                 files: EMBEDDED_SFTP.iter().any(|path| Path::new(path).is_file()),
                 omits_status: true,
+                unix_tunnels: true,
+                closes_dead_tunnels: true,
             },
             // Version 2022.83. It has 1,000 channels, agrees on new keys after 1 GiB, and takes
             // strings of up to 9,000 bytes. Of commands that run side by side it closes some
@@ -131,6 +141,8 @@ impl ServerKind {
                 keeps_commands_apart: false,
                 files: Path::new(DROPBEAR_SFTP).is_file(),
                 omits_status: false,
+                unix_tunnels: false,
+                closes_dead_tunnels: false,
             },
         }
     }
@@ -140,6 +152,9 @@ impl ServerKind {
         let started = match self {
             Self::Sshd => sshd(setup, user),
             Self::Embedded => embedded(setup).map(Server::from),
+            Self::Dropbear if setup.forbids_tunnels => {
+                Dropbear::start_with(&["-j"]).map(Server::from)
+            }
             Self::Dropbear => Dropbear::start().map(Server::from),
         };
         started.unwrap_or_else(|error| panic!("{} did not start: {error}", self.name()))
@@ -215,6 +230,9 @@ fn sshd(setup: &Setup, user: Option<&Arc<PasswordUser>>) -> io::Result<Server> {
     if setup.rekeys {
         builder = builder.option("RekeyLimit 1M 2s");
     }
+    if setup.forbids_tunnels {
+        builder = builder.option("AllowTcpForwarding no").option("AllowStreamLocalForwarding no");
+    }
     let user = match user {
         Some(user) => Arc::clone(user),
         None => Arc::new(PasswordUser::create()?),
@@ -230,7 +248,9 @@ fn embedded(setup: &Setup) -> io::Result<EmbeddedServer> {
     if setup.rekeys {
         builder = builder.rekey_after(1_000_000);
     }
-    builder.start()
+    let server = builder.start()?;
+    server.forbid_tunnels(setup.forbids_tunnels);
+    Ok(server)
 }
 
 fn options(address: SocketAddr, user: &str, identity: PathBuf) -> Options {

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use russh::keys::Certificate;
 use russh::server::{
-    Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey,
+    Auth, ChannelOpenHandle, Handle, Handler, Msg, PublicKeyOffer, Response, Session,
+    VerifiedPublicKey,
 };
 use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, Pty, Sig};
 use tokio::sync::oneshot;
@@ -146,19 +147,25 @@ impl Handler for Connection {
         reply: ChannelOpenHandle,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.forget_ended();
-        let Ok(port) = u16::try_from(port_to_connect) else {
-            reply.reject(ChannelOpenFailure::ConnectFailed).await;
-            return Ok(());
-        };
-        let id = channel.id();
-        let (inbox, data) = inbox();
-        let (alive, gone) = oneshot::channel();
-        let (_, writer) = channel.split();
-        self.channels.insert(id, ChannelState { inbox, kind: Kind::Forward(alive) });
-        let target = (host_to_connect.to_owned(), port);
-        let shared = Arc::clone(&self.shared);
-        tokio::spawn(forward::run(target, reply, data, writer, session.handle(), gone, shared));
+        match u16::try_from(port_to_connect) {
+            Ok(port) => {
+                let target = forward::Target::Tcp(host_to_connect.to_owned(), port);
+                self.forward(target, channel, reply, session.handle()).await;
+            }
+            Err(_) => reply.reject(ChannelOpenFailure::ConnectFailed).await,
+        }
+        Ok(())
+    }
+
+    async fn channel_open_direct_streamlocal(
+        &mut self,
+        channel: Channel<Msg>,
+        socket_path: &str,
+        reply: ChannelOpenHandle,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let target = forward::Target::Unix(socket_path.into());
+        self.forward(target, channel, reply, session.handle()).await;
         Ok(())
     }
 
@@ -353,4 +360,27 @@ async fn late(delay: Duration, answer: impl Future<Output = ()> + Send + 'static
         tokio::time::sleep(delay).await;
         answer.await;
     });
+}
+
+impl Connection {
+    /// Connects a channel to somewhere, or refuses to, as it was told.
+    async fn forward(
+        &mut self,
+        target: forward::Target,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        session: Handle,
+    ) {
+        self.forget_ended();
+        if self.shared.switches().forbids_tunnels {
+            return reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
+        }
+        let id = channel.id();
+        let (inbox, data) = inbox();
+        let (alive, gone) = oneshot::channel();
+        let (_, writer) = channel.split();
+        self.channels.insert(id, ChannelState { inbox, kind: Kind::Forward(alive) });
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(forward::run(target, reply, data, writer, session, gone, shared));
+    }
 }

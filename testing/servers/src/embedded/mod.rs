@@ -186,6 +186,11 @@ impl EmbeddedServer {
         self.shared.switches().omit_exit_status = omit;
     }
 
+    /// Opens no connections for clients, neither to ports nor to sockets. Default: false.
+    pub fn forbid_tunnels(&self, forbid: bool) {
+        self.shared.switches().forbids_tunnels = forbid;
+    }
+
     /// TCP connections accepted so far.
     pub fn connections(&self) -> usize {
         self.count(&self.shared.counters.connections)

@@ -37,6 +37,7 @@ pub(super) struct Switches {
     pub(super) refused_opens: Vec<u64>,
     pub(super) opens_seen: u64,
     pub(super) omit_exit_status: bool,
+    pub(super) forbids_tunnels: bool,
 }
 
 #[derive(Debug, Default)]
