@@ -110,6 +110,7 @@ impl Books {
             confirmed: false,
             refused: 0,
             unheard: None,
+            movable: self.allowed.get(owner).map_or(0, |allowed| allowed.movable),
             silence: Duration::ZERO,
         };
         self.links.insert(link.number, record);
@@ -153,12 +154,12 @@ impl Books {
         if cut {
             return;
         }
-        let (owner, site) = (record.owner, record.site);
+        let (owner, site, movable) = (record.owner, record.site, record.movable);
         let Some(asks) = record.unheard.take().filter(|_| record.client_open) else { return };
         let since = self.refusals.entry((owner, site, asks)).or_default();
         *since += 1;
         let since = *since;
-        let most = |allowed: &Allowed| allowed.dials.saturating_add(allowed.movable);
+        let most = |allowed: &Allowed| allowed.dials.saturating_add(allowed.movable.max(movable));
         if let Some(most) = self.allowed.get(owner).map(most).filter(|most| since > *most) {
             let text = format!("client {owner} tried {since} times of {most}, asked by nobody");
             self.breach("refused secret", text);

@@ -81,6 +81,8 @@ pub(crate) struct LinkRecord {
     pub(crate) refused: u32,
     /// How often its client had been asked for something, of a refusal that it has not heard of yet.
     pub(crate) unheard: Option<u64>,
+    /// How many jobs might have gone to it, unasked, when it was opened: some end while it logs in.
+    pub(crate) movable: usize,
     /// How long the client had heard nothing when it closed it.
     pub(crate) silence: Duration,
 }
