@@ -1,6 +1,9 @@
 //! Interactive shells: of a device that has nothing else, and of pooled connections.
 
 mod common;
+#[path = "common/example.rs"]
+#[cfg(feature = "ssh2")]
+mod example;
 
 use std::time::Duration;
 
@@ -112,6 +115,18 @@ fn a_device_without_commands_is_talked_to<L: Library>() {
         assert!(shell.wait(PATIENCE).expect("a status").success());
         assert!(connection.is_alive());
     }
+}
+
+#[cfg(feature = "ssh2")]
+#[test]
+fn the_example_talks_to_its_device() {
+    let output = std::process::Command::new(example::example("device")).output().expect("run");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("refused to run the command"), "{said}");
+    assert!(said.contains("Test OS, version 1.0\n"), "{said}");
+    assert!(said.contains(&format!("{CONFIG_LINES} lines of configuration")), "{said}");
+    assert!(!said.contains("s3cret"), "{said}");
 }
 
 fn a_connection_with_an_open_shell_is_lent_to_nobody_else<L: Library>() {

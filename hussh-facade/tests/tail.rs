@@ -324,8 +324,8 @@ fn iteration_ends<L: Library>() {
     let read: usize = idle.map(|tailed| tailed.expect("read").to_text().len()).sum();
     assert_eq!(read, "one\ntwo\nbegun é\u{fffd}".len());
     let limit = Duration::from_millis(300);
-    let (start, mut tail) = (Instant::now(), tail(&connection, &log, &from.ends_after(limit)));
-    while let Some(tailed) = tail.next() {
+    let (start, tail) = (Instant::now(), tail(&connection, &log, &from.ends_after(limit)));
+    for tailed in tail {
         tailed.expect("read");
         log.append("more\n");
         assert!(start.elapsed() < PATIENCE, "it does not end");

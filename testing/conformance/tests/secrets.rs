@@ -15,6 +15,7 @@ use common::{Capture, Entry, shown};
 use conformance::suite::{Subject, runtime};
 use conformance::{BlockingRussh, Russh, Ssh2};
 use pool_core::{AsyncPool, Config, Pool};
+use ssh_session::shell::{Pattern, ReadUntil, Shell, ShellOptions};
 use ssh_session::{
     Auth, Command, HostKeyPolicy, HostKeys, Kind, Options, ProxyCommand, Route, SecretString,
     Session as _, Target,
@@ -118,6 +119,27 @@ fn play<S: Subject>(
     let result = pool(options.clone(), patience);
     assert_eq!(result.is_ok(), case.opens, "{what}, from a pool: {result:?}");
     capture.add(&what, result.err().unwrap_or_default());
+}
+
+/// Types a secret into a shell, and reads it back.
+fn type_into<S: Subject>(capture: &Capture, subject: &S, options: &Options, secret: &str) {
+    let what = format!("a shell of {}", subject.name());
+    let session = subject.connect(options).expect("connected");
+    let shell = ShellOptions::new().pty(None);
+    note(capture, &what, &shell);
+    let process = session.spawn(&shell.command()).expect("a shell");
+    let mut shell = Shell::new(process, &shell);
+    shell.send(format!("echo {secret}\n").as_bytes()).expect("sent");
+    let end = Pattern::literal("\n").expect("a pattern");
+    let found = shell.read_until(&end, Duration::from_secs(20)).expect("read");
+    let ReadUntil::Match(said) = &found else { panic!("{found:?}") };
+    assert_eq!(said.before_text(), secret);
+    note(capture, &what, &found);
+    shell.send(format!("echo {secret}; exit\n").as_bytes()).expect("sent");
+    let late = Pattern::literal("nothing of it").expect("a pattern");
+    let ended = shell.read_until(&late, Duration::from_secs(20)).expect("read");
+    assert_eq!((ended, shell.buffered().len()), (ReadUntil::Ended, secret.len() + 1));
+    note(capture, &what, &shell);
 }
 
 fn from_pool<B>(capture: &Capture, backend: B, patience: Duration) -> Result<(), String>
@@ -239,6 +261,13 @@ fn no_secret_is_shown_by_errors_debug_logs_or_panics() {
         };
         play(&capture, &BlockingRussh, blocking, &options, &case);
     }
+    let typed = secrets.make("what is typed");
+    let target = Target::new(taking.host(), taking.port(), user.name()).expect("a target");
+    let mut options = Options::new(target).auth(Auth::key_file(taking.identity()));
+    options.host_keys = HostKeys::new(HostKeyPolicy::DangerAcceptAny);
+    type_into(&capture, &Ssh2, &options, &typed);
+    type_into(&capture, &Russh, &options, &typed);
+    type_into(&capture, &BlockingRussh, &options, &typed);
     facade(&capture, &mut secrets);
     let heard = capture.take();
     let by = |part: &str| heard.iter().filter(|entry| entry.by.contains(part)).count();

@@ -261,7 +261,11 @@ impl Follower {
 
 /// Whether what has the name is another file than the one that is open, looked at before and after.
 fn is_another(before: &Metadata, named: &Metadata, after: &Metadata) -> bool {
-    fn outside<T: PartialOrd>(before: Option<T>, named: Option<T>, after: Option<T>) -> bool {
+    fn outside<T: PartialOrd + Copy>(
+        before: Option<T>,
+        named: Option<T>,
+        after: Option<T>,
+    ) -> bool {
         match (before, named, after) {
             // Otherwise it was changed meanwhile, and says nothing.
             (Some(before), Some(named), Some(after)) if before <= after => {
@@ -270,7 +274,7 @@ fn is_another(before: &Metadata, named: &Metadata, after: &Metadata) -> bool {
             _ => false,
         }
     }
-    fn unlike<T: PartialEq>(before: Option<T>, named: Option<T>, after: Option<T>) -> bool {
+    fn unlike<T: PartialEq + Copy>(before: Option<T>, named: Option<T>, after: Option<T>) -> bool {
         before.is_some() && named.is_some() && before == after && named != before
     }
     let changed = |metadata: &Metadata| metadata.times.map(|(_, changed)| changed);
