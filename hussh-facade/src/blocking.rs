@@ -27,5 +27,8 @@ pub type Process<'s> = sync::Process<'s, Russh>;
 /// Files on the server, over SFTP. See [`sync::Sftp`].
 pub type Sftp<'c> = sync::Sftp<'c, Russh>;
 
+/// Files on servers without SFTP. See [`sync::Scp`].
+pub type Scp<'c> = sync::Scp<'c, Russh>;
+
 /// A connection that the server has opened. See [`sync::Tunnel`].
 pub type Tunnel = sync::Tunnel<Russh>;

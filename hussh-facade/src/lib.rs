@@ -103,16 +103,16 @@ pub use ssh_session::{AsyncLines, AsyncProcessReader, AsyncProcessWriter};
 
 #[cfg(all(feature = "russh", not(feature = "ssh2")))]
 pub use blocking::{
-    Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process, Sftp, Tunnel,
+    Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process, Scp, Sftp, Tunnel,
 };
 #[cfg(feature = "ssh2")]
 pub use libssh2::{
-    Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process, Sftp, Tunnel,
+    Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process, Scp, Sftp, Tunnel,
 };
 #[cfg(feature = "russh")]
 pub use tasks::{
-    AsyncConnection, AsyncConnectionPool, AsyncKeyedConnectionPool, AsyncProcess, AsyncSftp,
-    AsyncTunnel, KeyedPooledAsyncConnection, PooledAsyncConnection,
+    AsyncConnection, AsyncConnectionPool, AsyncKeyedConnectionPool, AsyncProcess, AsyncScp,
+    AsyncSftp, AsyncTunnel, KeyedPooledAsyncConnection, PooledAsyncConnection,
 };
 
 /// The sync API over libssh2.
@@ -137,6 +137,9 @@ mod libssh2 {
 
     /// Files on the server, over SFTP. See [`sync::Sftp`].
     pub type Sftp<'c> = sync::Sftp<'c, Libssh2>;
+
+    /// Files on servers without SFTP. See [`sync::Scp`].
+    pub type Scp<'c> = sync::Scp<'c, Libssh2>;
 
     /// A connection that the server has opened. See [`sync::Tunnel`].
     pub type Tunnel = sync::Tunnel<Libssh2>;

@@ -37,6 +37,7 @@ mod pattern;
 mod proxy;
 mod proxy_process;
 mod route;
+pub mod scp;
 mod session;
 pub mod sftp;
 mod signal;

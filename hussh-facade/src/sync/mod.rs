@@ -8,6 +8,7 @@ mod keyed;
 mod library;
 mod pool;
 mod process;
+mod scp;
 mod sftp;
 mod tunnel;
 
@@ -20,5 +21,6 @@ pub use self::library::Libssh2;
 pub use self::library::Russh;
 pub use self::pool::{ConnectionPool, PooledConnection};
 pub use self::process::Process;
+pub use self::scp::Scp;
 pub use self::sftp::Sftp;
 pub use self::tunnel::Tunnel;

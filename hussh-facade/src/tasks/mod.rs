@@ -4,6 +4,7 @@ mod connection;
 mod keyed;
 mod pool;
 mod process;
+mod scp;
 mod sftp;
 mod tunnel;
 
@@ -11,5 +12,6 @@ pub use self::connection::AsyncConnection;
 pub use self::keyed::{AsyncKeyedConnectionPool, KeyedPooledAsyncConnection};
 pub use self::pool::{AsyncConnectionPool, PooledAsyncConnection};
 pub use self::process::AsyncProcess;
+pub use self::scp::AsyncScp;
 pub use self::sftp::AsyncSftp;
 pub use self::tunnel::AsyncTunnel;

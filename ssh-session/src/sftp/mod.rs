@@ -16,12 +16,12 @@ mod conversation;
 mod files;
 mod handle;
 mod list;
-mod offload;
+pub(crate) mod offload;
 mod place;
 mod reading;
 mod reply;
 mod request;
-mod transfer;
+pub(crate) mod transfer;
 mod verbs;
 mod wire;
 
