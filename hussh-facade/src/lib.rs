@@ -26,6 +26,8 @@
 //!
 //! [`Connection::sftp`](sync::Connection::sftp) has the files of the server: [`Sftp`], and `AsyncSftp`.
 //!
+//! [`Connection::scp`](sync::Connection::scp) is for servers without SFTP.
+//!
 //! [`Connection::open_tcp`](sync::Connection::open_tcp) has the server connect to somewhere behind it,
 //! and [`forward_local`](sync::Connection::forward_local) does so for each connection to a port here.
 //!
