@@ -65,6 +65,11 @@ impl RusshSession {
 }
 
 impl RusshSession {
+    /// Where work on local files is done that blocks: on the runtime's threads for that.
+    pub fn offload(&self) -> impl Offload + use<> {
+        BlockingThreads(self.runtime().clone())
+    }
+
     /// Lets go of a channel, if it is the one that is kept and no good any more.
     pub fn drop_bad_files(&self, channel: &Arc<FileChannel>) {
         // Where somebody opens another one, that takes its place anyway.

@@ -27,10 +27,14 @@ pub type Process<'s> = sync::Process<'s, Russh>;
 /// Files on the server, over SFTP. See [`sync::Sftp`].
 pub type Sftp<'c> = sync::Sftp<'c, Russh>;
 
+/// Files on servers without SFTP. See [`sync::Scp`].
+pub type Scp<'c> = sync::Scp<'c, Russh>;
+
 /// An interactive shell. See [`sync::Shell`].
 pub type Shell<'s> = sync::Shell<'s, Russh>;
 
 /// A file that is followed. See [`sync::Tail`].
 pub type Tail<'c> = sync::Tail<'c, Russh>;
+
 /// A connection that the server has opened. See [`sync::Tunnel`].
 pub type Tunnel = sync::Tunnel<Russh>;

@@ -29,6 +29,8 @@
 //! nothing else: [`Shell`], and `AsyncShell`. [`Connection::tail`](sync::Connection::tail) follows a
 //! file while it grows, over rotation and truncation: [`Tail`], and `AsyncTail`.
 //!
+//! [`Connection::scp`](sync::Connection::scp) is for servers without SFTP.
+//!
 //! [`Connection::open_tcp`](sync::Connection::open_tcp) has the server connect to somewhere behind it,
 //! and [`forward_local`](sync::Connection::forward_local) does so for each connection to a port here.
 //!
@@ -107,18 +109,19 @@ pub use ssh_session::{AsyncLines, AsyncProcessReader, AsyncProcessWriter};
 
 #[cfg(all(feature = "russh", not(feature = "ssh2")))]
 pub use blocking::{
-    Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process, Sftp, Shell, Tail,
-    Tunnel,
+    Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process, Scp, Sftp, Shell,
+    Tail, Tunnel,
 };
 #[cfg(feature = "ssh2")]
 pub use libssh2::{
-    Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process, Sftp, Shell, Tail,
-    Tunnel,
+    Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process, Scp, Sftp, Shell,
+    Tail, Tunnel,
 };
 #[cfg(feature = "russh")]
 pub use tasks::{
-    AsyncConnection, AsyncConnectionPool, AsyncKeyedConnectionPool, AsyncProcess, AsyncSftp,
-    AsyncShell, AsyncTail, AsyncTunnel, KeyedPooledAsyncConnection, PooledAsyncConnection,
+    AsyncConnection, AsyncConnectionPool, AsyncKeyedConnectionPool, AsyncProcess, AsyncScp,
+    AsyncSftp, AsyncShell, AsyncTail, AsyncTunnel, KeyedPooledAsyncConnection,
+    PooledAsyncConnection,
 };
 
 /// The sync API over libssh2.
@@ -143,6 +146,9 @@ mod libssh2 {
 
     /// Files on the server, over SFTP. See [`sync::Sftp`].
     pub type Sftp<'c> = sync::Sftp<'c, Libssh2>;
+
+    /// Files on servers without SFTP. See [`sync::Scp`].
+    pub type Scp<'c> = sync::Scp<'c, Libssh2>;
 
     /// An interactive shell. See [`sync::Shell`].
     pub type Shell<'s> = sync::Shell<'s, Libssh2>;

@@ -81,3 +81,29 @@ async fn a_dropped_call_leaves_the_channel_to_others() {
         assert!(answer.expect("there").is_dir());
     }
 }
+
+#[cfg(feature = "russh")]
+#[tokio::test]
+async fn tasks_of_their_own_transfer_by_scp() {
+    let server = Sshd::start().expect("sshd");
+    let connection = hussh::AsyncConnection::builder(server.host(), server.user())
+        .port(server.port())
+        .private_key(server.identity(), None)
+        .known_hosts([server.dir().join("known_hosts_of_test")])
+        .connect()
+        .await
+        .expect("a connection");
+    let folder = tempfile::tempdir().expect("a directory");
+    let (here, there, back) =
+        (folder.path().join("a"), folder.path().join("b"), folder.path().join("c"));
+    fs::write(&here, vec![7; 300_000]).expect("written");
+    let path = back.clone();
+    let transferring = tokio::spawn(async move {
+        let scp = connection.scp().timeout(Duration::from_secs(60));
+        let up = scp.upload(&here, &there, &Transfer::new()).await.expect("up");
+        let down = scp.download(&there, &path, &Transfer::new()).await.expect("down");
+        (up.bytes(), down.bytes())
+    });
+    assert_eq!(transferring.await.expect("no panic"), (300_000, 300_000));
+    assert_eq!(fs::read(back).expect("there"), vec![7; 300_000]);
+}

@@ -38,6 +38,7 @@ mod proxy;
 mod pty;
 mod proxy_process;
 mod route;
+pub mod scp;
 mod session;
 pub mod sftp;
 pub mod shell;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use fuzz_bodies::{run_known_hosts, run_proxy_template, run_sftp, run_ssh_config};
+use fuzz_bodies::{run_known_hosts, run_proxy_template, run_scp, run_sftp, run_ssh_config};
 
 type Body = fn(&[u8]) -> Result<(), String>;
 
@@ -68,4 +68,9 @@ fn any_proxy_template_is_filled_or_refused() {
 #[test]
 fn any_answers_of_an_sftp_server_are_taken_or_refused() {
     play("sftp", 3_000, run_sftp);
+}
+
+#[test]
+fn anything_a_source_of_scp_says_is_taken_or_refused() {
+    play("scp", 10_000, run_scp);
 }

@@ -16,13 +16,13 @@ mod conversation;
 mod files;
 mod handle;
 mod list;
-mod offload;
+pub(crate) mod offload;
 mod place;
 mod reading;
 mod reply;
 mod request;
 mod tail;
-mod transfer;
+pub(crate) mod transfer;
 mod verbs;
 mod wire;
 

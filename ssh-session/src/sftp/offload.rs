@@ -44,7 +44,7 @@ impl<T> Drop for Done<T> {
 
 /// Does something that blocks, and waits for what it gives; `None` where it panicked or could not
 /// be done any more.
-pub(super) async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     offload: &dyn Offload,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {

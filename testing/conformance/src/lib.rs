@@ -21,7 +21,8 @@ use backend_russh::blocking::BlockingSession;
 use backend_ssh2::Ssh2Session;
 pub use pooled::{Pooled, Waited};
 pub use server_bytes::server_bytes;
-use ssh_session::sftp::{Bounds, Client};
+use ssh_session::scp::{Direction, Job, in_tasks};
+use ssh_session::sftp::{Bounds, Client, Report as Transferred};
 use ssh_session::tunnel::{Forwarding, LocalForward};
 use ssh_session::{AsyncSession as _, Command, Options, SshError};
 pub use tap::{Agreed, Tap};
@@ -77,6 +78,19 @@ impl Subject for Russh {
             session.inner.drop_bad_files(&channel);
             result
         })
+    }
+
+    /// As tasks do it.
+    fn scp(
+        &self,
+        session: &Self::Session,
+        direction: Direction,
+        job: Job<'_>,
+        timeout: Duration,
+    ) -> Result<Transferred, SshError> {
+        let offload = session.inner.offload();
+        let session = &*session.inner;
+        runtime().block_on(in_tasks(session, &offload, direction, job, Some(timeout)))
     }
 
     /// As tasks do it: by a task.

@@ -1,12 +1,14 @@
 //! Any bytes as what users and peers write: the bodies of the fuzz targets over `ssh-session`.
 #![forbid(unsafe_code)]
 
+mod scp;
 mod sftp;
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+pub use scp::run_scp;
 pub use sftp::run_sftp;
 use ssh_session::known_hosts::{KnownHosts, Lookup};
 use ssh_session::ssh_config::Proxy;

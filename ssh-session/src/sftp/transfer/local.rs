@@ -20,7 +20,7 @@ use super::super::attributes::Metadata;
 const LONGEST_IN_NAME: usize = 200;
 
 /// A local directory that is being filled.
-pub(super) struct Folder {
+pub(crate) struct Folder {
     fd: OwnedFd,
     above: Option<Arc<Self>>,
     /// What it is given when it is full.
@@ -28,7 +28,7 @@ pub(super) struct Folder {
 }
 
 /// A local file that is being written, under a name that is not yet its own.
-pub(super) struct NewFile {
+pub(crate) struct NewFile {
     file: File,
     folder: Arc<Folder>,
     /// `None` where it is written in place: a device or a pipe.
@@ -41,19 +41,19 @@ pub(super) struct NewFile {
 impl Folder {
     /// The directory at a path that the user gave, made if there is none. Links on the way are the
     /// user's own.
-    pub(super) fn root(path: &Path, metadata: Option<Metadata>) -> io::Result<Arc<Self>> {
+    pub(crate) fn root(path: &Path, metadata: Option<Metadata>) -> io::Result<Arc<Self>> {
         std::fs::create_dir_all(path)?;
         Self::open(path, metadata)
     }
 
     /// The directory that a path's last name is in.
-    pub(super) fn parent(path: &Path) -> io::Result<Arc<Self>> {
+    pub(crate) fn parent(path: &Path) -> io::Result<Arc<Self>> {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         Self::open(parent.unwrap_or(Path::new(".")), None)
     }
 
     /// A directory in this one, made if there is none. A link is no directory.
-    pub(super) fn inside(
+    pub(crate) fn inside(
         self: &Arc<Self>,
         name: &OsStr,
         metadata: Option<Metadata>,
@@ -75,7 +75,7 @@ impl Folder {
     }
 
     /// Makes a link in this directory. A link of that name is replaced, and nothing else.
-    pub(super) fn link(&self, target: &OsStr, name: &OsStr) -> io::Result<()> {
+    pub(crate) fn link(&self, target: &OsStr, name: &OsStr) -> io::Result<()> {
         match symlinkat(target, &self.fd, name) {
             Err(rustix::io::Errno::EXIST) => {}
             other => return Ok(other?),
@@ -89,7 +89,7 @@ impl Folder {
     }
 
     /// Starts a file in this directory; says how much of it is there already.
-    pub(super) fn start(
+    pub(crate) fn start(
         self: &Arc<Self>,
         name: &OsStr,
         resume: bool,
@@ -121,7 +121,7 @@ impl Folder {
 
     /// A device or a pipe of the user's own in this directory, to be written in place; `None` where
     /// that name is a file's or nobody's.
-    pub(super) fn special(self: &Arc<Self>, name: &OsStr) -> io::Result<Option<NewFile>> {
+    pub(crate) fn special(self: &Arc<Self>, name: &OsStr) -> io::Result<Option<NewFile>> {
         let there = match statat(&self.fd, name, AtFlags::empty()) {
             Err(rustix::io::Errno::NOENT) => return Ok(None),
             other => FileType::from_raw_mode(other?.st_mode),
@@ -138,7 +138,7 @@ impl Folder {
 
     /// Gives a directory its permissions and times when nobody fills it any more, and then those
     /// above it.
-    pub(super) fn leave(self: Arc<Self>) -> io::Result<()> {
+    pub(crate) fn leave(self: Arc<Self>) -> io::Result<()> {
         let mut next = Arc::into_inner(self);
         while let Some(Self { fd, above, metadata }) = next {
             if let Some(metadata) = metadata {
@@ -151,12 +151,12 @@ impl Folder {
 }
 
 impl NewFile {
-    pub(super) fn file(&mut self) -> &mut File {
+    pub(crate) fn file(&mut self) -> &mut File {
         &mut self.file
     }
 
     /// The file is whole: it gets its own name.
-    pub(super) fn finish(mut self, metadata: Option<&Metadata>) -> io::Result<()> {
+    pub(crate) fn finish(mut self, metadata: Option<&Metadata>) -> io::Result<()> {
         let Some((temporary, name)) = &self.names else { return Ok(()) };
         if let Some(metadata) = metadata {
             set(&self.file, metadata)?;

@@ -4,8 +4,8 @@
 //! hundred of them.
 
 mod download;
-mod local;
-mod progress;
+pub(crate) mod local;
+pub(crate) mod progress;
 mod report;
 mod upload;
 
@@ -41,13 +41,13 @@ pub enum Links {
 /// and sticky bits never.
 #[derive(Clone)]
 pub struct Transfer {
-    pub(super) links: Links,
-    pub(super) preserve: bool,
-    pub(super) atomic: bool,
-    pub(super) resume: bool,
-    pub(super) sync: bool,
-    pub(super) at_once: usize,
-    pub(super) progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
+    pub(crate) links: Links,
+    pub(crate) preserve: bool,
+    pub(crate) atomic: bool,
+    pub(crate) resume: bool,
+    pub(crate) sync: bool,
+    pub(crate) at_once: usize,
+    pub(crate) progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
 }
 
 impl Default for Transfer {

@@ -17,22 +17,22 @@ pub struct Progress {
 
 /// Counts.
 #[derive(Clone)]
-pub(super) struct Counter {
+pub(crate) struct Counter {
     counts: Arc<(AtomicU64, AtomicU64)>,
     report: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
 }
 
 impl Counter {
-    pub(super) fn new(transfer: &Transfer) -> Self {
+    pub(crate) fn new(transfer: &Transfer) -> Self {
         Self { counts: Arc::default(), report: transfer.progress.clone() }
     }
 
-    pub(super) fn bytes(&self, bytes: usize) {
+    pub(crate) fn bytes(&self, bytes: usize) {
         let before = self.counts.0.fetch_add(bytes as u64, Ordering::Relaxed);
         self.tell(before + bytes as u64, self.counts.1.load(Ordering::Relaxed));
     }
 
-    pub(super) fn file(&self) {
+    pub(crate) fn file(&self) {
         let before = self.counts.1.fetch_add(1, Ordering::Relaxed);
         self.tell(self.counts.0.load(Ordering::Relaxed), before + 1);
     }

@@ -83,7 +83,7 @@ impl Report {
         }
     }
 
-    pub(super) fn add(&mut self, path: PathBuf, outcome: Outcome) {
+    pub(crate) fn add(&mut self, path: PathBuf, outcome: Outcome) {
         self.entries.push(Transferred { path, outcome });
     }
 }

@@ -27,6 +27,7 @@ mod queueing;
 mod reading;
 mod rekeying;
 mod run;
+mod scp;
 mod sharing;
 mod shells;
 mod trees;
@@ -38,7 +39,8 @@ mod tunnels;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ssh_session::sftp::{self, Bounds, Client};
+use ssh_session::scp::{Direction, Job, on_threads};
+use ssh_session::sftp::{self, Bounds, Client, Report as Transferred};
 use ssh_session::tunnel::{Forwarding, LocalForward, threads};
 use ssh_session::{Command, Options, Session, SshError};
 
@@ -80,6 +82,21 @@ pub trait Subject: Clone + Send + Sync + 'static {
             session.files().drop_kept(&channel);
         }
         result
+    }
+
+    /// Transfers files by SCP, as callers of this kind of session do.
+    ///
+    /// # Errors
+    ///
+    /// Those of the transfer.
+    fn scp(
+        &self,
+        session: &Self::Session,
+        direction: Direction,
+        job: Job<'_>,
+        timeout: Duration,
+    ) -> Result<Transferred, SshError> {
+        on_threads(session, direction, job, Some(timeout))
     }
 
     /// Forwards a port, as callers of this kind of session do.

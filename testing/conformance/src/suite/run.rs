@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     Case, Entry, ServerKind, Setup, Subject, cancelling, channels, commands, deadlines, endings,
-    files, forwardings, heartbeats, limits, networks, processes, queueing, reading, rekeying,
+    files, forwardings, heartbeats, limits, networks, processes, queueing, reading, rekeying, scp,
     sharing, shells, streams, tails, terminals, trees, tunnels,
 };
 use test_servers::sshd::PasswordUser;
@@ -171,6 +171,7 @@ fn entries<S: Subject>() -> Vec<Entry<S>> {
         tails::table(),
         tunnels::table(),
         forwardings::table(),
+        scp::table(),
     ]
     .into_iter()
     .flatten()

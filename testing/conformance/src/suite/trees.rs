@@ -33,14 +33,14 @@ super::table![
 
 /// What matters of a file: its permissions, its time of change, and what it has in it.
 #[derive(Debug, PartialEq, Eq)]
-enum Found {
+pub(super) enum Found {
     Directory(u32, i64),
     File(u32, i64, Vec<u8>),
     Link(PathBuf),
 }
 
 /// What is below a directory.
-fn tree(root: &Path) -> BTreeMap<PathBuf, Found> {
+pub(super) fn tree(root: &Path) -> BTreeMap<PathBuf, Found> {
     let mut found = BTreeMap::new();
     let mut waiting = vec![PathBuf::new()];
     while let Some(below) = waiting.pop() {
