@@ -37,7 +37,7 @@ pub async fn download(
         Sink { job, offload, counter, report, above: Vec::new(), file: None, times, begun: false };
     pipe.write(&[0]).await?;
     loop {
-        let said = source.next().map_err(|what| job.violated(&sink.path(), &what))?;
+        let said = source.read().map_err(|what| job.violated(&sink.path(), &what))?;
         let answer = match said {
             Said::Incomplete => match answers.piece().await? {
                 Some(piece) => {

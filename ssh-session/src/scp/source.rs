@@ -75,7 +75,7 @@ impl Source {
     /// # Errors
     ///
     /// What no `scp` says, in words; nothing that comes behind it makes sense.
-    pub fn next(&mut self) -> Result<Said, String> {
+    pub fn read(&mut self) -> Result<Said, String> {
         match self.state {
             State::Content(0) => self.state = State::Behind,
             State::Content(_) if self.unread.is_empty() => return Ok(Said::Incomplete),
@@ -175,7 +175,7 @@ mod tests {
         let (mut source, mut said) = (Source::default(), Vec::new());
         let mut pieces = bytes.chunks(size.max(1));
         loop {
-            match source.next() {
+            match source.read() {
                 Ok(Said::Incomplete) => match pieces.next() {
                     Some(piece) => source.give(piece),
                     None => return (said, Ok(source.is_between())),

@@ -29,7 +29,7 @@ fn said(pieces: &[&[u8]]) -> Result<String, String> {
     let mut room = 0;
     let mut content = Vec::new();
     loop {
-        match source.next() {
+        match source.read() {
             Ok(Said::Incomplete) => match pieces.next() {
                 Some(piece) => source.give(piece),
                 None => return Ok(format!("{text} {} {}", content.len(), source.is_between())),
