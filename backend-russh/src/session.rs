@@ -6,6 +6,7 @@ use std::time::Duration;
 use ssh_session::gate::WhenBusy;
 use ssh_session::{AsyncSession, Command, FirstKeys, Options, Output, Phase, SshError, Target};
 
+use crate::becoming;
 use crate::deadline::Deadline;
 use crate::dial::dial;
 use crate::files::FileChannel;
@@ -74,6 +75,9 @@ impl AsyncSession for RusshSession {
     async fn exec(&self, command: &Command) -> Result<Output, SshError> {
         command.validate_collected()?;
         self.check_home(Phase::OpenChannel)?;
+        if let Some(from) = command.becoming() {
+            return becoming::exec(&self.link, command, from).await;
+        }
         let limit = command.output_limit(self.link.max_output);
         pump::start(&self.link, command, Sink::collecting(limit))?.output().await
     }
@@ -85,6 +89,7 @@ impl AsyncSession for RusshSession {
 
     async fn spawn_kept(&self, command: &Command) -> Result<RusshProcess<'static>, SshError> {
         self.check_home(Phase::OpenChannel)?;
+        command.validate_kept()?;
         let deadline = Deadline::after(command.time_limit());
         let command = command.clone().timeout(None);
         let started = RusshProcess::spawn(&self.link, &command);

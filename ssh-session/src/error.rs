@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub use self::detail::{ConnectProblem, KeyProblem, Outlook, PartialOutput, Phase};
 pub use self::file::{FileError, Side};
-use crate::{HostKeyRefused, Target};
+use crate::{BecomeRefused, HostKeyRefused, Target};
 
 /// Why something failed, in words that tell a user what to do. Cheap to clone.
 ///
@@ -169,6 +169,8 @@ pub enum SshError {
     },
     /// A file operation failed, there or here. The session is good.
     File(Box<FileError>),
+    /// The command was to run as another user, and `sudo` or its like refused that. It did not start.
+    Become(Box<BecomeRefused>),
     /// The session was closed on our side.
     Closed {
         /// Whom it was about.
@@ -202,6 +204,7 @@ pub enum Kind {
     OutputLimit,
     Unread,
     File,
+    Become,
     Closed,
 }
 
@@ -238,6 +241,7 @@ impl SshError {
             Self::OutputLimit { .. } => Kind::OutputLimit,
             Self::Unread { .. } => Kind::Unread,
             Self::File(_) => Kind::File,
+            Self::Become(_) => Kind::Become,
             Self::Closed { .. } => Kind::Closed,
         }
     }
@@ -248,6 +252,7 @@ impl SshError {
             Self::InvalidInput { .. } | Self::KnownHosts { .. } | Self::Config { .. } => None,
             Self::HostKey(refused) => Some(&refused.target),
             Self::File(error) => Some(&error.target),
+            Self::Become(refused) => Some(&refused.target),
             Self::Resolve { target, .. }
             | Self::Connect { target, .. }
             | Self::Busy { target, .. }
@@ -337,6 +342,7 @@ impl From<SshError> for io::Error {
             SshError::ConnectionLost { .. } => io::ErrorKind::ConnectionReset,
             SshError::Closed { .. } => io::ErrorKind::NotConnected,
             SshError::InvalidInput { .. } => io::ErrorKind::InvalidInput,
+            SshError::Become(_) => io::ErrorKind::PermissionDenied,
             _ => io::ErrorKind::Other,
         };
         Self::new(kind, error)
