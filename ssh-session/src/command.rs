@@ -118,7 +118,7 @@ impl Command {
     }
 
     /// The same with another command line, as the user who is logged in, and with its input piped.
-    pub(crate) fn as_plain(mut self, line: Vec<u8>) -> Self {
+    pub(crate) fn into_plain(mut self, line: Vec<u8>) -> Self {
         (self.command, self.become_user, self.stdin) = (line, None, Stdin::Piped);
         self
     }

@@ -31,6 +31,9 @@ struct Options {
     /// How long one may take, in seconds.
     #[arg(long, default_value_t = 10)]
     host_timeout: u64,
+    /// Leaves out the dead, the refusing and the slow one: to compare.
+    #[arg(long)]
+    all_well: bool,
     /// One way of going there, in this process.
     #[arg(long)]
     way: Option<Way>,
@@ -52,10 +55,10 @@ enum Way {
 fn main() -> Result<()> {
     let options = Options::parse();
     if options.serve {
-        return hosts::serve(options.hosts);
+        return hosts::serve(options.hosts, options.all_well);
     }
     let Some(way) = options.way else { return all_ways() };
-    let hosts = Hosts::start(options.hosts)?;
+    let hosts = Hosts::start(options.hosts, options.all_well)?;
     match way {
         Way::Ssh2 => threads::<Libssh2>("threads, libssh2", &options, &hosts),
         Way::Russh => threads::<Russh>("threads, russh", &options, &hosts),

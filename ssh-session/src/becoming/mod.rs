@@ -116,7 +116,7 @@ impl Become {
             None => None,
         };
         let secret = secret
-            .ok_or_else(|| BecomeRefused::new(self, target, BecomeProblem::NoPassword, &[]))?;
+            .ok_or_else(|| BecomeRefused::error(self, target, BecomeProblem::NoPassword, &[]))?;
         let secret = secret.expose_secret();
         check_password(secret)?;
         let mut line = Zeroizing::new(Vec::with_capacity(secret.len() + 1));

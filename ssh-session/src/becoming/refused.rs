@@ -43,7 +43,7 @@ pub enum BecomeProblem {
 }
 
 impl BecomeRefused {
-    pub(super) fn new(
+    pub(super) fn error(
         from: &Become,
         target: &Target,
         problem: BecomeProblem,

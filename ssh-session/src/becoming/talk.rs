@@ -54,7 +54,7 @@ impl Talk {
     pub fn command(&self, command: &Command) -> Result<Command, SshError> {
         command.validate()?;
         let line = self.from.line(&self.prompt, &self.ready, command.command());
-        let command = command.clone().as_plain(line);
+        let command = command.clone().into_plain(line);
         command.validate()?;
         Ok(command)
     }
@@ -75,7 +75,7 @@ impl Talk {
             self.said.drain(at..at + self.prompt.len());
             if std::mem::replace(&mut self.answered, true) {
                 let problem = BecomeProblem::WrongPassword;
-                return Err(BecomeRefused::new(&self.from, target, problem, &self.said));
+                return Err(BecomeRefused::error(&self.from, target, problem, &self.said));
             }
             return Ok(Step::Answer);
         }
@@ -95,7 +95,7 @@ impl Talk {
             BecomeProblem::Other if self.answered => BecomeProblem::WrongPassword,
             problem => problem,
         };
-        BecomeRefused::new(&self.from, target, problem, &self.said)
+        BecomeRefused::error(&self.from, target, problem, &self.said)
     }
 
     /// An error of the channel, before the command started.

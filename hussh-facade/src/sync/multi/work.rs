@@ -126,6 +126,10 @@ fn collect<L: Library>(
     limit: Option<usize>,
     wanted: &Wanted<L>,
 ) -> Result<Output, SshError> {
+    if !wanted.is_wanted() {
+        let target = session.target().clone();
+        return Err(SshError::Closed { target, maybe_started: false });
+    }
     let until = command.time_limit().and_then(|limit| Instant::now().checked_add(limit));
     let process = session.spawn(command)?;
     let mut collected = Collected::new(session.target(), limit);

@@ -93,13 +93,13 @@ where
     });
     let mut set = JoinSet::new();
     for _ in 0..tasks {
-        set.spawn_on(work(Arc::clone(&call), operate.clone(), sender.clone()), &runtime);
+        set.spawn_on(work(Arc::clone(&call), operate, sender.clone()), &runtime);
     }
     Ok(AsyncMultiRun { results, hosts, _tasks: set })
 }
 
 /// What is done on each host.
-pub(super) trait Operate<J, T>: Clone + Send + 'static {
+pub(super) trait Operate<J, T>: Copy + Send + 'static {
     fn on(
         &self,
         fleet: &Fleet,

@@ -80,7 +80,7 @@ impl Fleet {
     }
 }
 
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub(super) struct Execute;
 
 impl Operate<Command, Output> for Execute {
@@ -89,7 +89,7 @@ impl Operate<Command, Output> for Execute {
     }
 }
 
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub(super) struct Read;
 
 impl Operate<PathBuf, Vec<u8>> for Read {
@@ -99,7 +99,7 @@ impl Operate<PathBuf, Vec<u8>> for Read {
     }
 }
 
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub(super) struct Write;
 
 impl Operate<(PathBuf, Arc<[u8]>), ()> for Write {
@@ -114,7 +114,7 @@ impl Operate<(PathBuf, Arc<[u8]>), ()> for Write {
     }
 }
 
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub(super) struct Upload;
 
 impl Operate<Copying, Report> for Upload {
@@ -125,7 +125,7 @@ impl Operate<Copying, Report> for Upload {
     }
 }
 
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub(super) struct Download;
 
 impl Operate<Copying, Report> for Download {
