@@ -30,6 +30,7 @@
 mod agent;
 mod apart;
 mod backend;
+mod becoming;
 pub mod blocking;
 mod channels;
 mod client;

@@ -10,6 +10,7 @@ use russh::ChannelWriteHalf;
 use russh::client::Msg;
 use ssh_session::{AsyncProcess, Chunk, Command, ExitStatus, Phase, SshError, Target};
 
+use crate::becoming;
 use crate::deadline::Deadline;
 use crate::link::Link;
 use crate::pump;
@@ -41,9 +42,44 @@ impl RusshProcess<'_> {
     /// Starts a command and waits until the server says that it runs.
     pub(crate) async fn spawn(link: &Arc<Link>, command: &Command) -> Result<Self, SshError> {
         command.validate()?;
+        match command.becoming() {
+            Some(from) => becoming::spawn(link, command, from).await,
+            None => Self::spawn_plain(link, command).await,
+        }
+    }
+
+    /// As [`spawn`](Self::spawn), as the user who is logged in.
+    pub(crate) async fn spawn_plain(link: &Arc<Link>, command: &Command) -> Result<Self, SshError> {
         let running = pump::start(link, command, Sink::Kept(Unread::default()))?;
         running.started().await?;
         Ok(Self { running, session: PhantomData })
+    }
+
+    /// Makes this the rest of its standard input, which was piped so far. It is sent while the
+    /// command is read.
+    pub(crate) fn give(&self, bytes: Bytes) {
+        let input = self.running.input.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(input) = input else { return };
+        let using = self.running.link.using();
+        // It ends with the command, which has the other end.
+        drop(self.running.link.runtime.spawn(async move {
+            let _using = using;
+            let mut left = bytes;
+            while !left.is_empty() {
+                let piece = left.split_to(left.len().min(PIECE));
+                if input.send(piece).await.is_err() {
+                    return;
+                }
+            }
+        }));
+    }
+
+    /// Waits until it has failed; for ever where it does not.
+    pub(crate) async fn failed(&self) -> SshError {
+        match self.running.ended().await {
+            Err(error) => error,
+            Ok(_) => std::future::pending().await,
+        }
     }
 
     /// The error with which the command ended, unless it is none to those who feed it.

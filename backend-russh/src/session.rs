@@ -9,6 +9,7 @@ use ssh_session::{
     AsyncSession, Command, FirstKeys, Options, Output, Phase, Request, SshError, Target,
 };
 
+use crate::becoming;
 use crate::deadline::Deadline;
 use crate::dial::dial;
 use crate::files::FileChannel;
@@ -92,6 +93,9 @@ impl AsyncSession for RusshSession {
     async fn exec(&self, command: &Command) -> Result<Output, SshError> {
         command.validate_collected()?;
         self.check_home(Phase::OpenChannel)?;
+        if let Some(from) = command.becoming() {
+            return becoming::exec(&self.link, command, from).await;
+        }
         let limit = command.output_limit(self.link.max_output);
         pump::start(&self.link, command, Sink::collecting(limit))?.output().await
     }
@@ -105,6 +109,7 @@ impl AsyncSession for RusshSession {
     }
 
     async fn spawn_kept(&self, command: &Command) -> Result<RusshProcess<'static>, SshError> {
+        command.validate_kept()?;
         self.start_within(command).await
     }
 

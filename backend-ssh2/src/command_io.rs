@@ -113,6 +113,11 @@ impl Input {
 }
 
 impl CommandIo {
+    /// What is left of the input from now on.
+    pub(crate) fn give(&mut self, bytes: Bytes) {
+        self.input = Input::given(bytes);
+    }
+
     pub(crate) fn new(channel: Channel, input: Input) -> Self {
         Self {
             channel: Some(channel),

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use ssh_session::{Command, Output, SshError};
 
+use crate::becoming;
 use crate::command_io::{CHUNK, Stream};
 use crate::link::Link;
-use crate::process::Ssh2Process;
 
 /// Runs a command and collects what it writes.
 pub(crate) fn exec(link: &Arc<Link>, command: &Command) -> Result<Output, SshError> {
     command.validate_collected()?;
+    let process = becoming::start(link, command)?;
     let user = link.enter();
-    let process = Ssh2Process::start(link, user.op, command, false)?;
     let limit = command.output_limit(link.max_output).unwrap_or(usize::MAX);
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let mut buffer = vec![0; CHUNK];

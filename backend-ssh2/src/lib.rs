@@ -40,6 +40,7 @@ mod agreement;
 mod prompts;
 mod backend;
 mod command_io;
+mod becoming;
 mod channels;
 mod deadline;
 mod destination;

@@ -154,6 +154,12 @@ impl Ssh2Process<'_> {
         self.check()
     }
 
+    /// Makes this the rest of its standard input, which was piped so far. It is sent while the
+    /// command is read.
+    pub(crate) fn give(&self, bytes: Bytes) {
+        self.body().give(bytes);
+    }
+
     /// How the command ended, once [`advance`](Self::advance) has said that it did.
     pub(crate) fn status(&self) -> Result<ExitStatus, SshError> {
         match self.body().ended() {

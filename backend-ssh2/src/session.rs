@@ -13,7 +13,7 @@ use crate::link::Link;
 use crate::process::Ssh2Process;
 use crate::route::dial;
 use crate::tunnel::Ssh2Tunnel;
-use crate::{exec, service};
+use crate::{becoming, exec, service};
 
 /// A logged-in connection, ended when dropped. Any number of threads may use it at once; how many
 /// commands run side by side is up to the server (`MaxSessions`).
@@ -73,12 +73,11 @@ impl Session for Ssh2Session {
     fn spawn(&self, command: &Command) -> Result<Ssh2Process<'_>, SshError> {
         command.validate()?;
         self.link.home.check(&self.link.target, Phase::OpenChannel)?;
-        let user = self.link.enter();
-        Ssh2Process::start(&self.link, user.op, command, false)
+        becoming::start(&self.link, command)
     }
 
     fn spawn_kept(&self, command: &Command) -> Result<Ssh2Process<'static>, SshError> {
-        command.validate()?;
+        command.validate_kept()?;
         self.link.home.check(&self.link.target, Phase::OpenChannel)?;
         let user = self.link.enter();
         Ssh2Process::start(&self.link, user.op, command, true)

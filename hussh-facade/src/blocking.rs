@@ -18,6 +18,9 @@ pub type ConnectionPool = sync::ConnectionPool<Russh>;
 /// A pool of SSH connections to each of many hosts. See [`sync::KeyedConnectionPool`].
 pub type KeyedConnectionPool = sync::KeyedConnectionPool<Russh>;
 
+/// Connections to many hosts, for one call over all of them. See [`sync::MultiConnection`].
+pub type MultiConnection = sync::MultiConnection<Russh>;
+
 /// A connection on loan from a [`ConnectionPool`]. See [`sync::PooledConnection`].
 pub type PooledConnection = sync::PooledConnection<Russh>;
 

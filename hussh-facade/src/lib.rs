@@ -21,8 +21,11 @@
 //!   they died. For many threads.
 //! * [`Connection`]: one session, held for as long as you like.
 //! * [`KeyedConnectionPool`]: a pool for each of many hosts, with one limit over all of them.
-//! * `AsyncConnectionPool`, `AsyncConnection` and `AsyncKeyedConnectionPool`: the same for tasks,
-//!   on tokio.
+//! * [`MultiConnection`]: one call for many hosts, a result for each as it comes.
+//! * `AsyncConnectionPool`, `AsyncConnection`, `AsyncKeyedConnectionPool` and `AsyncMultiConnection`:
+//!   the same for tasks, on tokio.
+//!
+//! A [`Command`] may run as another user of the server: [`Command::become_user`].
 //!
 //! [`Connection::sftp`](sync::Connection::sftp) has the files of the server: [`Sftp`], and `AsyncSftp`.
 //! [`Connection::shell`](sync::Connection::shell) is an interactive shell, also of a device that has
@@ -77,6 +80,8 @@ mod error;
 #[cfg(any(feature = "ssh2", feature = "russh"))]
 mod forked;
 #[cfg(any(feature = "ssh2", feature = "russh"))]
+mod multi;
+#[cfg(any(feature = "ssh2", feature = "russh"))]
 mod queries;
 #[cfg(any(feature = "ssh2", feature = "russh"))]
 pub mod sync;
@@ -84,8 +89,12 @@ pub mod sync;
 mod tasks;
 
 #[cfg(any(feature = "ssh2", feature = "russh"))]
-pub use builder::{Builder, JumpHost, KeyedKind, OnTheWay, PoolKind};
+pub use builder::{Builder, FleetKind, Host, JumpHost, KeyedKind, OnTheWay, OneOfMany, PoolKind};
 pub use error::Error;
+#[cfg(any(feature = "ssh2", feature = "russh"))]
+pub use multi::{
+    HostResult, LocalPath, MultiProgress, MultiResult, MultiStep, PartialFailure, Succeeds,
+};
 pub use pool_core::{
     CloseReason, DrainTimeout, Event, EventError, Health, KeyedStats, NotAcquired, Observer, Order,
     Stats, WaitPhase, WarmError,
@@ -98,30 +107,33 @@ pub use ssh_session::sftp::{
 pub use ssh_session::shell::{Match, Pattern, ReadUntil, ShellOptions};
 pub use ssh_session::tunnel::{Destination, ForwardStats, Forwarding, LocalForward};
 pub use ssh_session::{
-    Algorithms, Answers, AskPassword, Auth, CertificateSource, Chunk, Command, ConnectProblem,
-    Crypto, ExitStatus, FileError, Fingerprint, HostKeyPolicy, HostKeyProblem, HostKeyRefused,
-    KeyProblem, Kind, KnownHostsCommand, Line, Lines, Methods, Output, PartialOutput, Phase, Pin,
-    ProcessReader, ProcessWriter, Prompt, Pty, Question, RekeyLimit, SecretString, Side, SshConfig,
-    SshError, Target, TerminalMode, Transport, TunnelError, TunnelProblem, UNRECORDED,
+    Algorithms, Answers, AskPassword, Auth, Become, BecomeProblem, BecomeRefused,
+    CertificateSource, Chunk, Command, ConnectProblem, Crypto, ExitStatus, FileError, Fingerprint,
+    HostKeyPolicy, HostKeyProblem, HostKeyRefused, KeyProblem, Kind, KnownHostsCommand, Line,
+    Lines, Methods, Output, PartialOutput, Phase, Pin, ProcessReader, ProcessWriter, Prompt, Pty,
+    Question, RekeyLimit, SecretString, Side, SshConfig, SshError, Target, TerminalMode, Transport,
+    TunnelError, TunnelProblem, UNRECORDED,
 };
 #[cfg(feature = "russh")]
 pub use ssh_session::{AsyncLines, AsyncProcessReader, AsyncProcessWriter};
 
 #[cfg(all(feature = "russh", not(feature = "ssh2")))]
 pub use blocking::{
-    Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process, Scp, Sftp, Shell,
-    Tail, Tunnel,
+    Connection, ConnectionPool, KeyedConnectionPool, MultiConnection, PooledConnection, Process,
+    Scp, Sftp, Shell, Tail, Tunnel,
 };
 #[cfg(feature = "ssh2")]
 pub use libssh2::{
-    Connection, ConnectionPool, KeyedConnectionPool, PooledConnection, Process, Scp, Sftp, Shell,
-    Tail, Tunnel,
+    Connection, ConnectionPool, KeyedConnectionPool, MultiConnection, PooledConnection, Process,
+    Scp, Sftp, Shell, Tail, Tunnel,
 };
+#[cfg(any(feature = "ssh2", feature = "russh"))]
+pub use sync::MultiRun;
 #[cfg(feature = "russh")]
 pub use tasks::{
-    AsyncConnection, AsyncConnectionPool, AsyncKeyedConnectionPool, AsyncProcess, AsyncScp,
-    AsyncSftp, AsyncShell, AsyncTail, AsyncTunnel, KeyedPooledAsyncConnection,
-    PooledAsyncConnection,
+    AsyncConnection, AsyncConnectionPool, AsyncKeyedConnectionPool, AsyncMultiConnection,
+    AsyncMultiRun, AsyncProcess, AsyncScp, AsyncSftp, AsyncShell, AsyncTail, AsyncTunnel,
+    KeyedPooledAsyncConnection, PooledAsyncConnection,
 };
 
 /// The sync API over libssh2.
@@ -137,6 +149,9 @@ mod libssh2 {
 
     /// A pool of SSH connections to each of many hosts. See [`sync::KeyedConnectionPool`].
     pub type KeyedConnectionPool = sync::KeyedConnectionPool<Libssh2>;
+
+    /// Connections to many hosts, for one call over all of them. See [`sync::MultiConnection`].
+    pub type MultiConnection = sync::MultiConnection<Libssh2>;
 
     /// A connection on loan from a [`ConnectionPool`]. See [`sync::PooledConnection`].
     pub type PooledConnection = sync::PooledConnection<Libssh2>;

@@ -12,6 +12,7 @@ for_each_library! {
     commands_reach_the_host_that_is_named_and_each_logs_in_once
     the_total_holds_over_all_hosts_and_whoever_waits_is_served
     nonsense_is_refused_by_name_and_by_host
+    a_proxy_command_is_told_the_host_that_was_named
 }
 
 /// Two servers that take the same credentials.
@@ -96,6 +97,20 @@ fn nonsense_is_refused_by_name_and_by_host<L: Library>() {
     assert_eq!(error.kind(), Some(Kind::AuthenticationFailed));
     assert!(error.to_string().contains(&target.to_string()), "{error}");
     assert!(!error.to_string().contains("any.invalid"), "{error}");
+}
+
+fn a_proxy_command_is_told_the_host_that_was_named<L: Library>() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("named");
+    let pool = KeyedConnectionPool::<L>::builder()
+        .password("secret")
+        .proxy_command(format!("echo %n > {}", file.display()))
+        .acquire_timeout(std::time::Duration::from_secs(2))
+        .build()
+        .expect("valid");
+    let target = Target::new("h.example", 22, "u").expect("a target");
+    pool.execute(&target, "true").expect_err("no server is there");
+    assert_eq!(std::fs::read_to_string(&file).expect("there"), "h.example\n");
 }
 
 #[cfg(feature = "russh")]

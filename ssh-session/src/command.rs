@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{Pty, SshError};
+use crate::{Become, Pty, SshError};
 
 /// A command for the remote user's shell, with what it needs.
 #[derive(Clone)]
@@ -19,6 +19,7 @@ pub struct Command {
     /// Within, `None` is no limit; without, nothing was said of it.
     max_output: Option<Option<usize>>,
     wait_for_channel: bool,
+    become_user: Option<Become>,
 }
 
 /// What a server is asked to start in a channel (RFC 4254, 6.5).
@@ -58,6 +59,7 @@ impl Command {
             timeout: None,
             max_output: None,
             wait_for_channel: true,
+            become_user: None,
         }
     }
 
@@ -93,6 +95,28 @@ impl Command {
     #[must_use]
     pub fn stdin_piped(mut self) -> Self {
         self.stdin = Stdin::Piped;
+        self
+    }
+
+    /// Runs the command as another user of the server, by `sudo` or `doas`: in `/bin/sh`, with the
+    /// environment that those leave it. It costs a round trip more, and one more where a password is
+    /// asked for. Where it is refused the command has not started, and the error is
+    /// [`SshError::Become`]. What the program says before the command starts, such as its prompt, is
+    /// not in the command's output.
+    #[must_use]
+    pub fn become_user(mut self, user: Become) -> Self {
+        self.become_user = Some(user);
+        self
+    }
+
+    /// As whom it runs, where that is another than the user who is logged in.
+    pub fn becoming(&self) -> Option<&Become> {
+        self.become_user.as_ref()
+    }
+
+    /// The same with another command line, as the user who is logged in, and with its input piped.
+    pub(crate) fn into_plain(mut self, line: Vec<u8>) -> Self {
+        (self.command, self.become_user, self.stdin) = (line, None, Stdin::Piped);
         self
     }
 
@@ -187,6 +211,18 @@ impl Command {
         self.timeout
     }
 
+    /// As [`validate`](Self::validate), for a command that stays with its session.
+    ///
+    /// # Errors
+    ///
+    /// As [`validate`](Self::validate), and where it is to run as another user.
+    pub fn validate_kept(&self) -> Result<(), SshError> {
+        match self.become_user {
+            Some(_) => Err(SshError::invalid("become_user", "is not for what is kept")),
+            None => self.validate(),
+        }
+    }
+
     /// Checks what no server could make sense of. Backends call this first.
     ///
     /// # Errors
@@ -219,7 +255,8 @@ impl Command {
                 ),
             ));
         }
-        self.pty.as_ref().map_or(Ok(()), Pty::validate)
+        self.pty.as_ref().map_or(Ok(()), Pty::validate)?;
+        self.become_user.as_ref().map_or(Ok(()), |user| user.validate(self))
     }
 
     /// As [`validate`](Self::validate), for a command whose output is collected.
@@ -245,6 +282,12 @@ impl<T: AsRef<[u8]> + ?Sized> From<&T> for Command {
     }
 }
 
+impl From<String> for Command {
+    fn from(command: String) -> Self {
+        Self::new(command)
+    }
+}
+
 /// Sizes only: commands and environments hold secrets more often than not.
 impl fmt::Debug for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -256,6 +299,7 @@ impl fmt::Debug for Command {
             .field("pty", &self.pty)
             .field("timeout", &self.timeout)
             .field("max_output", &self.max_output)
+            .field("become_user", &self.become_user)
             .finish()
     }
 }

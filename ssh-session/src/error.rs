@@ -12,7 +12,7 @@ use std::time::Duration;
 pub use self::detail::{ConnectProblem, KeyProblem, Outlook, PartialOutput, Phase};
 pub use self::file::{FileError, Side};
 pub use self::tunnel::{TunnelError, TunnelProblem};
-use crate::{HostKeyRefused, Target};
+use crate::{BecomeRefused, HostKeyRefused, Target};
 
 /// Why something failed, in words that tell a user what to do. Cheap to clone.
 ///
@@ -174,6 +174,8 @@ pub enum SshError {
     /// The server opens no connection to a destination behind it, or that was closed. The session is
     /// good.
     Tunnel(Box<TunnelError>),
+    /// The command was to run as another user, and `sudo` or its like refused that. It did not start.
+    Become(Box<BecomeRefused>),
     /// The session was closed on our side.
     Closed {
         /// Whom it was about.
@@ -208,6 +210,7 @@ pub enum Kind {
     Unread,
     File,
     Tunnel,
+    Become,
     Closed,
 }
 
@@ -245,6 +248,7 @@ impl SshError {
             Self::Unread { .. } => Kind::Unread,
             Self::File(_) => Kind::File,
             Self::Tunnel(_) => Kind::Tunnel,
+            Self::Become(_) => Kind::Become,
             Self::Closed { .. } => Kind::Closed,
         }
     }
@@ -256,6 +260,7 @@ impl SshError {
             Self::HostKey(refused) => Some(&refused.target),
             Self::File(error) => Some(&error.target),
             Self::Tunnel(error) => Some(&error.target),
+            Self::Become(refused) => Some(&refused.target),
             Self::Resolve { target, .. }
             | Self::Connect { target, .. }
             | Self::Busy { target, .. }
@@ -346,6 +351,7 @@ impl From<SshError> for io::Error {
             SshError::Closed { .. } => io::ErrorKind::NotConnected,
             SshError::InvalidInput { .. } => io::ErrorKind::InvalidInput,
             SshError::Tunnel(error) => error.io_kind(),
+            SshError::Become(_) => io::ErrorKind::PermissionDenied,
             _ => io::ErrorKind::Other,
         };
         Self::new(kind, error)

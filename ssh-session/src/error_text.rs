@@ -46,6 +46,7 @@ impl fmt::Display for SshError {
             Self::HostKey(refused) => refused.fmt(f),
             Self::File(error) => error.fmt(f),
             Self::Tunnel(error) => error.fmt(f),
+            Self::Become(refused) => refused.fmt(f),
             Self::KnownHosts { path, source } => {
                 write!(f, "cannot use known_hosts file {}: {source}", path.display())
             }

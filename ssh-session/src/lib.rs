@@ -18,7 +18,9 @@
 #![forbid(unsafe_code)]
 
 mod auth;
+pub mod becoming;
 pub mod channels;
+mod collected;
 mod command;
 mod crypto;
 mod endpoint;
@@ -56,6 +58,8 @@ pub use auth::{
     Answers, AskPassword, Auth, CertificateSource, KeyRules, MAX_ROUNDS, Methods, OpenedKey,
     Prompt, Question,
 };
+pub use becoming::{Become, BecomeProblem, BecomeRefused};
+pub use collected::Collected;
 pub use command::{Command, Request, Stdin};
 pub use crypto::{Algorithms, Crypto, Lists, Offer, RekeyLimit, is_aead};
 pub use endpoint::Endpoint;

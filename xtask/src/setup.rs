@@ -51,6 +51,7 @@ const PREREQUISITES: &[Prerequisite] = &[
         package: "python3-venv",
         is_there: || succeeds("python3", &["-c", "import ensurepip, venv"]),
     },
+    Prerequisite { what: "sudo", package: "sudo", is_there: || has("sudo") },
     Prerequisite { what: "ps (procps)", package: "procps", is_there: || has("ps") },
 ];
 

@@ -1,16 +1,17 @@
 //! What pools of many hosts can be told besides, and what all their hosts have in common.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pool_core::{Event, KeyedConfig, KeyedObserver, Observer};
-use ssh_session::{Endpoint, Options, SshError, Target};
+use ssh_session::{Endpoint, Options, Route, SshError, Target};
 
 use super::pool::{Made, PoolKind, invalid};
 use super::{Builder, Sealed};
 use crate::Error;
 
 /// How many connections are open at once over all hosts, unless somebody says otherwise.
-const MAX_TOTAL: usize = 100;
+pub(super) const MAX_TOTAL: usize = 100;
 
 /// A pool of many hosts. Nobody else can implement it.
 pub trait KeyedKind: PoolKind + Sealed {}
@@ -22,7 +23,22 @@ pub(crate) struct Hosts(Options);
 impl Hosts {
     /// The pool's key for a host.
     pub(crate) fn endpoint(&self, target: &Target) -> Result<Endpoint, SshError> {
-        Endpoint::new(Options { target: target.clone(), ..self.0.clone() })
+        let mut options = Options { target: target.clone(), ..self.0.clone() };
+        // `%n` is the host as it was given, which no other is.
+        if let Route::Command(command) = options.route {
+            options.route = Route::Command(command.original(target.host()));
+        }
+        Endpoint::new(options)
+    }
+
+    /// The port of hosts of which none is said.
+    pub(crate) fn port(&self) -> u16 {
+        self.0.target.port()
+    }
+
+    /// How often their connections are asked for a sign of life.
+    pub(crate) fn keepalive(&self) -> Option<Duration> {
+        self.0.keepalive.interval
     }
 }
 

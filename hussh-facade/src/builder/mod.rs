@@ -1,6 +1,7 @@
 //! What connections, pools and jump hosts are made with: one builder for all of them.
 
 mod connection;
+mod fleet;
 mod hosts;
 mod jump;
 mod pool;
@@ -12,8 +13,11 @@ use std::marker::PhantomData;
 use ssh_session::{Auth, Options, SshConfig, SshError, Target};
 
 use crate::Error;
+pub(crate) use fleet::MadeFleet;
+pub use fleet::{FleetKind, Host, OneOfMany};
 pub(crate) use hosts::Hosts;
 pub use hosts::KeyedKind;
+pub(crate) use hosts::MadeForHosts;
 pub use jump::{JumpHost, OnTheWay};
 pub use pool::PoolKind;
 use pool::PoolOptions;

@@ -8,6 +8,7 @@ use pool_core::{Config, ConfigBuilder, ConfigError, Observer, Order};
 use ssh_session::{Options, SshError};
 
 use super::Builder;
+use super::fleet::FleetOptions;
 use crate::Error;
 
 /// How often a pool's connections are asked for a sign of life, unless somebody says otherwise.
@@ -25,6 +26,8 @@ pub(super) struct PoolOptions {
     observer: Option<Arc<dyn Observer>>,
     /// Of a pool of many hosts.
     pub(super) max_total: Option<usize>,
+    /// Of a connection to many hosts.
+    pub(super) fleet: FleetOptions,
 }
 
 /// A pool, of which a [`Builder`] can be told what only pools can. Nobody else can implement it.

@@ -163,6 +163,10 @@ impl<L: Library> Connection<L> {
         &self.session
     }
 
+    pub(super) fn shared_session(&self) -> Arc<L::Session> {
+        Arc::clone(&self.session)
+    }
+
     pub(super) fn learn<T>(&self, result: Result<T, SshError>) -> Result<T, Error> {
         if result.as_ref().is_err_and(|error| error.kind() == Kind::ChannelRefused) {
             self.refused.store(true, Ordering::Relaxed);

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pool_core::{Blocking, DrainTimeout, Keyed, KeyedPool};
 use ssh_session::{Command, Endpoint, Output, Target};
 
 use super::{Library, PooledConnection};
-use crate::builder::{Hosts, KeyedKind, PoolKind, Sealed};
+use crate::builder::{Hosts, KeyedKind, MadeForHosts, PoolKind, Sealed};
 use crate::forked::PerProcess;
 use crate::queries::host_pool_queries;
 use crate::{Builder, Error};
@@ -57,6 +58,27 @@ impl<L: Library> KeyedConnectionPool<L> {
     #[track_caller]
     pub fn get(&self, target: &Target) -> Result<KeyedPooledConnection<L>, Error> {
         let lease = self.pool.here().get(&self.hosts.endpoint(target)?);
+        lease.map(PooledConnection::new).map_err(|error| Error::from_pool(target, error))
+    }
+
+    /// A connection that is ready this moment.
+    pub(super) fn try_get_at(&self, endpoint: &Endpoint) -> Option<KeyedPooledConnection<L>> {
+        self.pool.here().try_get(endpoint).map(PooledConnection::new)
+    }
+
+    /// A connection to a host with settings of its own, waiting as long as that; for ever where
+    /// neither that nor the pool says how long.
+    pub(super) fn get_at(
+        &self,
+        endpoint: &Endpoint,
+        timeout: Option<Duration>,
+    ) -> Result<KeyedPooledConnection<L>, Error> {
+        let pool = self.pool.here();
+        let lease = match timeout {
+            Some(timeout) => pool.get_timeout(endpoint, timeout),
+            None => pool.get(endpoint),
+        };
+        let target = &endpoint.options().target;
         lease.map(PooledConnection::new).map_err(|error| Error::from_pool(target, error))
     }
 
@@ -123,6 +145,12 @@ impl<L: Library> Builder<KeyedConnectionPool<L>> {
     /// sense.
     pub fn build(self) -> Result<KeyedConnectionPool<L>, Error> {
         let (hosts, made) = self.made_for_hosts()?;
+        Ok(KeyedConnectionPool::of(hosts, made))
+    }
+}
+
+impl<L: Library> KeyedConnectionPool<L> {
+    pub(super) fn of(hosts: Hosts, made: MadeForHosts) -> Self {
         let make = move || {
             let mut builder = KeyedPool::builder(made.config.clone(), L::for_endpoint).shared();
             if let Some(observer) = &made.observer {
@@ -131,6 +159,6 @@ impl<L: Library> Builder<KeyedConnectionPool<L>> {
             builder.build()
         };
         let pool = PerProcess::new(make(), Arc::new(move || Some(make())));
-        Ok(KeyedConnectionPool { pool: Arc::new(pool), hosts })
+        Self { pool: Arc::new(pool), hosts }
     }
 }

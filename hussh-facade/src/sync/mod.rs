@@ -6,6 +6,7 @@
 mod connection;
 mod keyed;
 mod library;
+mod multi;
 mod pool;
 mod process;
 mod scp;
@@ -21,6 +22,7 @@ pub use self::library::Library;
 pub use self::library::Libssh2;
 #[cfg(feature = "russh")]
 pub use self::library::Russh;
+pub use self::multi::{MultiConnection, MultiRun};
 pub use self::pool::{ConnectionPool, PooledConnection};
 pub use self::process::Process;
 pub use self::scp::Scp;

@@ -173,13 +173,23 @@ impl<L: Library, D: Lends<L>> PooledConnection<L, D> {
 
     /// Runs a command, on another connection where it cannot have started on this one.
     pub(super) fn run(
+        self,
+        command: &Command,
+        exchange: impl FnMut(Self) -> Result<Self, Error>,
+    ) -> Result<Output, Error> {
+        self.run_by(command, Connection::execute_with, exchange)
+    }
+
+    /// As [`run`](Self::run), in a way of the caller's.
+    pub(super) fn run_by(
         mut self,
         command: &Command,
+        mut execute: impl FnMut(&Connection<L>, &Command) -> Result<Output, Error>,
         mut exchange: impl FnMut(Self) -> Result<Self, Error>,
     ) -> Result<Output, Error> {
         let mut attempts = Attempts::new(command, Instant::now);
         loop {
-            match self.connection.execute_with(&attempts.next()) {
+            match execute(&self.connection, &attempts.next()) {
                 Err(error) if attempts.should_retry(&error) => self = exchange(self)?,
                 other => return other,
             }

@@ -40,7 +40,12 @@ type FileChannel<L> = Channel<<<L as Library>::Session as Session>::KeptProcess>
 
 impl<'c, L: Library> Sftp<'c, L> {
     pub(super) fn new(connection: &'c Connection<L>) -> Result<Self, Error> {
-        let sftp = Self { connection, bounds: Bounds::default() };
+        Self::within(connection, Bounds::default())
+    }
+
+    /// Sets the channel up within these bounds, too.
+    pub(super) fn within(connection: &'c Connection<L>, bounds: Bounds) -> Result<Self, Error> {
+        let sftp = Self { connection, bounds };
         sftp.channel()?;
         Ok(sftp)
     }

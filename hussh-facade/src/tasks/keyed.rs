@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use backend_russh::RusshBackend;
 use pool_core::{AsyncAdapter, AsyncKeyedPool, DrainTimeout, Keyed};
 use ssh_session::{Command, Endpoint, Output, Target};
 
 use super::PooledAsyncConnection;
-use crate::builder::{Hosts, KeyedKind, PoolKind, Sealed};
+use crate::builder::{Hosts, KeyedKind, MadeForHosts, PoolKind, Sealed};
 use crate::forked::PerProcess;
 use crate::queries::host_pool_queries;
 use crate::{Builder, Error};
@@ -63,6 +64,27 @@ impl AsyncKeyedConnectionPool {
             let lease = acquire?.await.map_err(|error| Error::from_pool(&target, error))?;
             Ok(PooledAsyncConnection::new(lease))
         }
+    }
+
+    /// A connection that is ready this moment.
+    pub(super) fn try_get_at(&self, endpoint: &Endpoint) -> Option<KeyedPooledAsyncConnection> {
+        self.pool.here().try_get(endpoint).map(PooledAsyncConnection::new)
+    }
+
+    /// A connection to a host with settings of its own, waiting as long as that; for ever where
+    /// neither that nor the pool says how long.
+    pub(super) async fn get_at(
+        &self,
+        endpoint: &Endpoint,
+        timeout: Option<Duration>,
+    ) -> Result<KeyedPooledAsyncConnection, Error> {
+        let pool = self.pool.here();
+        let lease = match timeout {
+            Some(timeout) => pool.get_timeout(endpoint, timeout).await,
+            None => pool.get(endpoint).await,
+        };
+        let target = &endpoint.options().target;
+        lease.map(PooledAsyncConnection::new).map_err(|error| Error::from_pool(target, error))
     }
 
     /// Borrows a connection to a host, runs a command on it to its end, and gives it back.
@@ -125,6 +147,12 @@ impl Builder<AsyncKeyedConnectionPool> {
     /// sense.
     pub fn build(self) -> Result<AsyncKeyedConnectionPool, Error> {
         let (hosts, made) = self.made_for_hosts()?;
+        Ok(AsyncKeyedConnectionPool::of(hosts, made))
+    }
+}
+
+impl AsyncKeyedConnectionPool {
+    pub(super) fn of(hosts: Hosts, made: MadeForHosts) -> Self {
         let make = move || {
             let mut builder =
                 AsyncKeyedPool::builder(made.config.clone(), RusshBackend::for_endpoint).shared();
@@ -134,6 +162,6 @@ impl Builder<AsyncKeyedConnectionPool> {
             builder.build()
         };
         let pool = PerProcess::new(make(), Arc::new(move || Some(make())));
-        Ok(AsyncKeyedConnectionPool { pool: Arc::new(pool), hosts })
+        Self { pool: Arc::new(pool), hosts }
     }
 }

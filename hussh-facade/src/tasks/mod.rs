@@ -2,6 +2,7 @@
 
 mod connection;
 mod keyed;
+mod multi;
 mod pool;
 mod process;
 mod scp;
@@ -12,6 +13,7 @@ mod tunnel;
 
 pub use self::connection::AsyncConnection;
 pub use self::keyed::{AsyncKeyedConnectionPool, KeyedPooledAsyncConnection};
+pub use self::multi::{AsyncMultiConnection, AsyncMultiRun};
 pub use self::pool::{AsyncConnectionPool, PooledAsyncConnection};
 pub use self::process::AsyncProcess;
 pub use self::scp::AsyncScp;

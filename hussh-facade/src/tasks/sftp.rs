@@ -38,7 +38,15 @@ pub struct AsyncSftp<'c> {
 
 impl<'c> AsyncSftp<'c> {
     pub(super) async fn new(connection: &'c AsyncConnection) -> Result<Self, Error> {
-        let sftp = Self { connection, bounds: Bounds::default() };
+        Self::within(connection, Bounds::default()).await
+    }
+
+    /// Sets the channel up within these bounds, too.
+    pub(super) async fn within(
+        connection: &'c AsyncConnection,
+        bounds: Bounds,
+    ) -> Result<Self, Error> {
+        let sftp = Self { connection, bounds };
         sftp.channel().await?;
         Ok(sftp)
     }

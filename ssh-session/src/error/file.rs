@@ -37,7 +37,8 @@ impl FileError {
         Self { target, side: Side::Remote, path, kind, detail }
     }
 
-    pub(crate) fn local(target: &Target, path: &Path, error: &io::Error) -> Self {
+    /// A failure of this machine.
+    pub fn local(target: &Target, path: &Path, error: &io::Error) -> Self {
         let (target, path, detail) = (target.clone(), path.to_owned(), error.to_string());
         Self { target, side: Side::Local, path, kind: error.kind(), detail }
     }

@@ -17,8 +17,12 @@ pub struct Destination {
 }
 
 impl Destination {
+    /// The host that a text names.
+    ///
+    /// # Errors
+    ///
     /// What is wrong, if it is not of one of the two forms, or has shell characters in it.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let bad = || format!("{:?} is not [user@]host[:port]", super::shown(text));
         let (place, is_uri) = match text.strip_prefix("ssh://") {
             Some(place) => (place, true),

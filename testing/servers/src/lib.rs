@@ -30,6 +30,7 @@ mod port;
 pub mod proxy;
 pub mod scripted;
 pub mod sshd;
+pub mod sudo;
 
 pub use attempts::Attempts;
 pub use place::Place;

@@ -1,6 +1,7 @@
 //! What an embedded server is to be like.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 
 use russh::keys::PublicKey;
 use russh::{MethodKind, MethodSet};
@@ -63,6 +64,7 @@ pub struct EmbeddedServerBuilder {
     pub(super) farewell: Option<String>,
     pub(super) intrudes: bool,
     pub(super) device: Option<Device>,
+    pub(super) address: IpAddr,
 }
 
 impl EmbeddedServerBuilder {
@@ -81,7 +83,14 @@ impl EmbeddedServerBuilder {
             farewell: None,
             intrudes: false,
             device: None,
+            address: Ipv4Addr::LOCALHOST.into(),
         }
+    }
+
+    /// Where to listen. Default: 127.0.0.1.
+    pub fn address(mut self, address: impl Into<IpAddr>) -> Self {
+        self.address = address.into();
+        self
     }
 
     /// The only user who may log in. Default: `demo`. Commands run as whoever runs the server.

@@ -49,7 +49,7 @@ use crate::Attempts;
 use crate::background::Background;
 use crate::keys::{KeyPair, random_secret};
 use crate::place::{Place, has_place};
-use crate::port::{bind_again, bind_free};
+use crate::port::{bind_again, bind_free_on};
 use builder::Settings;
 use connection::Connection;
 use shared::{Shared, TaskGuard};
@@ -82,7 +82,7 @@ impl EmbeddedServer {
     }
 
     fn start_with(builder: EmbeddedServerBuilder) -> io::Result<Self> {
-        let (listener, address) = bind_free()?;
+        let (listener, address) = bind_free_on(builder.address)?;
         let mut place = Place::new("test-embedded-", address)?;
         let (plain, encrypted) = (KeyPair::ed25519()?, KeyPair::ed25519()?);
         let passphrase = random_secret();
