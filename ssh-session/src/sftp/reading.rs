@@ -71,6 +71,8 @@ impl<'c> Reading<'c> {
             };
             let request = self.request(offset, length);
             let reply = self.client.send(request).await?;
+            // It is asked for now, and not again.
+            self.next = offset + u64::from(length);
             self.ahead.push_back(Ahead { offset, length, reply });
             return Box::pin(self.next()).await;
         };

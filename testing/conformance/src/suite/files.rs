@@ -23,6 +23,7 @@ super::table![
     a_file_is_read_to_its_end_whatever_its_size_claims,
     errors_of_files_name_path_side_and_kind,
     many_calls_share_one_channel_of_files,
+    large_files_share_one_channel,
     a_channel_of_files_is_no_leftover,
     a_call_on_files_ends_at_its_deadline,
     a_silent_server_of_files_is_given_up,
@@ -237,6 +238,27 @@ fn many_calls_share_one_channel_of_files<S: Subject>(case: &Case<S>) {
             });
         }
     });
+    case.works(&session);
+}
+
+fn large_files_share_one_channel<S: Subject>(case: &Case<S>) {
+    if !case.serves_files() {
+        return;
+    }
+    let (session, folder) = (case.session(), shared_folder());
+    // Together more than may be asked for at once, so that each has to wait for room.
+    let contents: Vec<_> = (0..4).map(|n| pattern(6_000_000 + 100_003 * n)).collect();
+    let paths: Vec<_> = (0..4).map(|n| folder.path().join(n.to_string())).collect();
+    let read = case.files(&session, async |client| {
+        let both = paths.iter().zip(&contents);
+        let written = join_all(both.map(|(path, content)| client.write(path, content))).await;
+        written.into_iter().collect::<Result<Vec<_>, _>>()?;
+        join_all(paths.iter().map(|path| client.read(path))).await.into_iter().collect()
+    });
+    let read: Vec<Vec<u8>> = read;
+    for (read, content) in read.iter().zip(&contents) {
+        same("read beside others", read, content);
+    }
     case.works(&session);
 }
 
