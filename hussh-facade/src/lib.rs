@@ -84,8 +84,8 @@ pub use pool_core::{
 };
 pub use ssh_session::login::Method;
 pub use ssh_session::sftp::{
-    Bounds, Entry, FileKind, FileSystem, Links, Metadata, Outcome, Progress, Report, Transfer,
-    Transferred,
+    Bounds, Entry, FileKind, FileSystem, Links, Metadata, OpenFile, OpenOptions, Outcome, Progress,
+    Report, Transfer, Transferred,
 };
 pub use ssh_session::{
     Algorithms, Answers, AskPassword, Auth, CertificateSource, Chunk, Command, ConnectProblem,

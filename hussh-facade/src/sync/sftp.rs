@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ssh_session::sftp::{self, Bounds, Channel, Entry, FileSystem, Metadata, Report, Transfer};
+use ssh_session::sftp::{
+    self, Bounds, Channel, Entry, FileSystem, Metadata, OpenFile, OpenOptions, Report, Transfer,
+};
 use ssh_session::{Session, SshError, sftp_verbs};
 
 use super::{Connection, Library};
@@ -37,8 +39,8 @@ pub struct Sftp<'c, L: Library> {
 type FileChannel<L> = Channel<<<L as Library>::Session as Session>::KeptProcess>;
 
 impl<'c, L: Library> Sftp<'c, L> {
-    pub(super) fn new(connection: &'c Connection<L>) -> Result<Self, Error> {
-        let sftp = Self { connection, bounds: Bounds::default() };
+    pub(super) fn new(connection: &'c Connection<L>, bounds: Bounds) -> Result<Self, Error> {
+        let sftp = Self { connection, bounds };
         sftp.channel()?;
         Ok(sftp)
     }

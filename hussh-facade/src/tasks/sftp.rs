@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use backend_russh::FileChannel;
-use ssh_session::sftp::{Bounds, Entry, FileSystem, Metadata, Report, Transfer};
+use ssh_session::sftp::{
+    Bounds, Entry, FileSystem, Metadata, OpenFile, OpenOptions, Report, Transfer,
+};
 use ssh_session::{SshError, sftp_verbs};
 
 use super::AsyncConnection;
@@ -37,8 +39,11 @@ pub struct AsyncSftp<'c> {
 }
 
 impl<'c> AsyncSftp<'c> {
-    pub(super) async fn new(connection: &'c AsyncConnection) -> Result<Self, Error> {
-        let sftp = Self { connection, bounds: Bounds::default() };
+    pub(super) async fn new(
+        connection: &'c AsyncConnection,
+        bounds: Bounds,
+    ) -> Result<Self, Error> {
+        let sftp = Self { connection, bounds };
         sftp.channel().await?;
         Ok(sftp)
     }
