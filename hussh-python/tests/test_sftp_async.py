@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import io
 import os
@@ -185,6 +186,24 @@ def test_a_task_that_is_cancelled_ends_its_call(own_sshd: Server, tmp_path: Path
                 await asyncio.wait_for(pool.sftp_read(tmp_path / "pipe"), 0.3)
             assert time.monotonic() - start < 3
             assert (await pool.execute("echo on")).stdout == "on\n"
+
+    asyncio.run(main())
+
+
+def test_a_file_outlives_a_read_that_was_cancelled(sshd: Server, tmp_path: Path) -> None:
+    data = os.urandom(30_000_000)
+    (tmp_path / "file").write_bytes(data)
+
+    async def main() -> None:
+        pool = AsyncConnectionPool(**sshd.key, max_connections=1)
+        async with pool, pool.sftp().open(tmp_path / "file") as file:
+            for wait in (0, 0.001, 0.005, 0.02):
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(file.read(), wait)
+                await file.seek(1000)
+                assert await file.read(10) == data[1000:1010]
+            await file.seek(0)
+            assert await file.read() == data
 
     asyncio.run(main())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,9 @@ def test_what_fails_of_a_directory_is_listed_with_its_reason(
     assert done[1] == [str(tree / "broken")]
     assert isinstance(done.report.failed[0].error, FileNotFoundError)
     assert len(done[0]) == 3
+    again = pickle.loads(pickle.dumps(done))
+    assert again == done
+    assert again.report.files == 3
     for fail_fast in (OSError, RuntimeError):
         with pytest.raises(fail_fast):
             calls.sftp_put_dir(tree, tmp_path / "there", fail_fast=True)

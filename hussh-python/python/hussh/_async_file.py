@@ -13,8 +13,6 @@ from ._file import BUFFER, PIECE
 if TYPE_CHECKING:
     from ._native import File, _FileSettings
 
-    Ask = Callable[[_FileSettings, File], Awaitable[object]]
-
 __all__ = ["AsyncSftpFile"]
 
 Self = TypeVar("Self", bound="AsyncSftpFile")
@@ -26,7 +24,14 @@ class AsyncSftpFile:
     1 MiB is read ahead; what is written is sent at once, and is there when `write` returns.
     """
 
-    def __init__(self, ask: Ask, native: File, name: str, mode: str, flags: list[str]) -> None:
+    def __init__(
+        self,
+        ask: Callable[[_FileSettings, File], Awaitable[object]],
+        native: File,
+        name: str,
+        mode: str,
+        flags: list[str],
+    ) -> None:
         self._ask_native = ask
         self._native: File | None = native
         self.name = name

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar, cast
 
 from . import _calls
 from ._async_file import Opening
-from ._calls import Call, Links, content
+from ._calls import Call, content
 from ._file import PIECE
 from ._files import FileStat, Transferred, TransferReport
 from ._loop import finish
@@ -31,7 +31,7 @@ class AsyncTransfers:
         local_path: LocalPath | BinaryIO,
         remote_path: RemotePath,
         *,
-        links: Links = "keep",
+        links: Literal["keep", "follow", "skip"] = "keep",
         preserve: bool = True,
         atomic: bool = False,
         resume: bool = False,
@@ -72,7 +72,7 @@ class AsyncTransfers:
         remote_path: RemotePath,
         local_path: LocalPath | BinaryIO,
         *,
-        links: Links = "keep",
+        links: Literal["keep", "follow", "skip"] = "keep",
         preserve: bool = True,
         resume: bool = False,
         fail_fast: bool = False,

@@ -33,10 +33,6 @@ T = TypeVar("T")
 Content = str | bytes | bytearray | memoryview
 """Bytes, or text that is written as UTF-8."""
 
-Links = Literal["keep", "follow", "skip"]
-"""What becomes of symbolic links in a directory that is transferred: they are made anew, what they
-lead to is transferred in their place, or they are left out."""
-
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
@@ -185,7 +181,7 @@ def put(
     source: LocalPath,
     target: RemotePath,
     *,
-    links: Links = "keep",
+    links: Literal["keep", "follow", "skip"] = "keep",
     concurrency: int | None = None,
     **flags: bool,
 ) -> Call[TransferReport]:
@@ -202,7 +198,7 @@ def get(
     source: RemotePath,
     target: LocalPath,
     *,
-    links: Links = "keep",
+    links: Literal["keep", "follow", "skip"] = "keep",
     concurrency: int | None = None,
     **flags: bool,
 ) -> Call[TransferReport]:
@@ -249,7 +245,9 @@ def content(name: str, value: object) -> bytes:
     return _bytes(name, cast("Content", value))
 
 
-def _transfer(links: Links, concurrency: int | None, flags: dict[str, bool]) -> dict[str, Any]:
+def _transfer(
+    links: Literal["keep", "follow", "skip"], concurrency: int | None, flags: dict[str, bool]
+) -> dict[str, Any]:
     if links not in ("keep", "follow", "skip"):
         raise InvalidArgumentError(
             f'`links` must be "keep", "follow" or "skip", not {links!r}', parameter="links"

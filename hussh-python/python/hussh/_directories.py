@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from typing import Any
+from typing import Any, Literal, cast
 
 from . import _calls
 from ._calls import Call
@@ -18,13 +18,23 @@ from ._paths import LocalPath, RemotePath, is_path, local, remote, shown
 __all__ = ["DirectoryTransfer"]
 
 
+class _Failed(list[str]):
+    """The paths of what failed, and why."""
+
+    report = TransferReport(())
+
+
 class DirectoryTransfer(tuple[list[str], list[str]]):
     """The files that were transferred, and what failed: two lists of paths, as `(transferred,
     failed)`. Why something failed, and what was left out, is in the `report`.
     """
 
-    report: TransferReport
-    """What became of each file."""
+    __slots__ = ()
+
+    @property
+    def report(self) -> TransferReport:
+        """What became of each file."""
+        return cast(_Failed, self[1]).report
 
     @property
     def transferred(self) -> list[str]:
@@ -118,13 +128,12 @@ def nothing_done(error: FileError, fail_fast: bool) -> TransferReport:
 
 def _done(report: TransferReport, name: Any) -> DirectoryTransfer:
     transferred = [name(entry.path) for entry in report.entries if entry.kind == "file"]
-    failed = [name(entry.path) for entry in report.failed]
-    done = DirectoryTransfer((transferred, failed))
-    done.report = report
-    return done
+    failed = _Failed(name(entry.path) for entry in report.failed)
+    failed.report = report
+    return DirectoryTransfer((transferred, failed))
 
 
-def _links(follow: bool) -> _calls.Links:
+def _links(follow: bool) -> Literal["keep", "follow", "skip"]:
     return "follow" if flag("follow_symlinks", follow) else "skip"
 
 

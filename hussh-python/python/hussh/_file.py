@@ -11,8 +11,6 @@ from typing import IO, TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from ._native import File, Operation, _FileSettings
 
-    Buffer = bytes | bytearray | memoryview
-
 BUFFER = 1 << 20
 """How much is read ahead or collected before it is written, in bytes, unless somebody says
 otherwise. Requests of this much are under way together."""

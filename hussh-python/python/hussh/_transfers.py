@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar, cast
 
 from . import _calls
-from ._calls import Call, Links, content
+from ._calls import Call, content
 from ._file import PIECE
 from ._files import FileStat, Transferred, TransferReport
 from ._paths import LocalPath, RemotePath, is_path
@@ -28,7 +28,7 @@ class Transfers:
         local_path: LocalPath | BinaryIO,
         remote_path: RemotePath,
         *,
-        links: Links = "keep",
+        links: Literal["keep", "follow", "skip"] = "keep",
         preserve: bool = True,
         atomic: bool = False,
         resume: bool = False,
@@ -80,7 +80,7 @@ class Transfers:
         remote_path: RemotePath,
         local_path: LocalPath | BinaryIO,
         *,
-        links: Links = "keep",
+        links: Literal["keep", "follow", "skip"] = "keep",
         preserve: bool = True,
         resume: bool = False,
         fail_fast: bool = False,

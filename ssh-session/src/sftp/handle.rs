@@ -28,13 +28,12 @@ impl Handle {
         self.closed.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Relaxed)
+    pub(super) fn conversation(&self) -> &Arc<Conversation> {
+        &self.conversation
     }
 
-    /// Whether it was opened in this conversation. In another, its bytes mean another file, or none.
-    pub(super) fn is_of(&self, conversation: &Arc<Conversation>) -> bool {
-        Arc::ptr_eq(&self.conversation, conversation)
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::answer::Answer;
 use super::asking::{Doing, is_kind};
@@ -90,6 +91,12 @@ impl OpenFile {
     }
 }
 
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        self.handle.conversation().lock().open_files -= 1;
+    }
+}
+
 impl fmt::Debug for OpenFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OpenFile").field("path", &self.path).finish_non_exhaustive()
@@ -119,6 +126,7 @@ impl Client {
             0 => None,
             _ => self.size_of(&handle).await,
         };
+        self.conversation.lock().open_files += 1;
         Ok(OpenFile { handle, path: path.to_owned(), claimed: claimed.unwrap_or(0) })
     }
 
@@ -247,7 +255,8 @@ impl Client {
         if file.handle.is_closed() {
             return Err(self.failed(&file.path, io::ErrorKind::InvalidInput, "it was closed"));
         }
-        if file.handle.is_of(&self.conversation) {
+        // In another conversation its bytes mean another file, or none.
+        if Arc::ptr_eq(file.handle.conversation(), &self.conversation) {
             return Ok(());
         }
         Err(self.conversation.lost("the SFTP channel that the file was open on has ended"))

@@ -97,7 +97,10 @@ impl<'c> Reading<'c> {
             }
             Answer::Status(status) if status.code == Status::EOF => {
                 self.ended = true;
-                self.ahead.clear();
+                // They are under way already, and say the same: nothing is to come for nobody.
+                while let Some(beyond) = self.ahead.pop_front() {
+                    beyond.reply.await?;
+                }
                 Ok(None)
             }
             other => {
