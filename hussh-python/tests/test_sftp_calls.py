@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import io
 import os
 import pickle
@@ -85,6 +86,28 @@ def tree(tmp_path: Path) -> Path:
     (root / "link").symlink_to("a")
     os.mkfifo(root / "pipe")
     return root
+
+
+FLAGS = ["follow_symlinks", "preserve_permissions", "fail_fast"]
+SIGNATURES = {
+    "sftp_read": ["remote_path", "local_path"],
+    "sftp_write": ["local_path", "remote_path"],
+    "sftp_write_data": ["data", "remote_path"],
+    "sftp_list": ["path"],
+    "sftp_put_dir": ["local_path", "remote_path", *FLAGS],
+    "sftp_get_dir": ["remote_path", "local_path", *FLAGS],
+}
+
+
+@pytest.mark.parametrize("kind", [Connection, AsyncConnection, ConnectionPool, AsyncConnectionPool])
+def test_the_calls_take_what_they_always_took(kind: type) -> None:
+    for name, expected in SIGNATURES.items():
+        parameters = inspect.signature(getattr(kind, name)).parameters.values()
+        positional = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
+        assert [p.name for p in positional] == expected, name
+        defaults = [p.default for p in positional if p.default is not p.empty]
+        one = [None] if name in ("sftp_read", "sftp_write") else []
+        assert defaults == ([True, True, False] if name.endswith("_dir") else one), name
 
 
 def test_text_is_written_and_read(calls: Calls, tmp_path: Path) -> None:

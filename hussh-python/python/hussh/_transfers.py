@@ -42,7 +42,8 @@ class Transfers:
         """Transfers a file, or a directory with all that is in it, to the server.
 
         `remote_path` is what it is to be named there, not a directory to put it in; with `parents`
-        the directories above it are made. A binary file that is open here is read to its end.
+        the directories above it are made. A binary file that is open here is read to its
+        end, and written as it comes: only `progress` is for it, too.
 
         `links` says what becomes of symbolic links: "keep" makes them anew, "follow" transfers what
         they lead to, "skip" leaves them out. With `preserve` permissions and times are those of the
