@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
@@ -18,6 +17,8 @@ from ._loop import finish
 from ._paths import RemotePath, remote, shown
 
 if TYPE_CHECKING:
+    from pathlib import PurePosixPath
+
     from ._config import Config
     from ._native import File, Operation, _FileSettings
 
@@ -80,6 +81,9 @@ class AsyncSftp(AsyncTransfers):
 
     async def iterdir(self, path: RemotePath = ".") -> AsyncIterator[PurePosixPath]:
         """The paths of what is in a directory."""
+        # Not with the package: importing it takes milliseconds.
+        from pathlib import PurePosixPath
+
         for entry in await self.scandir(path):
             yield PurePosixPath(entry.path)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast, overload
 
@@ -18,6 +17,7 @@ from ._wait import finish
 
 if TYPE_CHECKING:
     from io import BufferedRandom, BufferedReader, BufferedWriter, TextIOWrapper
+    from pathlib import PurePosixPath
 
     from ._config import Config
     from ._native import File, Operation, _FileSettings
@@ -91,6 +91,9 @@ class Sftp(Transfers):
 
     def iterdir(self, path: RemotePath = ".") -> Iterator[PurePosixPath]:
         """The paths of what is in a directory."""
+        # Not with the package: importing it takes milliseconds.
+        from pathlib import PurePosixPath
+
         return (PurePosixPath(entry.path) for entry in self.scandir(path))
 
     def walk(self, top: RemotePath = ".") -> Iterator[tuple[str, list[str], list[str]]]:
