@@ -22,12 +22,6 @@ from test_async import run  # noqa: F401
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
-@pytest.fixture(params=["sshd", "embedded"])
-def server(request: pytest.FixtureRequest) -> Server:
-    found: Server = request.getfixturevalue(request.param)
-    return found
-
-
 def test_it_has_what_the_one_for_threads_has() -> None:
     def of(kind: type) -> dict[str, list[str]]:
         methods = inspect.getmembers(kind, inspect.isfunction)

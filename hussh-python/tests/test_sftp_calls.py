@@ -36,12 +36,6 @@ class Calls:
 OWNERS = ["connection", "lease", "pool", "async connection", "async lease", "async pool"]
 
 
-@pytest.fixture(params=["sshd", "embedded"])
-def server(request: pytest.FixtureRequest) -> Server:
-    found: Server = request.getfixturevalue(request.param)
-    return found
-
-
 @pytest.fixture(params=OWNERS)
 def calls(request: pytest.FixtureRequest, server: Server) -> Iterator[Calls]:
     """All that has files."""
