@@ -101,8 +101,8 @@ pub use pool_core::{
 };
 pub use ssh_session::login::Method;
 pub use ssh_session::sftp::{
-    Bounds, Entry, FileKind, FileSystem, Links, Metadata, Outcome, Progress, Report, TailFrom,
-    TailOptions, Tailed, Transfer, Transferred,
+    Bounds, Entry, FileKind, FileSystem, Links, Metadata, OpenFile, OpenOptions, Outcome, Progress,
+    Report, TailFrom, TailOptions, Tailed, Transfer, Transferred,
 };
 pub use ssh_session::shell::{Match, Pattern, ReadUntil, ShellOptions};
 pub use ssh_session::tunnel::{Destination, ForwardStats, Forwarding, LocalForward};

@@ -1,8 +1,11 @@
 //! Errors as facts, of which Python makes its exceptions.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use hussh::{ConnectProblem, Error, HostKeyProblem, HostKeyRefused, KeyProblem, SshError, Target};
+use hussh::{
+    ConnectProblem, Error, HostKeyProblem, HostKeyRefused, KeyProblem, Side, SshError, Target,
+};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
@@ -22,12 +25,17 @@ pub(crate) fn facts<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, 
         Error::Ssh(error) => ssh_facts(py, &facts, error)?,
         Error::Pool { .. } => {
             if let Some(cause) = error.ssh() {
-                facts.set_item("cause", self::facts(py, &Error::Ssh(cause.clone()))?)?;
+                facts.set_item("cause", ssh(py, cause)?)?;
             }
         }
         _ => {}
     }
     Ok(facts)
+}
+
+/// Those of an SSH error alone.
+pub(crate) fn ssh<'py>(py: Python<'py>, error: &SshError) -> PyResult<Bound<'py, PyDict>> {
+    facts(py, &Error::Ssh(error.clone()))
 }
 
 fn target(error: &Error) -> Option<&Target> {
@@ -78,6 +86,7 @@ fn ssh_kind(error: &SshError) -> &'static str {
         SshError::RequestRefused { .. } => "request_refused",
         SshError::NoExitStatus { .. } => "no_exit_status",
         SshError::OutputLimit { .. } => "output_limit",
+        SshError::File(_) => "file",
         SshError::Closed { .. } => "closed",
         _ => "other",
     }
@@ -102,6 +111,12 @@ fn ssh_facts(py: Python<'_>, facts: &Bound<'_, PyDict>, error: &SshError) -> PyR
                 facts.set_item("errno", source.raw_os_error())?;
             }
             facts.set_item("filename", path.as_deref().map(Path::as_os_str))
+        }
+        SshError::File(error) => {
+            // The kind's name, which Python knows the numbers and classes of.
+            facts.set_item("reason", format!("{:?}", error.kind))?;
+            facts.set_item("side", if error.side == Side::Local { "local" } else { "remote" })?;
+            facts.set_item("filename", PyBytes::new(py, error.path.as_os_str().as_bytes()))
         }
         SshError::HostKey(refused) => {
             facts.set_item("fingerprint", refused.presented.to_string())?;

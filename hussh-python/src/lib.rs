@@ -4,7 +4,7 @@
 //! * `runtime`: the threads that do the work. They never touch Python.
 //! * `operation`, `value`, `failure`: something under way, what it gives, what went wrong.
 //! * `mailbox`: how event loops and waiting threads hear of it.
-//! * `session`, `stream`, `pool`, `settings`: the facade's sessions and pools.
+//! * `session`, `stream`, `files`, `pool`, `settings`: the facade's sessions and pools.
 //! * `owned`: nothing of a parent process is touched in a forked child.
 //! * `log`: our events, for Python's `logging`.
 //!
@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod failure;
+mod files;
 mod log;
 mod mailbox;
 mod operation;
@@ -42,6 +43,7 @@ fn connect(py: Python<'_>, settings: Settings) -> PyResult<Operation> {
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     log::install();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<files::File>()?;
     module.add_class::<mailbox::Mailbox>()?;
     module.add_class::<Operation>()?;
     module.add_class::<pool::Pool>()?;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hussh::{Chunk, Error};
+use hussh::{Chunk, Error, Progress};
 use pyo3::IntoPyObjectExt as _;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -57,6 +57,25 @@ impl Drop for Task {
     }
 }
 
+/// What there is to hear of an operation before its end.
+enum News {
+    Output(Chunk),
+    Progress(Progress),
+}
+
+impl News {
+    /// Whether it is of standard error, and the bytes; or bytes and files transferred.
+    fn into_python(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        match self {
+            Self::Output(chunk) => {
+                let is_stderr = matches!(chunk, Chunk::Stderr(_));
+                (is_stderr, PyBytes::new(py, chunk.bytes())).into_bound_py_any(py)
+            }
+            Self::Progress(progress) => (progress.bytes, progress.files).into_bound_py_any(py),
+        }
+    }
+}
+
 /// Where the operation leaves what Python is to fetch.
 #[derive(Default)]
 pub(crate) struct Desk {
@@ -69,6 +88,8 @@ pub(crate) struct Desk {
 struct State {
     chunks: VecDeque<Chunk>,
     unread: usize,
+    /// How far a transfer is: the newest only.
+    progress: Option<Progress>,
     outcome: Option<Result<Value, Error>>,
     finished: bool,
     /// Nobody is going to fetch the outcome.
@@ -78,7 +99,7 @@ struct State {
 
 impl State {
     fn has_news(&self) -> bool {
-        self.finished || !self.chunks.is_empty()
+        self.finished || self.progress.is_some() || !self.chunks.is_empty()
     }
 }
 
@@ -106,6 +127,13 @@ impl Desk {
             }
             room.await;
         }
+    }
+
+    /// Says how far it is, in place of what was said before and not heard.
+    pub(crate) fn tell(&self, progress: Progress) {
+        let mut state = self.lock();
+        state.progress = Some(progress);
+        self.announce(state);
     }
 
     fn try_put(&self, chunk: Chunk) -> Result<(), Chunk> {
@@ -141,6 +169,13 @@ impl Desk {
         drop(state);
         self.room.notify_one();
         Some(chunk)
+    }
+
+    fn next_news(&self) -> Option<News> {
+        if let Some(chunk) = self.next_chunk() {
+            return Some(News::Output(chunk));
+        }
+        self.lock().progress.take().map(News::Progress)
     }
 
     /// Waits for news.
@@ -187,9 +222,9 @@ impl Operation {
 
 #[pymethods]
 impl Operation {
-    /// Waits for the next piece of output, and gives `None` when the operation is over. Ends the
-    /// operation when a signal's handler raises.
-    fn wait<'py>(&self, py: Python<'py>) -> PyResult<Option<(bool, Bound<'py, PyBytes>)>> {
+    /// Waits for the next piece of output or word of progress, and gives `None` when the operation
+    /// is over. Ends the operation when a signal's handler raises.
+    fn wait<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let task = self.task()?;
         while !py.detach(|| task.desk.wait(SLICE, State::has_news)) {
             if let Err(raised) = py.check_signals() {
@@ -198,15 +233,13 @@ impl Operation {
                 return Err(raised);
             }
         }
-        self.chunk(py)
+        self.news(py)
     }
 
     /// The next piece of output, if there is one: whether it is of standard error, and the bytes.
-    fn chunk<'py>(&self, py: Python<'py>) -> PyResult<Option<(bool, Bound<'py, PyBytes>)>> {
-        Ok(self.task()?.desk.next_chunk().map(|chunk| {
-            let is_stderr = matches!(chunk, Chunk::Stderr(_));
-            (is_stderr, PyBytes::new(py, chunk.bytes()))
-        }))
+    /// Or else how far it is: bytes and files transferred.
+    fn news<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.task()?.desk.next_news().map(|news| news.into_python(py)).transpose()
     }
 
     /// Has `token` put into the mailbox, once, when there is output or the operation is over.

@@ -1,11 +1,12 @@
 //! The pool.
 
-use hussh::{AsyncConnectionPool, Builder, Command};
+use hussh::{AsyncConnectionPool, Builder, Command, Kind};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::sync::Arc;
 
 use crate::failure;
+use crate::files::{self, FileSettings};
 use crate::operation::{Operation, timed};
 use crate::owned::Owned;
 use crate::runtime;
@@ -69,6 +70,21 @@ impl Pool {
             });
         }
         Operation::start(py, |_| async move { timed(pool.execute_with(&command)).await })
+    }
+
+    /// Starts something with files on a session of its own choice. A file that is opened keeps it.
+    fn files(&self, py: Python<'_>, call: FileSettings) -> PyResult<Operation> {
+        let pool = self.pool()?.clone();
+        Operation::start(py, |desk| async move {
+            let mut lease = pool.get().await?;
+            // It died after it was checked: nothing was asked yet, so that another will do.
+            if matches!(lease.sftp_with(call.bounds()).await, Err(e) if e.kind() == Some(Kind::ConnectionLost))
+            {
+                drop(lease);
+                lease = pool.get().await?;
+            }
+            files::run(Carrier::Lent(Arc::new(lease)), call, desk, true).await
+        })
     }
 
     /// Starts to close it.

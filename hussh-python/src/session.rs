@@ -1,11 +1,12 @@
 //! A session, held or on loan.
 
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use hussh::{AsyncConnection, Command, PooledAsyncConnection};
 use pyo3::prelude::*;
 
+use crate::files::{self, FileSettings};
 use crate::operation::{Operation, timed};
 use crate::owned::Owned;
 use crate::settings::CommandSettings;
@@ -22,6 +23,30 @@ pub(crate) struct Session {
 pub(crate) enum Carrier {
     Held(Arc<AsyncConnection>),
     Lent(Arc<PooledAsyncConnection>),
+}
+
+/// Does not keep what carries.
+pub(crate) enum WeakCarrier {
+    Held(Weak<AsyncConnection>),
+    Lent(Weak<PooledAsyncConnection>),
+}
+
+impl Carrier {
+    pub(crate) fn downgrade(&self) -> WeakCarrier {
+        match self {
+            Self::Held(connection) => WeakCarrier::Held(Arc::downgrade(connection)),
+            Self::Lent(lease) => WeakCarrier::Lent(Arc::downgrade(lease)),
+        }
+    }
+}
+
+impl WeakCarrier {
+    pub(crate) fn upgrade(&self) -> Option<Carrier> {
+        match self {
+            Self::Held(connection) => connection.upgrade().map(Carrier::Held),
+            Self::Lent(lease) => lease.upgrade().map(Carrier::Lent),
+        }
+    }
 }
 
 impl Deref for Carrier {
@@ -66,6 +91,13 @@ impl Session {
             Operation::start(py, |_| async move { timed(carrier.execute_with(&command)).await })
         };
         operation.map(Some)
+    }
+
+    /// Starts something with files; `None` where the session was closed or given back.
+    fn files(&self, py: Python<'_>, call: FileSettings) -> PyResult<Option<Operation>> {
+        let Some(carrier) = self.carrier() else { return Ok(None) };
+        let run = |desk| files::run(carrier, call, desk, false);
+        Operation::start(py, run).map(Some)
     }
 
     /// Whether nothing is known that makes it unusable. Never waits.

@@ -155,7 +155,7 @@ pub(crate) struct CommandSettings {
 }
 
 /// Seconds as a float, a time span that exists.
-struct Seconds(Duration);
+pub(crate) struct Seconds(pub(crate) Duration);
 
 impl<'py> FromPyObject<'_, 'py> for Seconds {
     type Error = PyErr;

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from hussh import Connection, Sftp
+
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 SERVE = Path(os.environ.get("HUSSH_SERVE", TARGET / "debug/examples/serve"))
@@ -128,6 +130,20 @@ def own_embedded() -> Iterator[Server]:
     server = Server("embedded")
     yield server
     server.close()
+
+
+@pytest.fixture(params=["sshd", "embedded"])
+def server(request: pytest.FixtureRequest) -> Server:
+    """Each of them, in turn."""
+    found: Server = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def sftp(server: Server) -> Iterator[Sftp]:
+    """The files of each."""
+    with Connection(**server.key) as connection, connection.sftp() as sftp:
+        yield sftp
 
 
 def run_python(

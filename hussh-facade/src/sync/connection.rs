@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ssh_session::sftp::TailOptions;
+use ssh_session::sftp::{Bounds, TailOptions};
 use ssh_session::shell::ShellOptions;
 use ssh_session::tunnel::OpenTunnels;
 use ssh_session::{Chunk, Command, ExitStatus, Kind, Output, Session as _, SshError, Target};
@@ -107,7 +107,16 @@ impl<L: Library> Connection<L> {
     ///
     /// Where the server has no SFTP ([`Kind::RequestRefused`]), or opens no further channel.
     pub fn sftp(&self) -> Result<Sftp<'_, L>, Error> {
-        Sftp::new(self)
+        self.sftp_with(Bounds::default())
+    }
+
+    /// As [`sftp`](Self::sftp), with what each call may cost, this one included.
+    ///
+    /// # Errors
+    ///
+    /// As of [`sftp`](Self::sftp), and where time is up.
+    pub fn sftp_with(&self, bounds: Bounds) -> Result<Sftp<'_, L>, Error> {
+        Sftp::new(self, bounds)
     }
 
     /// Follows a file on the server, over SFTP, over rotation and truncation. Where to begin is found

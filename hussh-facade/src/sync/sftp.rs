@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ssh_session::sftp::{
-    self, Bounds, Channel, Client, Entry, FileSystem, Metadata, Report, Transfer,
+    self, Bounds, Channel, Client, Entry, FileSystem, Metadata, OpenFile, OpenOptions, Report,
+    Transfer,
 };
 use ssh_session::{Session, SshError, sftp_verbs};
 
@@ -39,12 +40,7 @@ pub struct Sftp<'c, L: Library> {
 type FileChannel<L> = Channel<<<L as Library>::Session as Session>::KeptProcess>;
 
 impl<'c, L: Library> Sftp<'c, L> {
-    pub(super) fn new(connection: &'c Connection<L>) -> Result<Self, Error> {
-        Self::within(connection, Bounds::default())
-    }
-
-    /// Sets the channel up within these bounds, too.
-    pub(super) fn within(connection: &'c Connection<L>, bounds: Bounds) -> Result<Self, Error> {
+    pub(super) fn new(connection: &'c Connection<L>, bounds: Bounds) -> Result<Self, Error> {
         let sftp = Self { connection, bounds };
         sftp.channel()?;
         Ok(sftp)

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ssh_session::Line;
-use ssh_session::sftp::{TailFile, TailOptions, TailRead, TailStep, Tailed};
+use ssh_session::sftp::{Bounds, TailFile, TailOptions, TailRead, TailStep, Tailed};
 
 use super::{Connection, Library, Sftp};
 use crate::Error;
@@ -56,7 +56,7 @@ impl<'c, L: Library> Tail<'c, L> {
         path: &Path,
         options: &TailOptions,
     ) -> Result<Self, Error> {
-        let sftp = Sftp::new(connection)?.bounds(options.bounds());
+        let sftp = Sftp::new(connection, Bounds::default())?.bounds(options.bounds());
         let mut file = TailFile::new(path, options);
         sftp.run(async |client| client.begin(&mut file).await)?;
         let (reading, options) = (TailRead::new(options), options.clone());

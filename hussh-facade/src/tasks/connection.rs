@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backend_russh::RusshSession;
-use ssh_session::sftp::TailOptions;
+use ssh_session::sftp::{Bounds, TailOptions};
 use ssh_session::shell::ShellOptions;
 use ssh_session::tunnel::OpenTunnels;
 use ssh_session::{AsyncSession as _, Chunk, Command, ExitStatus, Kind, Output, SshError, Target};
@@ -112,7 +112,16 @@ impl AsyncConnection {
     ///
     /// Where the server has no SFTP ([`Kind::RequestRefused`]), or opens no further channel.
     pub async fn sftp(&self) -> Result<AsyncSftp<'_>, Error> {
-        AsyncSftp::new(self).await
+        self.sftp_with(Bounds::default()).await
+    }
+
+    /// As [`sftp`](Self::sftp), with what each call may cost, this one included.
+    ///
+    /// # Errors
+    ///
+    /// As of [`sftp`](Self::sftp), and where time is up.
+    pub async fn sftp_with(&self, bounds: Bounds) -> Result<AsyncSftp<'_>, Error> {
+        AsyncSftp::new(self, bounds).await
     }
 
     /// Follows a file on the server, over SFTP, over rotation and truncation. Where to begin is found

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use backend_russh::FileChannel;
-use ssh_session::sftp::{Bounds, Entry, FileSystem, Metadata, Report, Transfer};
+use ssh_session::sftp::{
+    Bounds, Entry, FileSystem, Metadata, OpenFile, OpenOptions, Report, Transfer,
+};
 use ssh_session::{SshError, sftp_verbs};
 
 use super::AsyncConnection;
@@ -37,12 +39,7 @@ pub struct AsyncSftp<'c> {
 }
 
 impl<'c> AsyncSftp<'c> {
-    pub(super) async fn new(connection: &'c AsyncConnection) -> Result<Self, Error> {
-        Self::within(connection, Bounds::default()).await
-    }
-
-    /// Sets the channel up within these bounds, too.
-    pub(super) async fn within(
+    pub(super) async fn new(
         connection: &'c AsyncConnection,
         bounds: Bounds,
     ) -> Result<Self, Error> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ssh_session::Line;
-use ssh_session::sftp::{TailFile, TailOptions, TailRead, TailStep, Tailed};
+use ssh_session::sftp::{Bounds, TailFile, TailOptions, TailRead, TailStep, Tailed};
 
 use super::{AsyncConnection, AsyncSftp};
 use crate::Error;
@@ -44,7 +44,7 @@ impl<'c> AsyncTail<'c> {
         options: &TailOptions,
     ) -> Result<Self, Error> {
         let bounds = options.bounds();
-        let sftp = AsyncSftp::new(connection).await?.bounds(bounds);
+        let sftp = AsyncSftp::new(connection, Bounds::default()).await?.bounds(bounds);
         let mut file = TailFile::new(path, options);
         let channel = sftp.channel().await?;
         let client = channel.client(bounds);

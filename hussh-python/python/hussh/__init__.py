@@ -9,6 +9,7 @@ with ConnectionPool("myserver.example.com", username="deploy", password="...") a
 from . import aio
 from ._command import Pty
 from ._connection import Connection
+from ._directories import DirectoryTransfer
 from ._errors import (
     AgentError,
     AuthenticationError,
@@ -19,6 +20,13 @@ from ._errors import (
     ConnectionLostError,
     ConnectRefusedError,
     ConnectResetError,
+    FileDeniedError,
+    FileError,
+    FileIsDirectoryError,
+    FileMissingError,
+    FileNotDirectoryError,
+    FileTakenError,
+    FileTextError,
     HandshakeError,
     HostKeyError,
     InvalidArgumentError,
@@ -37,18 +45,28 @@ from ._errors import (
     SSHError,
     SSHTimeoutError,
 )
+from ._files import FileStat, RemoteEntry, StatVFS, Transferred, TransferReport
 from ._log import HostKeyNotRecordedWarning
 from ._native import __version__
 from ._options import ConnectionOptions, PoolOptions
 from ._pool import ConnectionPool, PooledConnection
 from ._result import SSHResult
+from ._sftp import Sftp
 from ._stats import PoolStats
-from .aio import AsyncConnection, AsyncConnectionPool, PooledAsyncConnection
+from .aio import (
+    AsyncConnection,
+    AsyncConnectionPool,
+    AsyncSftp,
+    AsyncSftpFile,
+    PooledAsyncConnection,
+)
 
 __all__ = [
     "AgentError",
     "AsyncConnection",
     "AsyncConnectionPool",
+    "AsyncSftp",
+    "AsyncSftpFile",
     "AuthenticationError",
     "ChannelRefusedError",
     "CommandFailedError",
@@ -60,6 +78,15 @@ __all__ = [
     "ConnectionLostError",
     "ConnectionOptions",
     "ConnectionPool",
+    "DirectoryTransfer",
+    "FileDeniedError",
+    "FileError",
+    "FileIsDirectoryError",
+    "FileMissingError",
+    "FileNotDirectoryError",
+    "FileStat",
+    "FileTakenError",
+    "FileTextError",
     "HandshakeError",
     "HostKeyError",
     "HostKeyNotRecordedWarning",
@@ -78,12 +105,17 @@ __all__ = [
     "PooledAsyncConnection",
     "PooledConnection",
     "Pty",
+    "RemoteEntry",
     "RequestRefusedError",
     "ResolveError",
     "SSHError",
     "SSHResult",
     "SSHTimeoutError",
     "ServerBusyError",
+    "Sftp",
+    "StatVFS",
+    "TransferReport",
+    "Transferred",
     "__version__",
     "aio",
 ]

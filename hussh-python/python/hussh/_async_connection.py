@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from . import _log, _native
 from ._async_run import AsyncRuns
-from ._base import Own, begin, closed
+from ._base import Own, begin, begun, closed
 from ._config import Config
 from ._loop import finish
 from ._options import ConnectionOptions, SessionOptions, seconds
@@ -95,13 +95,19 @@ class AsyncConnection(Own, AsyncRuns):
         return self
 
     async def _start(self, settings: _native._CommandSettings, stream: bool) -> _native.Operation:
+        return begin(await self._session(), self._config, settings, stream)
+
+    async def _start_files(self, told: _native._FileSettings) -> _native.Operation:
+        return begun((await self._session()).files(told), self._config)
+
+    async def _session(self) -> _native.Session:
         session = self._native.peek()
         if session is None:
             if not self._wanted:
                 raise closed(self._config, "Not connected; await connect() first")
             # A forked child, which has none of its parent's connections.
             session = await self._connect(None)
-        return begin(session, self._config, settings, stream)
+        return session
 
     async def _connect(self, limit: float | None) -> _native.Session:
         settings = self._config.settings()

@@ -16,7 +16,7 @@ from ._errors import SSHError
 from ._loop import finish
 from ._pool import _Pooling
 from ._result import SSHResult
-from ._stats import Meter, Progress
+from ._stats import Meter, Progress, known_length
 
 __all__ = ["AsyncConnectionPool", "PooledAsyncConnection"]
 
@@ -112,7 +112,7 @@ class AsyncConnectionPool(_Pooling, AsyncRuns):
         As `ConnectionPool.map`.
         """
         most = self._concurrency(concurrency)
-        meter = Meter(progress, commands)
+        meter = Meter(progress, known_length(commands))
         waiting = enumerate(commands)
         results: dict[int, SSHResult | SSHError] = {}
 

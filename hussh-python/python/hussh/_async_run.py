@@ -8,19 +8,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from . import _log
-from ._base import Reached
-from ._command import MAX_OUTPUT, AsyncOnOutput, Command, Pty, Stdin, command_settings
+from ._async_has_files import AsyncHasFiles
+from ._command import MAX_OUTPUT, AsyncOnOutput, Command, Pty, Stdin, command_settings, telling
 from ._loop import finish
 from ._options import seconds
 from ._result import SSHResult, _Outcome, from_outcome
 
 if TYPE_CHECKING:
-    from ._native import Operation, _CommandSettings
+    from ._native import Operation, _CommandSettings, _FileSettings
 
 Self = TypeVar("Self", bound="AsyncRuns")
 
 
-class AsyncRuns(Reached):
+class AsyncRuns(AsyncHasFiles):
     """Whatever runs commands and is closed at the end of an `async with` block."""
 
     async def execute(
@@ -51,7 +51,7 @@ class AsyncRuns(Reached):
         settings = command_settings(command, limit, stdin, env, pty, keep_output, max_output)
         _log.watch()
         operation = await self._start(settings, on_output is not None)
-        outcome = cast(_Outcome, await finish(operation, self._config, on_output))
+        outcome = cast(_Outcome, await finish(operation, self._config, telling(on_output)))
         result = from_outcome(outcome, self._config.target)
         return result.raise_for_status(command) if check else result
 
@@ -73,6 +73,14 @@ class AsyncRuns(Reached):
     async def _start(self, settings: _CommandSettings, stream: bool) -> Operation:
         """Starts a command, once there is something to run it on."""
         return self._begin(settings, stream)
+
+    async def _start_files(self, told: _FileSettings) -> Operation:
+        """Starts something with files, once there is something to do it on."""
+        return self._begin_files(told)
+
+    @abstractmethod
+    def _begin_files(self, told: _FileSettings) -> Operation:
+        """Starts something with files."""
 
     @abstractmethod
     def _begin(self, settings: _CommandSettings, stream: bool) -> Operation:

@@ -78,6 +78,9 @@ class Lent(Reached):
     def _begin(self, settings: _native._CommandSettings, stream: bool) -> _native.Operation:
         return begin(self._session, self._config, settings, stream)
 
+    def _begin_files(self, told: _native._FileSettings) -> _native.Operation:
+        return begun(self._session.files(told), self._config)
+
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("a connection on loan cannot be pickled; pickle its pool")
 
@@ -89,7 +92,11 @@ def begin(
     session: _native.Session, config: Config, settings: _native._CommandSettings, stream: bool
 ) -> _native.Operation:
     """Starts a command on a session."""
-    operation = session.execute(settings, stream)
+    return begun(session.execute(settings, stream), config)
+
+
+def begun(operation: _native.Operation | None, config: Config) -> _native.Operation:
+    """What was started on a session, if that is there still."""
     if operation is None:
         raise closed(config, "the connection is closed")
     return operation

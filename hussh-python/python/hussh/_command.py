@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar, cast
 
 from ._errors import InvalidArgumentError
 from ._options import count
 
 if TYPE_CHECKING:
-    from ._native import _CommandSettings
+    from ._native import _CommandSettings, _News
+
+T = TypeVar("T")
 
 __all__ = ["Pty"]
 
@@ -74,8 +76,16 @@ def command_settings(
     }
 
 
-def stream_name(is_stderr: bool) -> str:
-    return "stderr" if is_stderr else "stdout"
+def telling(on_output: Callable[[str, bytes], T] | None) -> Callable[[_News], T] | None:
+    """Calls with a stream's name and what came of it, from what the native half tells."""
+    if on_output is None:
+        return None
+
+    def tell(news: _News) -> T:
+        is_stderr, data = cast("tuple[bool, bytes]", news)
+        return on_output("stderr" if is_stderr else "stdout", data)
+
+    return tell
 
 
 def _input(stdin: Stdin) -> bytes:

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, cast
 
 from . import _log, _native
-from ._base import Own, begin, closed
+from ._base import Own, begin, begun, closed
 from ._config import Config
 from ._options import ConnectionOptions, seconds
 from ._process import PerProcess
@@ -124,6 +124,12 @@ class Connection(Own, Runs):
 
     def _begin(self, settings: _native._CommandSettings, stream: bool) -> _native.Operation:
         return begin(self._session(), self._config, settings, stream)
+
+    def _begin_files(self, told: _native._FileSettings) -> _native.Operation:
+        return begun(self._session().files(told), self._config)
+
+    def _idle_limit(self, asked: float | None) -> float | None:
+        return self._limit(None) if asked is None else asked
 
     def _session(self) -> _native.Session:
         if self._closed:

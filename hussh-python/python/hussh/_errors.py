@@ -6,6 +6,7 @@ Where hussh 0.3.3 raised `TimeoutError` (threads) or `RuntimeError` (tasks), our
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._config import Config
+    from ._files import TransferReport
     from ._result import SSHResult
 
 __all__ = [
@@ -26,6 +28,13 @@ __all__ = [
     "ConnectResetError",
     "ConnectionClosedError",
     "ConnectionLostError",
+    "FileDeniedError",
+    "FileError",
+    "FileIsDirectoryError",
+    "FileMissingError",
+    "FileNotDirectoryError",
+    "FileTakenError",
+    "FileTextError",
     "HandshakeError",
     "HostKeyError",
     "InvalidArgumentError",
@@ -236,6 +245,84 @@ class CommandFailedError(SSHError, subprocess.CalledProcessError):
         return self.stdout
 
 
+class FileError(SSHError, OSError, RuntimeError):
+    """A file, there or here, could not be read, written or whatever was asked. `errno`, `strerror`
+    and `filename` are set as those of `OSError`.
+    """
+
+    side: str | None
+    """"remote" for the server's file, "local" for this machine's."""
+    reason: str | None
+    """What kind of failure, such as "NotFound"; "Other" where the server only says that it
+    failed."""
+    report: TransferReport | None
+    """What became of the other files, where it was one of a directory."""
+
+    def __init__(self, message: str = "", **facts: Any) -> None:
+        self.side = None
+        self.reason = None
+        self.report = None
+        name = facts.get("filename")
+        if isinstance(name, bytes):
+            remote = facts.get("side") == "remote"
+            facts["filename"] = (
+                name.decode(errors="surrogateescape") if remote else os.fsdecode(name)
+            )
+        number = _NUMBERS.get(facts.get("reason", ""))
+        if number is not None:
+            facts.setdefault("errno", number)
+        super().__init__(message, **facts)
+
+
+class FileMissingError(FileError, FileNotFoundError):
+    """There is no such file."""
+
+
+class FileDeniedError(FileError, PermissionError):
+    """The permissions of a file or directory do not allow it."""
+
+
+class FileTakenError(FileError, FileExistsError):
+    """There is something of that name already."""
+
+
+class FileIsDirectoryError(FileError, IsADirectoryError):
+    """It is a directory."""
+
+
+class FileNotDirectoryError(FileError, NotADirectoryError):
+    """It is no directory."""
+
+
+class FileTextError(FileError, UnicodeError):
+    """What is in the file is not text in that encoding. The decoder's error is `__cause__`."""
+
+
+_NUMBERS: Mapping[str, int] = {
+    "AlreadyExists": errno.EEXIST,
+    "DirectoryNotEmpty": errno.ENOTEMPTY,
+    "FileTooLarge": errno.EFBIG,
+    "InvalidInput": errno.EINVAL,
+    "IsADirectory": errno.EISDIR,
+    "NotADirectory": errno.ENOTDIR,
+    "NotFound": errno.ENOENT,
+    "PermissionDenied": errno.EACCES,
+    "QuotaExceeded": errno.EDQUOT,
+    "ReadOnlyFilesystem": errno.EROFS,
+    "StorageFull": errno.ENOSPC,
+    "Unsupported": errno.EOPNOTSUPP,
+}
+"""By the name of a kind of failure."""
+
+_OF_FILES: Mapping[str, type[FileError]] = {
+    "AlreadyExists": FileTakenError,
+    "IsADirectory": FileIsDirectoryError,
+    "NotADirectory": FileNotDirectoryError,
+    "NotFound": FileMissingError,
+    "PermissionDenied": FileDeniedError,
+}
+"""Those that have a built-in exception of their own."""
+
 _CLASSES: Mapping[str, type[SSHError]] = {
     "agent": AgentError,
     "authentication": AuthenticationError,
@@ -246,6 +333,7 @@ _CLASSES: Mapping[str, type[SSHError]] = {
     "connect_refused": ConnectRefusedError,
     "connect_reset": ConnectResetError,
     "connect_unreachable": ConnectFailedError,
+    "file": FileError,
     "handshake": HandshakeError,
     "host_key": HostKeyError,
     "invalid": InvalidArgumentError,
@@ -273,6 +361,9 @@ def from_facts(facts: Mapping[str, Any], config: Config | None = None) -> SSHErr
     rest = dict(facts)
     kind, message, cause = rest.pop("kind"), rest.pop("message"), rest.pop("cause", None)
     known = _CLASSES.get(kind, SSHError)
+    if kind == "file":
+        known = _OF_FILES.get(rest.get("reason", ""), FileError)
+        message = message.replace("`Bounds::bytes`", "`max_bytes`")
     if config is not None and issubclass(known, AuthenticationError):
         login_failed = config.login_failed(rest.get("host"), rest.get("port"))
         message = message if login_failed is None else f"{login_failed}: {message}"

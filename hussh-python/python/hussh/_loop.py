@@ -11,10 +11,10 @@ import asyncio
 import itertools
 import os
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from . import _log, _native
-from ._command import AsyncOnOutput, stream_name
 from ._wait import settle
 
 if TYPE_CHECKING:
@@ -65,7 +65,9 @@ def _post() -> _Post:
 
 
 async def finish(
-    operation: _native.Operation, config: Config, on_output: AsyncOnOutput | None = None
+    operation: _native.Operation,
+    config: Config,
+    on_news: Callable[[_native._News], object] | None = None,
 ) -> object:
     """Waits for an operation's end and gives its value, or raises its error. When the task is
     cancelled, so is the operation.
@@ -76,10 +78,9 @@ async def finish(
         while not over:
             await post.news(operation)
             over = operation.done()
-            while (chunk := operation.chunk()) is not None:
-                if on_output is not None:
-                    is_stderr, data = chunk
-                    answer = on_output(stream_name(is_stderr), data)
+            while (news := operation.news()) is not None:
+                if on_news is not None:
+                    answer = on_news(news)
                     if asyncio.iscoroutine(answer) or asyncio.isfuture(answer):
                         await answer
     except BaseException:

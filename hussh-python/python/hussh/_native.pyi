@@ -1,6 +1,9 @@
-from typing import Final, TypedDict, final
+from typing import Final, TypeAlias, TypedDict, final
+
+from typing_extensions import Required
 
 __all__ = [
+    "File",
     "Mailbox",
     "Operation",
     "Pool",
@@ -25,6 +28,29 @@ class _CommandSettings(TypedDict):
     keep_output: bool
     max_output: int | None
 
+class _FileSettings(TypedDict, total=False):
+    verb: Required[str]
+    path: bytes
+    other: bytes
+    local: str
+    content: bytes
+    offset: int
+    length: int
+    mode: int | None
+    owner: tuple[int, int]
+    times: tuple[float, float] | None
+    flags: list[str]
+    at_once: int | None
+    timeout: float | None
+    idle_timeout: float | None
+    max_bytes: int | None
+
+_News: TypeAlias = tuple[bool, bytes] | tuple[int, int]
+
+@final
+class File:
+    def files(self, call: _FileSettings) -> Operation | None: ...
+
 @final
 class Mailbox:
     def __new__(cls, bell: bool) -> Mailbox: ...
@@ -34,8 +60,8 @@ class Mailbox:
 
 @final
 class Operation:
-    def wait(self) -> tuple[bool, bytes] | None: ...
-    def chunk(self) -> tuple[bool, bytes] | None: ...
+    def wait(self) -> _News | None: ...
+    def news(self) -> _News | None: ...
     def notify(self, mailbox: Mailbox, token: int) -> None: ...
     def done(self) -> bool: ...
     def outcome(self) -> tuple[str, object]: ...
@@ -44,6 +70,7 @@ class Operation:
 @final
 class Session:
     def execute(self, command: _CommandSettings, stream: bool) -> Operation | None: ...
+    def files(self, call: _FileSettings) -> Operation | None: ...
     def is_alive(self) -> bool: ...
     def close(self) -> None: ...
 
@@ -51,6 +78,7 @@ class Session:
 class Pool:
     def acquire(self) -> Operation: ...
     def execute(self, command: _CommandSettings, stream: bool) -> Operation: ...
+    def files(self, call: _FileSettings) -> Operation: ...
     def close(self) -> Operation: ...
     def stats(self) -> dict[str, int]: ...
 

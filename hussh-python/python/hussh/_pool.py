@@ -16,7 +16,7 @@ from ._options import PoolOptions, count, seconds
 from ._process import PerProcess
 from ._result import SSHResult, _Outcome, from_outcome
 from ._run import Runs
-from ._stats import Meter, PoolStats, Progress
+from ._stats import Meter, PoolStats, Progress, known_length
 from ._wait import fail, finish, settle
 
 if TYPE_CHECKING:
@@ -101,6 +101,9 @@ class _Pooling(Own):
     def _begin(self, settings: _native._CommandSettings, stream: bool) -> _native.Operation:
         return self._pool().execute(settings, stream)
 
+    def _begin_files(self, told: _native._FileSettings) -> _native.Operation:
+        return self._pool().files(told)
+
 
 class ConnectionPool(_Pooling, Runs):
     """A pool of SSH connections to one host as one user, for many threads.
@@ -164,13 +167,14 @@ class ConnectionPool(_Pooling, Runs):
         """Runs many commands, `concurrency` at once, and gives their results in order.
 
         `concurrency` is as many as the pool can carry, unless told otherwise. `progress` is
-        called with how many are done and of how many, `True` shows a bar where tqdm is installed.
+        called with how many are done and of how many, `True` shows a bar with tqdm, which is to be
+        installed.
         The first error ends the others and is raised, unless `return_exceptions` puts errors in
         the place of their results.
         """
         most = self._concurrency(concurrency)
         limit = seconds("timeout", timeout)
-        meter = Meter(progress, commands)
+        meter = Meter(progress, known_length(commands))
         mailbox = _native.Mailbox(False)
         waiting = enumerate(commands)
         under_way: dict[int, tuple[_native.Operation, Command]] = {}

@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from . import _log
-from ._base import Reached
-from ._command import MAX_OUTPUT, Command, OnOutput, Pty, Stdin, command_settings
+from ._command import MAX_OUTPUT, Command, OnOutput, Pty, Stdin, command_settings, telling
+from ._has_files import HasFiles
 from ._options import seconds
 from ._result import SSHResult, _Outcome, from_outcome
 from ._wait import finish
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Self = TypeVar("Self", bound="Runs")
 
 
-class Runs(Reached):
+class Runs(HasFiles):
     """Whatever runs commands and is closed at the end of a `with` block."""
 
     def execute(
@@ -52,7 +52,7 @@ class Runs(Reached):
         settings = command_settings(command, limit, stdin, env, pty, keep_output, max_output)
         _log.watch()
         operation = self._begin(settings, on_output is not None)
-        outcome = cast(_Outcome, finish(operation, self._config, on_output))
+        outcome = cast(_Outcome, finish(operation, self._config, telling(on_output)))
         result = from_outcome(outcome, self._config.target)
         return result.raise_for_status(command) if check else result
 

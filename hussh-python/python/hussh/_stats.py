@@ -6,15 +6,13 @@ from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass
 from typing import Any
 
-from . import _log
-
 __all__ = ["PoolStats"]
 
 ProgressCallback = Callable[[int, "int | None"], object]
-"""Called with how many commands are done, and of how many if that is known."""
+"""Called with how many commands, or bytes, are done, and of how many if that is known."""
 
 Progress = bool | ProgressCallback | None
-"""`True` shows a bar, where tqdm is installed."""
+"""`True` shows a bar with tqdm; an `ImportError` where that is not installed."""
 
 
 @dataclass(frozen=True)
@@ -58,34 +56,43 @@ class PoolStats:
 class Meter:
     """Tells of progress."""
 
-    def __init__(self, progress: Progress, commands: Iterable[object]) -> None:
-        self._total = len(commands) if isinstance(commands, Sized) else None
+    def __init__(self, progress: Progress, total: int | None, unit: str = "command") -> None:
+        self._total = total
         self._done = 0
         self._bar: Any = None
         self._callback: ProgressCallback | None = None
         if progress is True:
-            self._bar = _bar(self._total)
+            self._bar = _bar(self._total, unit)
         elif callable(progress):
             self._callback = progress
         elif progress:
             raise TypeError("`progress` must be a bool or a callable")
 
-    def step(self) -> None:
-        self._done += 1
+    def step(self, by: int = 1) -> None:
+        self._done += by
         if self._bar is not None:
-            self._bar.update(1)
+            self._bar.update(by)
         if self._callback is not None:
             self._callback(self._done, self._total)
+
+    def reached(self, done: int) -> None:
+        self.step(done - self._done)
 
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
 
 
-def _bar(total: int | None) -> Any:
+def known_length(things: Iterable[object]) -> int | None:
+    return len(things) if isinstance(things, Sized) else None
+
+
+def _bar(total: int | None, unit: str) -> Any:
     try:
         from tqdm.auto import tqdm
-    except ImportError:
-        _log.logger.info("no progress bar: tqdm is not installed")
-        return None
-    return tqdm(total=total, unit="command")
+    except ImportError as error:
+        raise ImportError(
+            "progress=True shows a bar with tqdm, which is not installed: "
+            "pip install 'hussh[progress]', or give a callable"
+        ) from error
+    return tqdm(total=total, unit=unit, unit_scale=unit == "B")

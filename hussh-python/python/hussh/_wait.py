@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from . import _log
-from ._command import OnOutput, stream_name
 from ._errors import ConnectionClosedError, from_facts
 
 if TYPE_CHECKING:
     from ._config import Config
-    from ._native import Operation
+    from ._native import Operation, _News
 
 
-def finish(operation: Operation, config: Config, on_output: OnOutput | None = None) -> object:
-    """Waits for an operation's end and gives its value, or raises its error."""
+def finish(
+    operation: Operation, config: Config, on_news: Callable[[_News], object] | None = None
+) -> object:
+    """Waits for an operation's end and gives its value, or raises its error. What is to hear of it
+    before is called with output, or with how far it is.
+    """
     try:
-        while (chunk := operation.wait()) is not None:
-            if on_output is not None:
-                is_stderr, data = chunk
-                on_output(stream_name(is_stderr), data)
+        while (news := operation.wait()) is not None:
+            if on_news is not None:
+                on_news(news)
     except BaseException:
         operation.cancel()
         raise

@@ -184,7 +184,7 @@ mod tests {
                     assert!(!bytes.is_empty());
                     match said.last_mut() {
                         Some(Said::Content(before)) => {
-                            *before = [&before[..], &bytes].concat().into()
+                            *before = [&before[..], &bytes].concat().into();
                         }
                         _ => said.push(Said::Content(bytes)),
                     }

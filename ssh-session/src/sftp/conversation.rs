@@ -53,6 +53,8 @@ pub(super) struct State {
     received: u64,
     /// Requests without an answer.
     owed: usize,
+    /// Files that users have open.
+    pub(super) open_files: usize,
     pub(super) end: Option<SshError>,
 }
 
@@ -179,10 +181,13 @@ impl Conversation {
     }
 
     /// Whether more is still to come for calls that were given up than should be taken in for
-    /// nothing.
+    /// nothing. Not where files are open, which end with it.
     pub fn is_in_doubt(&self) -> bool {
         const MUCH: usize = 1 << 20;
         let state = self.lock();
+        if state.open_files > 0 {
+            return false;
+        }
         let forgotten = state.pending.values().filter(|p| matches!(p.wanted, Wanted::Forgotten));
         forgotten.map(|pending| pending.cost).sum::<usize>() > MUCH
     }

@@ -135,10 +135,8 @@ impl Client {
         offset: u64,
         content: &[u8],
     ) -> Result<(), SshError> {
-        let mut writing = Writing::new(self, handle, path, offset);
-        for piece in content.chunks(self.conversation.limits().write) {
-            writing.write(piece).await?;
-        }
+        let mut writing = Writing::new(self, &handle, path, offset);
+        writing.write_all(content).await?;
         writing.finish(&[]).await
     }
 
@@ -170,15 +168,23 @@ impl Client {
 /// An open file that is written from some place on.
 pub(super) struct Writing<'c> {
     client: &'c Client,
-    handle: Handle,
+    handle: &'c Handle,
     path: &'c Path,
     offset: u64,
     replies: VecDeque<Reply>,
 }
 
 impl<'c> Writing<'c> {
-    pub(super) fn new(client: &'c Client, handle: Handle, path: &'c Path, offset: u64) -> Self {
+    pub(super) fn new(client: &'c Client, handle: &'c Handle, path: &'c Path, offset: u64) -> Self {
         Self { client, handle, path, offset, replies: VecDeque::new() }
+    }
+
+    /// Sends all this, a piece after the other.
+    pub(super) async fn write_all(&mut self, content: &[u8]) -> Result<(), SshError> {
+        for piece in content.chunks(self.client.conversation.limits().write) {
+            self.write(piece).await?;
+        }
+        Ok(())
     }
 
     /// Sends a piece, no larger than the server takes, once there is room for it.
@@ -206,6 +212,11 @@ impl<'c> Writing<'c> {
         let close = self.client.send(Request::Close { handle: self.handle.bytes() }).await?;
         self.handle.was_closed();
         self.replies.push_back(close);
+        self.settle().await
+    }
+
+    /// Waits until all that was sent is done.
+    pub(super) async fn settle(&mut self) -> Result<(), SshError> {
         while !self.replies.is_empty() {
             self.next_reply().await?;
         }

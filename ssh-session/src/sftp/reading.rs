@@ -71,6 +71,8 @@ impl<'c> Reading<'c> {
             };
             let request = self.request(offset, length);
             let reply = self.client.send(request).await?;
+            // It is asked for now, and not again.
+            self.next = offset + u64::from(length);
             self.ahead.push_back(Ahead { offset, length, reply });
             return Box::pin(self.next()).await;
         };
@@ -95,7 +97,10 @@ impl<'c> Reading<'c> {
             }
             Answer::Status(status) if status.code == Status::EOF => {
                 self.ended = true;
-                self.ahead.clear();
+                // They are under way already, and say the same: nothing is to come for nobody.
+                while let Some(beyond) = self.ahead.pop_front() {
+                    beyond.reply.await?;
+                }
                 Ok(None)
             }
             other => {

@@ -7,6 +7,8 @@ use super::attributes::Metadata;
 pub(super) const READ: u32 = 1;
 /// Open to write.
 pub(super) const WRITE: u32 = 2;
+/// Write at the end, wherever that is.
+pub(super) const APPEND: u32 = 4;
 /// Create where there is none.
 pub(super) const CREATE: u32 = 8;
 /// Empty what there is.

@@ -38,6 +38,25 @@ macro_rules! sftp_verbs {
             /// Writes these to the end of a file, as its size says. Two that do this at once may
             /// overwrite each other.
             append(path: impl AsRef<Path> + Send, content: impl AsRef<[u8]> + Send) -> ();
+            /// Makes these the content of a file at once: whoever reads it sees what was there
+            /// before or all of this. It keeps its permissions, and a link what it leads to.
+            replace(path: impl AsRef<Path> + Send, content: impl AsRef<[u8]> + Send) -> ();
+            /// Opens a file, which stays open until it is dropped.
+            open(path: impl AsRef<Path> + Send, options: &OpenOptions) -> OpenFile;
+            /// Up to so many bytes of an open file, from an offset on; fewer only at its end.
+            read_file(file: &OpenFile, offset: u64, length: u64) -> Vec<u8>;
+            /// Writes these into an open file from an offset on, and waits until all is there. Where
+            /// it was opened to [append](OpenOptions::append), they go to its end.
+            write_file(file: &OpenFile, offset: u64, content: impl AsRef<[u8]> + Send) -> ();
+            /// What is known of an open file.
+            stat_file(file: &OpenFile) -> Metadata;
+            /// Cuts an open file to this length, or fills it up with zeros.
+            set_file_size(file: &OpenFile, size: u64) -> ();
+            /// Waits until the server has an open file on its disk (`fsync@openssh.com`).
+            sync_file(file: &OpenFile) -> ();
+            /// Closes a file and hears whether all went well, which some file systems only say
+            /// then.
+            close_file(file: &OpenFile) -> ();
             /// Makes a directory.
             mkdir(path: impl AsRef<Path> + Send) -> ();
             /// Makes a directory and those above it; one that is there already will do.

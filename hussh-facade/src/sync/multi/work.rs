@@ -92,7 +92,7 @@ impl<L: Library> Fleet<L> {
         let Turn { lease, deadline } = self.turn(wanted, endpoint)?;
         let bounds = Bounds { deadline: left(deadline, Instant::now()), ..Bounds::default() };
         wanted.on(&lease.shared_session(), || {
-            let sftp = Sftp::within(&lease, bounds)?;
+            let sftp = Sftp::new(&lease, bounds)?;
             work(&sftp.timeout(left(deadline, Instant::now())))
         })
     }

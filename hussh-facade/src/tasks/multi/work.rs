@@ -75,7 +75,7 @@ impl Fleet {
     async fn files<'c>(&self, turn: &'c Turn) -> Result<AsyncSftp<'c>, Error> {
         let Turn { lease, deadline } = turn;
         let bounds = Bounds { deadline: left(*deadline, now()), ..Bounds::default() };
-        let sftp = AsyncSftp::within(lease, bounds).await?;
+        let sftp = AsyncSftp::new(lease, bounds).await?;
         Ok(sftp.timeout(left(*deadline, now())))
     }
 }

@@ -55,6 +55,9 @@ impl Client {
         let (remote, local) = (remote.as_ref(), local.as_ref());
         let metadata = self.stat(remote).await?;
         let job = Download { client: self, transfer, local, counter: Counter::new(transfer) };
+        if metadata.is_dir() && transfer.one_file {
+            return Err(self.failed(remote, io::ErrorKind::IsADirectory, ""));
+        }
         if metadata.is_dir() {
             return job.tree(remote, metadata).await;
         }
@@ -107,7 +110,7 @@ impl Download<'_> {
             let (entries, more) = done?;
             tasks.extend(more);
             for (path, outcome) in entries {
-                report.add(path, outcome);
+                report.add_done(path, outcome, self.transfer)?;
             }
             if report.entries.len() + tasks.len() > self.client.bounds.entries {
                 let detail = "it has more in it than may be (see `Bounds::entries`)";

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 pub use progress::Progress;
 pub use report::{Outcome, Report, Transferred};
+pub(super) use upload::temporary;
 
 /// Files in flight together, unless the server has room for fewer.
 const AT_ONCE: usize = 128;
@@ -46,6 +47,8 @@ pub struct Transfer {
     pub(crate) atomic: bool,
     pub(crate) resume: bool,
     pub(crate) sync: bool,
+    pub(crate) fail_fast: bool,
+    pub(crate) one_file: bool,
     pub(crate) at_once: usize,
     pub(crate) progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
 }
@@ -58,6 +61,8 @@ impl Default for Transfer {
             atomic: false,
             resume: false,
             sync: false,
+            fail_fast: false,
+            one_file: false,
             at_once: AT_ONCE,
             progress: None,
         }
@@ -112,6 +117,22 @@ impl Transfer {
         self
     }
 
+    /// Whether the first file that fails ends the transfer of a directory, with its error. What was
+    /// transferred by then stays. Default: no.
+    #[must_use]
+    pub fn fail_fast(mut self, fail_fast: bool) -> Self {
+        self.fail_fast = fail_fast;
+        self
+    }
+
+    /// Whether a directory is an error of kind `IsADirectory`, and not transferred with all that is
+    /// in it. Default: no.
+    #[must_use]
+    pub fn one_file(mut self, one_file: bool) -> Self {
+        self.one_file = one_file;
+        self
+    }
+
     /// Files in flight together, 1 at least. Default: 128, or what the server has room for.
     #[must_use]
     pub fn at_once(mut self, files: usize) -> Self {
@@ -136,6 +157,8 @@ impl fmt::Debug for Transfer {
             .field("atomic", &self.atomic)
             .field("resume", &self.resume)
             .field("sync", &self.sync)
+            .field("fail_fast", &self.fail_fast)
+            .field("one_file", &self.one_file)
             .field("at_once", &self.at_once)
             .finish_non_exhaustive()
     }

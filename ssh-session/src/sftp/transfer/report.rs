@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::Transfer;
 use crate::SshError;
 
 /// What became of each file of a transfer.
@@ -80,6 +81,22 @@ impl Report {
         match error {
             Some(error) => Err(error),
             None => Ok(self),
+        }
+    }
+
+    /// As [`add`](Self::add); a failure is the error where it is to end the transfer.
+    pub(super) fn add_done(
+        &mut self,
+        path: PathBuf,
+        outcome: Outcome,
+        transfer: &Transfer,
+    ) -> Result<(), SshError> {
+        match outcome {
+            Outcome::Failed(error) if transfer.fail_fast => Err(error),
+            outcome => {
+                self.add(path, outcome);
+                Ok(())
+            }
         }
     }
 

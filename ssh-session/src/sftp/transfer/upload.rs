@@ -79,6 +79,9 @@ impl Client {
         let path = local.to_owned();
         let is_dir = self.here(local, move || Ok(fs::metadata(path)?.is_dir())).await?;
         let job = Upload { client: self, transfer, local, remote, counter: Counter::new(transfer) };
+        if is_dir && transfer.one_file {
+            return Err(self.failed_here(local, &io::ErrorKind::IsADirectory.into()));
+        }
         if is_dir {
             return job.tree().await;
         }
@@ -117,7 +120,7 @@ impl Upload<'_> {
             tasks.extend(more);
             folders.extend(folder);
             for (path, outcome) in entries {
-                report.add(path, outcome);
+                report.add_done(path, outcome, self.transfer)?;
             }
         }
         drop(running);
@@ -262,7 +265,7 @@ impl Upload<'_> {
         let private = Metadata { mode: metadata.mode.map(|_| 0o600), ..Metadata::default() };
         let attributes = if self.transfer.preserve { private } else { Metadata::default() };
         let handle = self.client.open_to_write(name, flags, attributes).await?;
-        let mut writing = Writing::new(self.client, handle, name, begun);
+        let mut writing = Writing::new(self.client, &handle, name, begun);
         let largest = self.client.conversation.limits().write;
         let mut bytes = 0;
         let sent = async {
@@ -378,7 +381,7 @@ fn kept(metadata: &Metadata) -> Metadata {
 }
 
 /// A name that nobody has, beside this one.
-fn temporary(path: &Path) -> io::Result<PathBuf> {
+pub(in crate::sftp) fn temporary(path: &Path) -> io::Result<PathBuf> {
     let mut random = [0; 8];
     rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
     let name = path.file_name().unwrap_or_default().as_bytes();

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
-use ssh_session::sftp::{Bounds, Client, FileKind};
+use ssh_session::sftp::{Bounds, Client, FileKind, OpenOptions};
 use ssh_session::{Kind, Session as _, Side, SshError};
 use tempfile::TempDir;
 
@@ -23,6 +23,9 @@ super::table![
     a_file_is_read_to_its_end_whatever_its_size_claims,
     errors_of_files_name_path_side_and_kind,
     many_calls_share_one_channel_of_files,
+    large_files_share_one_channel,
+    a_file_that_stays_open_is_read_and_written_anywhere,
+    a_file_is_replaced_at_once,
     a_channel_of_files_is_no_leftover,
     a_call_on_files_ends_at_its_deadline,
     a_silent_server_of_files_is_given_up,
@@ -236,6 +239,87 @@ fn many_calls_share_one_channel_of_files<S: Subject>(case: &Case<S>) {
                 }
             });
         }
+    });
+    case.works(&session);
+}
+
+fn large_files_share_one_channel<S: Subject>(case: &Case<S>) {
+    if !case.serves_files() {
+        return;
+    }
+    let (session, folder) = (case.session(), shared_folder());
+    // Together more than may be asked for at once, so that each has to wait for room.
+    let contents: Vec<_> = (0..4).map(|n| pattern(6_000_000 + 100_003 * n)).collect();
+    let paths: Vec<_> = (0..4).map(|n| folder.path().join(n.to_string())).collect();
+    let read = case.files(&session, async |client| {
+        let both = paths.iter().zip(&contents);
+        let written = join_all(both.map(|(path, content)| client.write(path, content))).await;
+        written.into_iter().collect::<Result<Vec<_>, _>>()?;
+        join_all(paths.iter().map(|path| client.read(path))).await.into_iter().collect()
+    });
+    let read: Vec<Vec<u8>> = read;
+    for (read, content) in read.iter().zip(&contents) {
+        same("read beside others", read, content);
+    }
+    case.works(&session);
+}
+
+fn a_file_that_stays_open_is_read_and_written_anywhere<S: Subject>(case: &Case<S>) {
+    if !case.serves_files() {
+        return;
+    }
+    let (session, folder) = (case.session(), shared_folder());
+    let file = folder.path().join("file");
+    case.files(&session, async |client| {
+        let new = OpenOptions::new().read(true).write(true).create_new(true);
+        let open = client.open(&file, &new).await?;
+        let content = pattern(6_000_000);
+        client.write_file(&open, 10, &content).await?;
+        client.write_file(&open, 0, b"0123456789").await?;
+        assert_eq!(client.stat_file(&open).await?.size, Some(6_000_010));
+        same("what was written", &client.read_file(&open, 10, 7_000_000).await?, &content);
+        assert_eq!(client.read_file(&open, 8, 2).await?, b"89");
+        assert_eq!(client.read_file(&open, 7_000_000, 5).await?, b"");
+        client.set_file_size(&open, 4).await?;
+        // What was asked for ahead is not there any more, and the channel still is.
+        assert_eq!(client.read_file(&open, 0, 7_000_000).await?, b"0123");
+        client.close_file(&open).await?;
+        let closed = refused(client.read_file(&open, 0, 1).await, Kind::File);
+        assert!(closed.to_string().contains("it was closed"), "{closed}");
+        let taken = refused(client.open(&file, &new).await, Kind::File);
+        assert!(matches!(taken, SshError::File(e) if e.kind == ErrorKind::AlreadyExists));
+        let open = client.open(&file, &OpenOptions::new().append(true)).await?;
+        client.write_file(&open, 4, "45").await?;
+        drop(open);
+        assert_eq!(client.read(&file).await?, b"012345");
+        let open = client.open(&file, &OpenOptions::new().write(true).truncate(true)).await?;
+        client.close_file(&open).await?;
+        assert_eq!(client.read(&file).await?, b"");
+        Ok(())
+    });
+    case.works(&session);
+}
+
+fn a_file_is_replaced_at_once<S: Subject>(case: &Case<S>) {
+    if !case.serves_files() {
+        return;
+    }
+    let (session, folder) = (case.session(), shared_folder());
+    let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+    case.files(&session, async |client| {
+        client.replace(&file, "new").await?;
+        client.set_permissions(&file, 0o640).await?;
+        client.symlink("file", &link).await?;
+        let open = client.open(&file, &OpenOptions::new().read(true)).await?;
+        client.replace(&link, "newer").await?;
+        assert_eq!(client.read_file(&open, 0, 9).await?, b"new");
+        assert_eq!(client.read(&file).await?, b"newer");
+        assert_eq!(client.stat(&file).await?.permissions(), Some(0o640));
+        assert!(client.lstat(&link).await?.is_symlink());
+        assert_eq!(client.list(folder.path()).await?.len(), 2);
+        let folder = refused(client.replace(folder.path(), "").await, Kind::File);
+        assert!(matches!(folder, SshError::File(e) if e.kind == ErrorKind::IsADirectory));
+        Ok(())
     });
     case.works(&session);
 }
