@@ -17,8 +17,8 @@ use crate::Error;
 /// # async fn run(connection: hussh::AsyncConnection) -> Result<(), hussh::Error> {
 /// use hussh::Transfer;
 ///
-/// let report = connection.scp().download("/cfg/startup.cfg", "startup.cfg", &Transfer::new());
-/// report.await?.all_or_error()?;
+/// let (scp, how) = (connection.scp(), Transfer::new());
+/// scp.download("/cfg/startup.cfg", "startup.cfg", &how).await?.all_or_error()?;
 /// # Ok(())
 /// # }
 /// ```

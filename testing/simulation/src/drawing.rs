@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use crate::habits::Mood;
 use crate::job::{Job, Reading};
 use crate::net::Direction;
 use crate::script::{Client, Kind, Script, Step, What};
-use crate::site::Mood;
 
 fn seconds(rng: &mut fastrand::Rng, from: f64, to: f64) -> Duration {
     // As many short ones as long ones, whatever short means.

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::habits::Mood;
 use crate::job::{Job, Reading};
 use crate::net::Direction;
-use crate::site::Mood;
 
 /// One run: who there is, and what happens to them.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -1,19 +1,15 @@
 //! A simulated server: russh's, with commands that are only pretended, so that they take no time but
 //! virtual time. It writes down what was really done.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use russh::keys::PrivateKey;
-use russh::keys::ssh_key::private::Ed25519Keypair;
-use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, Session};
+use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, Session};
 use russh::{
-    Channel, ChannelId, ChannelOpenFailure, ChannelWriteHalf, Limits, MethodKind, MethodSet, Pty,
-    Sig, SshId,
+    Channel, ChannelId, ChannelOpenFailure, ChannelWriteHalf, MethodKind, MethodSet, Pty, Sig,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::sync::oneshot;
@@ -21,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::client;
+use crate::habits::{Habits, Mood, USUAL_KEY};
 use crate::job::{self, Job, Output};
 use crate::net::{self, End};
 use crate::trace::note;
@@ -34,42 +31,6 @@ const CROSSING: Duration = Duration::from_millis(50);
 
 /// The only user.
 pub(crate) const USER: &str = "deploy";
-
-/// What host keys are made of: that which clients know, and the other.
-pub(crate) const USUAL_KEY: u8 = 1;
-pub(crate) const OTHER_KEY: u8 = 2;
-
-/// What a site does with whoever connects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Mood {
-    /// It serves.
-    Serving,
-    /// Nobody listens.
-    Down,
-    /// The machine is off: nobody says anything.
-    Off,
-    /// A balancer in front of it accepts and closes.
-    Balancer,
-    /// It accepts and never speaks.
-    Silent,
-}
-
-/// What can be changed while it runs.
-#[derive(Debug, Clone)]
-pub(crate) struct Habits {
-    pub(crate) mood: Mood,
-    pub(crate) host_key: u8,
-    pub(crate) refuses_logins: bool,
-    pub(crate) login_delay: Duration,
-    pub(crate) max_startups: usize,
-    pub(crate) max_sessions: usize,
-    pub(crate) rekey_after: Option<usize>,
-    /// Commands end when they are told to, or nobody reads them any more; else when they are done, or
-    /// their connection is.
-    pub(crate) kills: bool,
-    /// Channels on which nothing was started for so long are closed, as by sshd's `ChannelTimeout`.
-    pub(crate) channel_timeout: Option<Duration>,
-}
 
 /// One simulated server.
 #[derive(Debug)]
@@ -151,28 +112,9 @@ async fn serve(
         startup: Some(startup),
     };
     // How it ended is the client's story.
-    if let Ok(session) = russh::server::run_stream(config(&habits), end, visit).await {
+    if let Ok(session) = russh::server::run_stream(habits.config(), end, visit).await {
         let _ = session.await;
     }
-}
-
-fn config(habits: &Habits) -> Arc<Config> {
-    // Never by time: russh's goes by the system's clock.
-    let mut limits = Limits { rekey_time_limit: Duration::from_secs(1 << 32), ..Limits::default() };
-    if let Some(bytes) = habits.rekey_after {
-        (limits.rekey_write_limit, limits.rekey_read_limit) = (bytes, bytes);
-    }
-    let key = Ed25519Keypair::from_seed(&[habits.host_key; 32]);
-    Arc::new(Config {
-        server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-simulated")),
-        methods: MethodSet::from(&[MethodKind::Password][..]),
-        auth_rejection_time: Duration::ZERO,
-        keys: vec![PrivateKey::from(key)],
-        limits,
-        max_auth_attempts: 6,
-        inactivity_timeout: None,
-        ..Config::default()
-    })
 }
 
 /// One client's connection.

@@ -10,10 +10,10 @@ use tokio::time::{Instant, sleep};
 use crate::actor::{CLOSING, TRANSFER, Way};
 use crate::client::Hands;
 use crate::flow::Quality;
+use crate::habits::{Habits, Mood, OTHER_KEY, USUAL_KEY};
 use crate::net::Link;
 use crate::play::{RECOVERY, Stage};
 use crate::script::{Client, Kind, What};
-use crate::site::{Habits, Mood, OTHER_KEY, USUAL_KEY};
 use crate::world::World;
 
 pub(crate) const GOOD: Quality =
