@@ -311,6 +311,12 @@ impl Books {
         let (readers, last) = allowed.slow_readers;
         let held = readers > 0 || last.is_some_and(|last| last.elapsed() <= TICK);
         let since = allowed.slow_since.filter(|_| held).unwrap_or(now);
+        // Of one that is idle its pool hears when it looks: at most an interval later, of which two at
+        // least make the longest silence.
+        let since = match why {
+            "Broken" => since.checked_sub(allowed.silence / 2).unwrap_or(since),
+            _ => since,
+        };
         if self.is_calm(sites, since) && !late {
             self.breach("kept", format!("a good session of client {client} was closed: {why}"));
         }
