@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -19,6 +20,10 @@ from hussh import Connection, Sftp
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 SERVE = Path(os.environ.get("HUSSH_SERVE", TARGET / "debug/examples/serve"))
+
+# Shells start what runs in the background with SIGINT ignored, and children inherit that: tests
+# that interrupt theirs would wait in vain.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Server:

@@ -10,6 +10,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import pandas
 import pytest
 
 import hussh
@@ -105,7 +106,6 @@ def test_libraries_read_and_write_open_files(sftp: Sftp, tmp_path: Path) -> None
 
 
 def test_pandas_reads_open_files(sftp: Sftp, tmp_path: Path) -> None:
-    pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"x": range(1000), "y": ["ü"] * 1000})
     with sftp.open(tmp_path / "a.csv", "w") as file:
         frame.to_csv(file, index=False)
