@@ -2,8 +2,8 @@
 //!
 //! The task takes in everything the server sends for its channel, whether or not anybody polls the
 //! caller's future or reads the output: russh stops reading the connection where one channel's
-//! messages pile up, which is wanted only where nobody else uses it (see `unread.rs`). So it waits for nothing but the channel; what it sends, and that may take, is
-//! sent beside that.
+//! messages pile up, which is wanted only where nobody else uses it (see `unread.rs`). So it waits for
+//! nothing but the channel; what it sends, and that may take, is sent beside that.
 
 use std::convert::Infallible;
 use std::fmt;
